@@ -1,0 +1,74 @@
+//! What *keep* writes in one transaction.
+
+use crate::{
+    DeviceId, DeviceKey, DeviceLedger, LogPosition, Reading, RejectReason, Timestamp, Transition,
+};
+
+/// A payload of which we could not read some part, kept as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The log record it came in.
+    pub position: LogPosition,
+    /// Which publish of that record, from 0.
+    pub ordinal: u32,
+    /// When we received it.
+    pub received_at: Timestamp,
+    /// The device its topic names, if it names one.
+    pub device: Option<DeviceId>,
+    /// Where it was published.
+    pub topic: Box<str>,
+    /// As it came.
+    pub payload: Box<[u8]>,
+    /// The first thing that was wrong.
+    pub reason: RejectReason,
+    /// What and where, for a person: `"temperature" is an array`.
+    pub detail: Box<str>,
+}
+
+/// The ledger as of a position: what the database needs to go on from there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedgerFlush {
+    /// The devices that changed since the last flush, whole: these replace what is stored.
+    pub devices: Vec<LedgerRow>,
+}
+
+/// One device's row in a [`LedgerFlush`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// Whose.
+    pub device: DeviceKey,
+    /// When its first publish was received.
+    pub first_seen: Timestamp,
+    /// When its latest publish was received.
+    pub last_seen: Timestamp,
+    /// Its account.
+    pub ledger: DeviceLedger,
+}
+
+/// What *keep* writes in one transaction: everything the log says from `start` to `end`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeepBatch {
+    /// The position the database must be at.
+    pub start: LogPosition,
+    /// The position it will be at.
+    pub end: LogPosition,
+    /// Readings in log order.
+    pub readings: Vec<Reading>,
+    /// Payloads that could not be read.
+    pub quarantined: Vec<Quarantined>,
+    /// What the rules said, in order.
+    pub transitions: Vec<Transition>,
+    /// The ledger as of `end`, if it is to be written this time.
+    pub ledger: Option<LedgerFlush>,
+}
+
+impl KeepBatch {
+    /// Whether it has no rows: then only the position moves.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.readings.is_empty()
+            && self.quarantined.is_empty()
+            && self.transitions.is_empty()
+            && self.ledger.is_none()
+    }
+}

@@ -1,0 +1,130 @@
+//! Names that must not be confused with one another: devices, clients, metrics, rules.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a text cannot be a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdError {
+    /// It is empty.
+    Empty,
+    /// It is longer than this many bytes.
+    TooLong {
+        /// The most bytes this kind of name may have.
+        limit_bytes: usize,
+    },
+    /// It has a character that this kind of name may not have.
+    Forbidden(char),
+}
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("name is empty"),
+            Self::TooLong { limit_bytes } => write!(f, "name is longer than {limit_bytes} bytes"),
+            Self::Forbidden(c) => write!(f, "name has the forbidden character {c:?}"),
+        }
+    }
+}
+
+impl std::error::Error for IdError {}
+
+fn check(text: &str, limit_bytes: usize, forbidden: fn(char) -> bool) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty);
+    }
+    if text.len() > limit_bytes {
+        return Err(IdError::TooLong { limit_bytes });
+    }
+    match text.chars().find(|&c| c.is_control() || forbidden(c)) {
+        Some(c) => Err(IdError::Forbidden(c)),
+        None => Ok(()),
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $limit:expr, $forbidden:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The most bytes such a name may have.
+            pub const BYTES_MAX: usize = $limit;
+
+            /// Takes `text` as a name.
+            ///
+            /// # Errors
+            /// [`IdError`] if it is empty, too long, or has a control or forbidden character.
+            pub fn new(text: &str) -> Result<Self, IdError> {
+                check(text, Self::BYTES_MAX, $forbidden)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn none(_: char) -> bool {
+    false
+}
+
+fn topic_syntax(c: char) -> bool {
+    matches!(c, '/' | '+' | '#')
+}
+
+name!(
+    /// A registered thing that publishes: one level of a topic, so without `/`, `+` and `#`.
+    DeviceId, 256, topic_syntax
+);
+name!(
+    /// The MQTT connection's name, which is *not* the device's.
+    ClientId, 65_535, none
+);
+name!(
+    /// What a reading measures: `temperature`, or `motor.speed` for nested keys.
+    MetricName, 256, topic_syntax
+);
+name!(
+    /// An alert rule's name.
+    RuleName, 256, none
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_one_topic_level() {
+        assert!(DeviceId::new("freezer-3").is_ok());
+        assert_eq!(DeviceId::new("a/b"), Err(IdError::Forbidden('/')));
+        assert_eq!(DeviceId::new(""), Err(IdError::Empty));
+        assert_eq!(DeviceId::new("a\0"), Err(IdError::Forbidden('\0')));
+        let long = "x".repeat(257);
+        assert_eq!(DeviceId::new(&long), Err(IdError::TooLong { limit_bytes: 256 }));
+    }
+}

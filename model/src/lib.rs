@@ -1,0 +1,34 @@
+//! The words Bellwire is written in: what every room may say to another, and nothing that acts.
+//!
+//! A reading's journey in these words: a client's PUBLISH packets become a [`Delivery`]; once the
+//! log has it at a [`LogPosition`] its [`Receipt`] is settled [`Outcome::Durable`]; *judge* turns
+//! it into [`Observation`]s and those into [`Transition`]s; *keep* writes its [`Reading`]s in a
+//! [`KeepBatch`].
+//!
+//! **Invariant:** no I/O, no async, no clock, no serde. Time is always an argument.
+
+pub mod alert;
+pub mod batch;
+pub mod clock;
+pub mod id;
+pub mod ledger;
+pub mod names;
+pub mod position;
+pub mod publish;
+pub mod reading;
+pub mod reject;
+pub mod time;
+pub mod topic;
+
+pub use alert::{Alert, AlertId, AlertState, Severity, StageTimes, Transition};
+pub use batch::{KeepBatch, LedgerFlush, Quarantined};
+pub use clock::Clock;
+pub use id::{ClientId, DeviceId, IdError, MetricName, RuleName};
+pub use ledger::{DeviceLedger, SeqLedger};
+pub use names::{DeviceKey, MetricKey, Names, SharedNames};
+pub use position::{Cursor, LogId, LogPosition};
+pub use publish::{Delivery, Outcome, PublishBatch, PublishRef, QoS, Receipt};
+pub use reading::{Observation, Reading, Value};
+pub use reject::RejectReason;
+pub use time::Timestamp;
+pub use topic::{TopicError, TopicFilter, check_topic};

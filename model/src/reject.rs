@@ -1,0 +1,85 @@
+//! Why we could not read a payload or a part of it: stable words, used in tables, metrics and API.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
+        /// Why a payload, or a part of it, was quarantined.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum RejectReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl RejectReason {
+            /// Every reason, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable word for it.
+            #[must_use]
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
+
+            /// The reason with this label.
+            #[must_use]
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.label() == label)
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The topic belongs to telemetry but names no valid device or metric.
+    BadTopic = "bad_topic",
+    /// The payload is not JSON, or ends too early.
+    BadJson = "bad_json",
+    /// The payload is JSON, but neither an object nor an array of objects.
+    NotAnObject = "not_an_object",
+    /// The payload, or one object of it, has no reading.
+    NoReadings = "no_readings",
+    /// A key cannot be a metric's name.
+    BadMetric = "bad_metric",
+    /// One key stands twice in one object.
+    DuplicateKey = "duplicate_key",
+    /// A value is of a kind that is no reading (an array, say).
+    UnsupportedValue = "unsupported_value",
+    /// A number is not finite.
+    NotFinite = "not_finite",
+    /// A text is too long.
+    TextTooLong = "text_too_long",
+    /// `ts` cannot be read as a time.
+    BadTimestamp = "bad_timestamp",
+    /// `ts` lies further ahead of receive time than allowed.
+    FutureTimestamp = "future_timestamp",
+    /// `seq` is no whole number from 0 to 2⁶³−1.
+    BadSeq = "bad_seq",
+    /// Objects are nested deeper than allowed.
+    TooDeep = "too_deep",
+    /// The payload has more readings than allowed.
+    TooManyReadings = "too_many_readings",
+    /// The system knows as many devices or metrics as it may.
+    TooManyNames = "too_many_names",
+    /// The database refused this row.
+    RefusedByDatabase = "refused_by_database",
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_distinct_and_read_back() {
+        for &reason in RejectReason::ALL {
+            assert_eq!(RejectReason::from_label(reason.label()), Some(reason));
+        }
+    }
+}
