@@ -34,6 +34,8 @@ macro_rules! reasons {
 reasons! {
     /// The topic belongs to telemetry but names no valid device or metric.
     BadTopic = "bad_topic",
+    /// A scalar payload is not UTF-8 text.
+    BadUtf8 = "bad_utf8",
     /// The payload is not JSON, or ends too early.
     BadJson = "bad_json",
     /// The payload is JSON, but neither an object nor an array of objects.

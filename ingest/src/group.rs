@@ -1,0 +1,67 @@
+//! What a stretch of the log came to once it was decoded and judged: *judge* hands it to *keep*.
+
+use bellwire_model::{DeviceKey, LogPosition, Quarantined, Timestamp, Transition};
+
+use crate::decode::Output;
+
+/// What became of one publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Every reading goes to the database.
+    Stored,
+    /// It repeats an earlier one.
+    Duplicate,
+    /// Some part could not be read.
+    Quarantined,
+}
+
+/// One publish's line in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose.
+    pub device: DeviceKey,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What became of it.
+    pub fate: Fate,
+    /// Readings that go to the database.
+    pub n_readings: u32,
+}
+
+/// Everything the log says from `start` to `end`.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// The first record.
+    pub start: LogPosition,
+    /// One past the last.
+    pub end: LogPosition,
+    /// Readings and instants, without those of repetitions.
+    pub output: Output,
+    /// A line per publish whose topic names a device.
+    pub entries: Vec<Entry>,
+    /// Device counters in the order they came.
+    pub seqs: Vec<(DeviceKey, u64)>,
+    /// Payloads that could not be read.
+    pub quarantined: Vec<Quarantined>,
+    /// Publishes that repeat an earlier one: record and ordinal.
+    pub duplicates: Vec<(LogPosition, u32)>,
+    /// What the rules said.
+    pub transitions: Vec<Transition>,
+}
+
+impl Group {
+    /// An empty group that begins at `start`.
+    #[must_use]
+    pub fn at(start: LogPosition) -> Self {
+        Self { start, end: start, ..Self::default() }
+    }
+
+    /// How much it weighs in a queue, in readings: every row counts as one at least.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.output.readings.len()
+            + self.entries.len()
+            + 16 * (self.quarantined.len() + self.transitions.len())
+            + 1
+    }
+}

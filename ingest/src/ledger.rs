@@ -1,0 +1,175 @@
+//! The account of every device's publishes, as *keep* passes them.
+//!
+//! It says `stored` only of what is in the database. Its rows go there with the readings, about
+//! once a second; `ledger_position` says how far they account, and after a crash the rest is
+//! counted again from the log (`docs/decisions/0009`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bellwire_model::batch::LedgerRow;
+use bellwire_model::{DeviceId, DeviceKey, DeviceLedger, SharedNames, Timestamp};
+
+use crate::group::{Entry, Fate};
+use crate::seq;
+
+/// A device's account as the database had it.
+#[derive(Clone, Debug)]
+pub struct StoredLedger {
+    /// Whose.
+    pub device: DeviceId,
+    /// When its first publish was received.
+    pub first_seen: Timestamp,
+    /// When its latest publish was received.
+    pub last_seen: Timestamp,
+    /// Its account.
+    pub ledger: DeviceLedger,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Account {
+    seen: Option<(Timestamp, Timestamp)>,
+    ledger: DeviceLedger,
+    changed: bool,
+}
+
+/// All accounts; *keep* writes, the API reads.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    accounts: Vec<Account>,
+    changed: Vec<DeviceKey>,
+}
+
+impl Ledger {
+    /// Takes up what the database had.
+    pub fn load(&mut self, stored: Vec<StoredLedger>, names: &SharedNames) {
+        for row in stored {
+            let Some(key) = names.write(|names| names.add_device(&row.device)) else { continue };
+            let account = self.account(key);
+            account.seen = Some((row.first_seen, row.last_seen));
+            account.ledger = row.ledger;
+        }
+    }
+
+    /// Enters publishes and counters.
+    pub fn enter(&mut self, entries: &[Entry], seqs: &[(DeviceKey, u64)]) {
+        for entry in entries {
+            let account = self.touch(entry.device);
+            let first = account.seen.map_or(entry.received_at, |(first, _)| first);
+            account.seen = Some((first, entry.received_at));
+            let ledger = &mut account.ledger;
+            ledger.received += 1;
+            ledger.readings += u64::from(entry.n_readings);
+            match entry.fate {
+                Fate::Stored => ledger.stored += 1,
+                Fate::Duplicate => ledger.duplicate += 1,
+                Fate::Quarantined => ledger.quarantined += 1,
+            }
+        }
+        for &(device, seq) in seqs {
+            seq::observe(&mut self.touch(device).ledger.seq, seq);
+        }
+    }
+
+    /// How many devices changed since the last [`Ledger::take_changed`].
+    #[must_use]
+    pub const fn n_changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The rows that changed since the last call, whole.
+    pub fn take_changed(&mut self) -> Vec<LedgerRow> {
+        let changed = std::mem::take(&mut self.changed);
+        changed
+            .into_iter()
+            .filter_map(|device| {
+                let account = &mut self.accounts[device.index()];
+                account.changed = false;
+                let (first_seen, last_seen) = account.seen?;
+                Some(LedgerRow { device, first_seen, last_seen, ledger: account.ledger.clone() })
+            })
+            .collect()
+    }
+
+    /// One device's account; `None` if nothing of it has been kept.
+    #[must_use]
+    pub fn device(&self, device: DeviceKey) -> Option<&DeviceLedger> {
+        let account = self.accounts.get(device.index())?;
+        account.seen.is_some().then_some(&account.ledger)
+    }
+
+    /// The sum over all devices, without counters.
+    #[must_use]
+    pub fn total(&self) -> DeviceLedger {
+        let mut total = DeviceLedger::default();
+        for DeviceLedger { received, stored, duplicate, quarantined, refused, readings, .. } in
+            self.accounts.iter().map(|account| &account.ledger)
+        {
+            total.received += received;
+            total.stored += stored;
+            total.duplicate += duplicate;
+            total.quarantined += quarantined;
+            total.refused += refused;
+            total.readings += readings;
+        }
+        total
+    }
+
+    fn account(&mut self, device: DeviceKey) -> &mut Account {
+        if self.accounts.len() <= device.index() {
+            self.accounts.resize_with(device.index() + 1, Account::default);
+        }
+        &mut self.accounts[device.index()]
+    }
+
+    fn touch(&mut self, device: DeviceKey) -> &mut Account {
+        let account = self.account(device);
+        if !std::mem::replace(&mut account.changed, true) {
+            self.changed.push(device);
+        }
+        &mut self.accounts[device.index()]
+    }
+}
+
+/// The ledger, shared between *keep* and those who ask. Hold it briefly.
+#[derive(Clone, Debug, Default)]
+pub struct SharedLedger(Arc<Mutex<Option<Ledger>>>);
+
+impl SharedLedger {
+    /// Reads or changes it; `None` before the database has given what it had.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(act)
+    }
+
+    /// Puts the ledger in place once it is loaded.
+    pub fn set(&self, ledger: Ledger) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ledger);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_publish_is_in_one_column() {
+        let mut ledger = Ledger::default();
+        let device = DeviceKey(3);
+        let entry = |fate, n_readings| Entry {
+            device,
+            received_at: Timestamp::from_secs(9),
+            fate,
+            n_readings,
+        };
+        ledger.enter(
+            &[entry(Fate::Stored, 3), entry(Fate::Duplicate, 0), entry(Fate::Quarantined, 1)],
+            &[(device, 1), (device, 4)],
+        );
+        let account = ledger.device(device).expect("it has published").clone();
+        assert!(account.balances());
+        assert_eq!((account.received, account.readings), (3, 4));
+        assert_eq!(account.seq.gaps, [(2, 3)]);
+        assert_eq!(ledger.take_changed().len(), 1);
+        assert_eq!(ledger.take_changed().len(), 0);
+        assert_eq!(ledger.device(DeviceKey(0)), None);
+    }
+}
