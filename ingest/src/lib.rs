@@ -9,8 +9,11 @@
 
 pub mod decode;
 pub mod group;
+pub mod journal;
 pub mod ledger;
 pub mod present;
 pub mod repetition;
 pub mod seq;
+pub mod snapshot;
 pub mod topics;
+mod wire;

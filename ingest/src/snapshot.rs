@@ -1,0 +1,349 @@
+//! *Judge's* state at a position, on disk: recovery begins there instead of at the log's birth.
+//!
+//! Not in it: the window of repetitions, which is rebuilt from the log from `rebuild_from` on.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bellwire_model::{
+    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::present::{DevicePresent, Latest, Present};
+use crate::wire::{WireError, WireValue};
+
+const MAGIC: &[u8; 8] = b"BWSNAP\x00\x01";
+/// The most snapshots kept above the one that recovery would use.
+const SPARE_MAX: usize = 8;
+
+/// Why a snapshot cannot be used or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The folder or a file in it cannot be used.
+    #[error("failed at snapshot {path}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is damaged, or another version wrote it.
+    #[error("snapshot {path} is damaged or from another version")]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+/// *Judge's* state as of `position`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Snapshot {
+    log: u128,
+    position: u64,
+    rebuild_from: u64,
+    devices: Vec<String>,
+    metrics: Vec<String>,
+    present: Vec<WirePresent>,
+    rules: Vec<u8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WirePresent {
+    device: u32,
+    first_seen: i64,
+    last_seen: i64,
+    latest: Vec<(u32, i64, WireValue<'static>)>,
+}
+
+impl WirePresent {
+    fn new(device: DeviceKey, present: &DevicePresent) -> Self {
+        let latest = present.latest.iter().map(|latest| {
+            let value = match WireValue::from(&latest.value) {
+                WireValue::Number(number) => WireValue::Number(number),
+                WireValue::Text(text) => WireValue::Text(text.into_owned().into()),
+            };
+            (latest.metric.0, latest.at.as_micros(), value)
+        });
+        Self {
+            device: device.0,
+            first_seen: present.first_seen.as_micros(),
+            last_seen: present.last_seen.as_micros(),
+            latest: latest.collect(),
+        }
+    }
+
+    fn restore(self, present: &mut Present) {
+        let latest = self.latest.into_iter().map(|(metric, at, value)| Latest {
+            metric: MetricKey(metric),
+            at: Timestamp::from_micros(at),
+            value: value.into(),
+        });
+        let device = DevicePresent {
+            first_seen: Timestamp::from_micros(self.first_seen),
+            last_seen: Timestamp::from_micros(self.last_seen),
+            latest: latest.collect(),
+        };
+        present.restore(DeviceKey(self.device), device);
+    }
+}
+
+impl Snapshot {
+    /// Takes the state of everything but the rules, whose own snapshot is `rules`.
+    #[must_use]
+    pub fn take(
+        log: LogId,
+        position: LogPosition,
+        rebuild_from: LogPosition,
+        names: &Names,
+        present: &Present,
+        rules: Vec<u8>,
+    ) -> Self {
+        Self {
+            log: log.0,
+            position: position.0,
+            rebuild_from: rebuild_from.0,
+            devices: names.devices().iter().map(ToString::to_string).collect(),
+            metrics: names.metrics().iter().map(ToString::to_string).collect(),
+            present: present.devices().map(|(key, device)| WirePresent::new(key, device)).collect(),
+            rules,
+        }
+    }
+
+    /// Every record before it is in it.
+    #[must_use]
+    pub const fn position(&self) -> LogPosition {
+        LogPosition(self.position)
+    }
+
+    /// Where reading must begin, to rebuild the window of repetitions.
+    #[must_use]
+    pub const fn rebuild_from(&self) -> LogPosition {
+        LogPosition(self.rebuild_from)
+    }
+
+    /// Puts names and present in place, both of them empty, and returns the rules' own snapshot.
+    ///
+    /// # Errors
+    /// If a name is none.
+    pub fn restore(self, names: &mut Names, present: &mut Present) -> Result<Vec<u8>, WireError> {
+        let damaged = || WireError { what: "a name" };
+        for device in &self.devices {
+            let id = DeviceId::new(device).map_err(|_| damaged())?;
+            names.add_device(&id).ok_or_else(damaged)?;
+        }
+        for metric in &self.metrics {
+            let name = MetricName::new(metric).map_err(|_| damaged())?;
+            names.add_metric(&name).ok_or_else(damaged)?;
+        }
+        self.present.into_iter().for_each(|device| device.restore(present));
+        Ok(self.rules)
+    }
+}
+
+/// The folder of snapshots of one log.
+#[derive(Debug)]
+pub struct Snapshots {
+    dir: PathBuf,
+    log: LogId,
+    /// Position and `rebuild_from` of each, ascending.
+    kept: Vec<(LogPosition, LogPosition)>,
+}
+
+impl Snapshots {
+    /// Opens the folder; snapshots of another log and unfinished ones are removed.
+    ///
+    /// # Errors
+    /// If the folder cannot be used.
+    pub fn open(dir: &Path, log: LogId) -> Result<Self, SnapshotError> {
+        let io = |source| SnapshotError::Io { path: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(io)?;
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(dir).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            match read(&path) {
+                Ok(snapshot) if snapshot.log == log.0 => {
+                    kept.push((snapshot.position(), snapshot.rebuild_from()));
+                }
+                _ => fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })?,
+            }
+        }
+        kept.sort_unstable();
+        Ok(Self { dir: dir.to_owned(), log, kept })
+    }
+
+    /// The newest snapshot that is not above `position`.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn newest_up_to(&self, position: LogPosition) -> Result<Option<Snapshot>, SnapshotError> {
+        match self.kept.iter().rev().find(|&&(at, _)| at <= position) {
+            Some(&(at, _)) => read(&self.path(at)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes a snapshot, synced, then removes those that nobody needs: below the newest one not
+    /// above `committed`, and the closest neighbours when there are too many above it.
+    ///
+    /// # Errors
+    /// If it cannot be written; older ones are then still there.
+    pub fn write(
+        &mut self,
+        snapshot: &Snapshot,
+        committed: LogPosition,
+    ) -> Result<(), SnapshotError> {
+        let path = self.path(snapshot.position());
+        let io = |source| SnapshotError::Io { path: path.clone(), source };
+        let body = postcard::to_stdvec(snapshot).map_err(|error| io(io::Error::other(error)))?;
+        let temporary = path.with_extension("tmp");
+        let mut file = File::create(&temporary).map_err(io)?;
+        let crc = crc32fast::hash(&body).to_le_bytes();
+        [MAGIC.as_slice(), &crc, &body]
+            .into_iter()
+            .try_for_each(|part| file.write_all(part))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&temporary, &path))
+            .and_then(|()| File::open(&self.dir)?.sync_all())
+            .map_err(io)?;
+        self.kept.retain(|&(at, _)| at != snapshot.position());
+        self.kept.push((snapshot.position(), snapshot.rebuild_from()));
+        self.kept.sort_unstable();
+        self.thin(committed)
+    }
+
+    /// The record below which the log is not needed to recover at `committed` or later.
+    #[must_use]
+    pub fn floor(&self, committed: LogPosition) -> LogPosition {
+        let usable = self.kept.iter().rev().find(|&&(at, _)| at <= committed);
+        usable.map_or(LogPosition::ZERO, |&(at, rebuild_from)| at.min(rebuild_from))
+    }
+
+    fn thin(&mut self, committed: LogPosition) -> Result<(), SnapshotError> {
+        let usable = self.kept.partition_point(|&(at, _)| at <= committed);
+        for (at, _) in self.kept.drain(..usable.saturating_sub(1)).collect::<Vec<_>>() {
+            self.remove(at)?;
+        }
+        while self.kept.len() > SPARE_MAX + 1 {
+            // The one in the middle of the smallest gap goes; first and last stay.
+            let gap = |index: usize| self.kept[index + 1].0.0 - self.kept[index - 1].0.0;
+            let Some(index) = (1..self.kept.len() - 1).min_by_key(|&index| gap(index)) else {
+                break;
+            };
+            let (at, _) = self.kept.remove(index);
+            self.remove(at)?;
+        }
+        Ok(())
+    }
+
+    fn remove(&self, at: LogPosition) -> Result<(), SnapshotError> {
+        let path = self.path(at);
+        fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })
+    }
+
+    fn path(&self, at: LogPosition) -> PathBuf {
+        self.dir.join(format!("{:020}.snapshot", at.0))
+    }
+
+    /// The log they belong to.
+    #[must_use]
+    pub const fn log(&self) -> LogId {
+        self.log
+    }
+}
+
+fn read(path: &Path) -> Result<Snapshot, SnapshotError> {
+    let bytes =
+        fs::read(path).map_err(|source| SnapshotError::Io { path: path.to_owned(), source })?;
+    let damaged = || SnapshotError::Damaged { path: path.to_owned() };
+    let rest = bytes.strip_prefix(MAGIC).ok_or_else(damaged)?;
+    let (crc, body) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return Err(damaged());
+    }
+    postcard::from_bytes(body).map_err(|_| damaged())
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwire_model::Value;
+
+    use super::*;
+
+    const LOG: LogId = LogId(5);
+
+    fn snapshot(position: u64) -> Snapshot {
+        let (mut names, mut present) = (Names::default(), Present::default());
+        let device = names.add_device(&DeviceId::new("oven").unwrap()).unwrap();
+        names.add_metric(&MetricName::new("t").unwrap()).unwrap();
+        let latest = Latest {
+            metric: MetricKey(0),
+            at: Timestamp::from_secs(4),
+            value: Value::Text("x".into()),
+        };
+        let seen = Timestamp::from_secs(9);
+        present.restore(
+            device,
+            DevicePresent { first_seen: seen, last_seen: seen, latest: vec![latest] },
+        );
+        Snapshot::take(
+            LOG,
+            LogPosition(position),
+            LogPosition(position / 2),
+            &names,
+            &present,
+            vec![1, 2],
+        )
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        snapshots.write(&snapshot(100), LogPosition(100)).unwrap();
+        let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        let back = snapshots.newest_up_to(LogPosition(150)).unwrap().unwrap();
+        let (mut names, mut present) = (Names::default(), Present::default());
+        assert_eq!(back.rebuild_from(), LogPosition(50));
+        assert_eq!(back.restore(&mut names, &mut present).unwrap(), [1, 2]);
+        assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
+        assert_eq!(present.device(DeviceKey(0)).unwrap().latest[0].value, Value::Text("x".into()));
+        assert!(snapshots.newest_up_to(LogPosition(99)).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_those_that_recovery_may_need_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        for position in (10..=40).step_by(10) {
+            snapshots.write(&snapshot(position), LogPosition(25)).unwrap();
+        }
+        assert_eq!(snapshots.floor(LogPosition(25)), LogPosition(10));
+        assert_eq!(snapshots.kept[0].0, LogPosition(20));
+        (5..60).for_each(|n| snapshots.write(&snapshot(n * 10), LogPosition(25)).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), SPARE_MAX + 1);
+        assert_eq!(snapshots.kept.first().unwrap().0, LogPosition(20));
+        assert_eq!(snapshots.kept.last().unwrap().0, LogPosition(590));
+    }
+
+    #[test]
+    fn damaged_and_foreign_ones_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        snapshots.write(&snapshot(10), LogPosition(0)).unwrap();
+        snapshots.write(&snapshot(20), LogPosition(0)).unwrap();
+        let path = snapshots.path(LogPosition(20));
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        assert_eq!(
+            snapshots.newest_up_to(LogPosition(99)).unwrap().unwrap().position(),
+            LogPosition(10)
+        );
+        let foreign = Snapshots::open(dir.path(), LogId(6)).unwrap();
+        assert!(foreign.newest_up_to(LogPosition(99)).unwrap().is_none());
+    }
+}
