@@ -9,11 +9,20 @@
 
 pub mod decode;
 pub mod group;
+pub mod handoff;
 pub mod journal;
+pub mod judge;
+pub mod keep;
 pub mod ledger;
+pub mod log;
+pub mod metrics;
+pub mod ports;
 pub mod present;
 pub mod repetition;
+mod reread;
 pub mod seq;
 pub mod snapshot;
+mod snapshots;
 pub mod topics;
+mod unpack;
 mod wire;

@@ -1,0 +1,147 @@
+//! The pure half of *judge*: records in, decisions out.
+
+use bellwire_model::{LogId, LogPosition, Observation, SharedNames};
+
+use crate::decode::Decoder;
+use crate::group::Group;
+use crate::log::{Frame, Record, RecordError};
+use crate::ports::{Moment, Rules};
+use crate::present::SharedPresent;
+use crate::repetition::{Hasher, Window};
+use crate::snapshot::Snapshot;
+use crate::unpack::unpack;
+
+/// Everything *judge* knows at a position of the log.
+#[derive(Debug)]
+pub struct Judge<R> {
+    log: LogId,
+    names: SharedNames,
+    present: SharedPresent,
+    decoder: Decoder,
+    hasher: Hasher,
+    window: Window,
+    rules: R,
+}
+
+impl<R: Rules> Judge<R> {
+    /// A judge that has seen nothing yet.
+    #[must_use]
+    pub fn new(log: LogId, names: SharedNames, present: SharedPresent, rules: R) -> Self {
+        Self {
+            log,
+            decoder: Decoder::new(names.clone()),
+            names,
+            present,
+            hasher: Hasher::new(log),
+            window: Window::default(),
+            rules,
+        }
+    }
+
+    /// Puts a snapshot in place; the window is still empty, see [`Judge::rebuild`].
+    ///
+    /// # Errors
+    /// If the snapshot is not what this version writes.
+    pub fn restore(
+        &mut self,
+        snapshot: Snapshot,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let rules = self.names.write(|names| {
+            self.present.with(|present| snapshot.restore(names, present))
+        })?;
+        self.rules.restore(&rules, &self.names.read())
+    }
+
+    /// Takes a record before the snapshot into the window of repetitions, and no more.
+    ///
+    /// # Errors
+    /// If the record is unknown to this version.
+    pub fn rebuild(&mut self, frame: &Frame<'_>) -> Result<(), RecordError> {
+        let Record::Publishes { client, publishes } = Record::decode(frame.kind, frame.body)?
+        else {
+            return Ok(());
+        };
+        self.window.begin_record(frame.position);
+        let client = self.hasher.client_str(client);
+        for publish in publishes.flatten() {
+            let fingerprint = self.hasher.fingerprint(client, &publish);
+            self.window.observe(fingerprint, false, publish.dup, frame.received_at);
+        }
+        Ok(())
+    }
+
+    /// Judges one record and adds what comes of it to `group`.
+    ///
+    /// # Errors
+    /// If the record is unknown to this version: going on would lose what it says.
+    pub fn judge(&mut self, frame: &Frame<'_>, group: &mut Group) -> Result<(), RecordError> {
+        let moment = Moment { position: frame.position, received_at: frame.received_at };
+        let out = &mut group.transitions;
+        match Record::decode(frame.kind, frame.body)? {
+            Record::Tick => self.rules.tick(moment, &self.names.read(), out),
+            Record::Started { .. } => self.rules.started(moment, &self.names.read(), out),
+            Record::Rules { text } => self.rules.load(text, moment, &self.names.read(), out),
+            Record::Publishes { client, publishes } => {
+                let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
+                self.window.begin_record(frame.position);
+                let client = self.hasher.client_str(client);
+                let (hasher, window) = (self.hasher, &mut self.window);
+                unpack(moment, publishes, &mut self.decoder, group, |_, publish, decoded| {
+                    let fingerprint = hasher.fingerprint(client, publish);
+                    window.observe(fingerprint, decoded.own_time, publish.dup, moment.received_at)
+                });
+                self.observe(moment, first_span, group);
+                self.remember(first_span, first_entry, group);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the record's instants to the rules.
+    fn observe(&mut self, moment: Moment, first_span: usize, group: &mut Group) {
+        let names = self.names.read();
+        for span in &group.output.spans[first_span..] {
+            let first = span.first as usize;
+            let observation = Observation {
+                device: span.device,
+                at: span.at,
+                received_at: moment.received_at,
+                position: moment.position,
+                seq: span.seq,
+                readings: &group.output.readings[first..first + span.len as usize],
+            };
+            self.rules.observe(&observation, &names, &mut group.transitions);
+        }
+    }
+
+    /// Takes the record into the present.
+    fn remember(&self, first_span: usize, first_entry: usize, group: &Group) {
+        self.present.with(|present| {
+            for entry in &group.entries[first_entry..] {
+                present.seen(entry.device, entry.received_at);
+            }
+            for span in &group.output.spans[first_span..] {
+                let first = span.first as usize;
+                let readings = &group.output.readings[first..first + span.len as usize];
+                present.readings(span.device, readings);
+            }
+        });
+    }
+
+    /// The rules, to ask for their next deadline.
+    pub const fn rules(&self) -> &R {
+        &self.rules
+    }
+
+    /// The state as of `position`, which is the end of the last record judged.
+    #[must_use]
+    pub fn snapshot(&self, position: LogPosition) -> Snapshot {
+        let names = self.names.read();
+        let mut rules = Vec::new();
+        self.rules.snapshot(&names, &mut rules);
+        let rebuild_from = self.window.floor().unwrap_or(position);
+        self.present.with(|present| {
+            Snapshot::take(self.log, position, rebuild_from, &names, present, rules)
+        })
+    }
+}

@@ -1,0 +1,369 @@
+//! *Keep*: writes to the database what *judge* has passed, each record once.
+//!
+//! At the head of the log it takes the groups that *judge* decoded. Behind it, after the database
+//! was away say, it reads the log from disk and takes *judge's* verdicts from the journal: the
+//! same rows come out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire_model::{Clock, KeepBatch, LedgerFlush, LogPosition, SharedNames};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::group::{Entry, Group};
+use crate::handoff::{Handoff, Next};
+use crate::journal::Journal;
+use crate::ledger::{Ledger, SharedLedger};
+use crate::log::{Log, ReadError, RecordError};
+use crate::metrics::Metrics;
+use crate::ports::{BatchSink, Opened, SinkError};
+use crate::reread::Rereader;
+
+/// How *keep* makes its transactions.
+#[derive(Clone, Copy, Debug)]
+pub struct KeepConfig {
+    /// The least time from the start of one transaction to the start of the next: at low rates
+    /// each costs more than its rows.
+    pub flush_interval: Duration,
+    /// A transaction takes no further group when it has this many readings.
+    pub batch_readings: usize,
+    /// How often the ledger goes to the database.
+    pub ledger_interval: Duration,
+    /// The longest pause between two tries while the database is away.
+    pub backoff_max: Duration,
+}
+
+/// What *keep* is connected to.
+#[derive(Debug)]
+pub struct KeepParts<S> {
+    /// What it reads when it is behind.
+    pub log: Arc<dyn Log>,
+    /// The database.
+    pub sink: S,
+    /// Names, which *judge* gives.
+    pub names: SharedNames,
+    /// From *judge*.
+    pub journal: Arc<Journal>,
+    /// From *judge*.
+    pub handoff: Arc<Handoff>,
+    /// How far *judge* is; closed when it has ended.
+    pub judged: watch::Receiver<LogPosition>,
+    /// Told how far the database is, with its ledger.
+    pub committed: watch::Sender<LogPosition>,
+    /// The account, empty.
+    pub ledger: SharedLedger,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// What it counts.
+    pub metrics: Metrics,
+}
+
+/// Why *keep* cannot go on; the service must stop then.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The database must not be written to any more.
+    #[error(transparent)]
+    Closed(#[from] SinkError),
+    /// The database is older than what *judge* began with.
+    #[error(
+        "the database is at {ledger_position}, before {judged_from} where judging began: \
+         start again to recover from there"
+    )]
+    Behind {
+        /// How far the database accounts.
+        ledger_position: LogPosition,
+        /// Where *judge* began.
+        judged_from: LogPosition,
+    },
+    /// The database is newer than the log.
+    #[error("the database is at {position}, beyond the log's end {end}: start again to go on from there")]
+    Ahead {
+        /// How far the database is.
+        position: LogPosition,
+        /// How far the log is.
+        end: LogPosition,
+    },
+    /// The log cannot be read.
+    #[error("failed reading the log")]
+    Read(#[from] ReadError),
+    /// The log holds what this version does not know.
+    #[error("failed reading a record")]
+    Record(#[from] RecordError),
+    /// The journal cannot be read.
+    #[error("failed reading the journal")]
+    Journal(#[source] std::io::Error),
+}
+
+/// How *keep* ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that was judged is in the database.
+    Drained,
+    /// It was told to give up while the database was away; the rest is in the log.
+    GaveUp,
+}
+
+/// *Keep*, before it runs.
+#[derive(Debug)]
+pub struct Keep<S> {
+    parts: KeepParts<S>,
+    config: KeepConfig,
+    judged_from: LogPosition,
+    rereader: Rereader,
+    position: LogPosition,
+    ledger_flushed: Instant,
+}
+
+/// What one transaction carries, beside its rows.
+#[derive(Debug, Default)]
+struct Load {
+    batch: KeepBatch,
+    entries: Vec<Entry>,
+    seqs: Vec<(bellwire_model::DeviceKey, u64)>,
+}
+
+impl Load {
+    fn take(&mut self, mut group: Group) {
+        self.batch.end = group.end;
+        self.batch.readings.append(&mut group.output.readings);
+        self.batch.quarantined.append(&mut group.quarantined);
+        self.batch.transitions.append(&mut group.transitions);
+        self.entries.append(&mut group.entries);
+        self.seqs.append(&mut group.seqs);
+    }
+}
+
+impl<S: BatchSink> Keep<S> {
+    /// A keeper that begins when it runs.
+    #[must_use]
+    pub fn new(parts: KeepParts<S>, config: KeepConfig) -> Self {
+        let judged_from = *parts.judged.borrow();
+        let rereader = Rereader::new(&parts.log, parts.names.clone(), Arc::clone(&parts.journal));
+        Self {
+            parts,
+            config,
+            judged_from,
+            rereader,
+            position: LogPosition::ZERO,
+            ledger_flushed: Instant::now(),
+        }
+    }
+
+    /// Writes until *judge* has ended and everything is in the database, or until `give_up` while
+    /// the database is away. `opened` is where the database stands, if it was opened already.
+    ///
+    /// Reads files while it runs: give it a thread of its own.
+    ///
+    /// # Errors
+    /// [`KeepError`] if it must not or cannot go on.
+    pub async fn run(
+        mut self,
+        opened: Option<Opened>,
+        give_up: CancellationToken,
+    ) -> Result<Ended, KeepError> {
+        let opened = match opened {
+            Some(opened) => opened,
+            None => match self.open(&give_up).await? {
+                Some(opened) => opened,
+                None => return Ok(Ended::GaveUp),
+            },
+        };
+        self.begin(opened).await?;
+        loop {
+            let ended = !self.wait_for_work().await;
+            let load = self.gather()?;
+            if load.batch.end > load.batch.start && !self.commit(load, &give_up).await? {
+                return Ok(Ended::GaveUp);
+            }
+            let drained = ended && self.position == *self.parts.judged.borrow();
+            if (drained || self.ledger_due()) && !self.flush_ledger(&give_up).await? {
+                return Ok(Ended::GaveUp);
+            }
+            if drained {
+                info!("Kept everything up to {}.", self.position);
+                return Ok(Ended::Drained);
+            }
+        }
+    }
+
+    /// Opens the database, however long it takes; `None` if told to give up.
+    async fn open(&mut self, give_up: &CancellationToken) -> Result<Option<Opened>, KeepError> {
+        let log = self.parts.log.id();
+        let mut pause = Backoff::new(self.config.backoff_max);
+        loop {
+            match self.parts.sink.open(log).await {
+                Ok(opened) => return Ok(Some(opened)),
+                Err(SinkError::Away(error)) => pause.failed("open", error.as_ref()),
+                Err(closed @ SinkError::Closed(_)) => return Err(closed.into()),
+            }
+            if !pause.wait(give_up).await {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes up the ledger, and counts again what it does not account for yet.
+    async fn begin(&mut self, opened: Opened) -> Result<(), KeepError> {
+        let Opened { position, ledger_position, ledger: stored } = opened;
+        let judged_from = self.judged_from;
+        if ledger_position < judged_from {
+            return Err(KeepError::Behind { ledger_position, judged_from });
+        }
+        let end = self.parts.log.durable().end;
+        if position > end {
+            return Err(KeepError::Ahead { position, end });
+        }
+        let mut ledger = Ledger::default();
+        ledger.load(stored, &self.parts.names);
+        // An error here means that judge has ended: then it has ended before `position`.
+        let _ = self.parts.judged.wait_for(|judged| *judged >= position).await;
+        self.position = ledger_position;
+        while self.position < position {
+            let group = self.rereader.read(self.position, position)?;
+            ledger.enter(&group.entries, &group.seqs);
+            self.position = group.end;
+        }
+        self.parts.ledger.set(ledger);
+        self.parts.committed.send_replace(ledger_position);
+        info!("The database is at {position}; its ledger was at {ledger_position}.");
+        Ok(())
+    }
+
+    /// Waits until there is something to write; false if *judge* has ended.
+    async fn wait_for_work(&mut self) -> bool {
+        let position = self.position;
+        let ledger_pending = self.parts.ledger.with(|ledger| ledger.n_changed() > 0) == Some(true);
+        let ledger_at = self.ledger_flushed + self.config.ledger_interval;
+        tokio::select! {
+            judged = self.parts.judged.wait_for(|judged| *judged > position) => judged.is_ok(),
+            () = tokio::time::sleep_until(ledger_at), if ledger_pending => {
+                self.parts.judged.has_changed().is_ok()
+            }
+        }
+    }
+
+    /// Gathers groups up to the limit of a batch, or all that are judged.
+    fn gather(&mut self) -> Result<Load, KeepError> {
+        let mut load = Load::default();
+        load.batch.start = self.position;
+        load.batch.end = self.position;
+        let judged = *self.parts.judged.borrow_and_update();
+        while load.batch.end < judged && load.batch.readings.len() < self.config.batch_readings {
+            let group = match self.parts.handoff.next(load.batch.end, judged) {
+                Next::Group(group) => group,
+                Next::ReadTo(end) => {
+                    let group = self.rereader.read(load.batch.end, end)?;
+                    self.parts.metrics.keep_read_from_disk(group.end.0 - group.start.0);
+                    group
+                }
+            };
+            load.take(group);
+        }
+        self.parts.metrics.keep_lag(judged.0.saturating_sub(load.batch.end.0));
+        Ok(load)
+    }
+
+    /// Writes a batch; false if told to give up. Then paces the next one.
+    async fn commit(&mut self, load: Load, give_up: &CancellationToken) -> Result<bool, KeepError> {
+        let begun = Instant::now();
+        let started = self.parts.clock.now();
+        if !self.write(&load.batch, give_up).await? {
+            return Ok(false);
+        }
+        let n_readings = load.batch.readings.len();
+        self.position = load.batch.end;
+        self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.seqs));
+        self.parts.metrics.kept(n_readings, &load.entries, started, self.parts.clock.now());
+        if n_readings < self.config.batch_readings {
+            tokio::time::sleep_until(begun + self.config.flush_interval).await;
+        }
+        Ok(true)
+    }
+
+    fn ledger_due(&self) -> bool {
+        self.ledger_flushed.elapsed() >= self.config.ledger_interval
+    }
+
+    /// Writes the ledger as of here, in a transaction of its own; false if told to give up.
+    async fn flush_ledger(&mut self, give_up: &CancellationToken) -> Result<bool, KeepError> {
+        self.ledger_flushed = Instant::now();
+        let devices = self.parts.ledger.with(Ledger::take_changed).unwrap_or_default();
+        let batch = KeepBatch {
+            start: self.position,
+            end: self.position,
+            ledger: Some(LedgerFlush { devices }),
+            ..KeepBatch::default()
+        };
+        if !self.write(&batch, give_up).await? {
+            return Ok(false);
+        }
+        self.parts.committed.send_replace(self.position);
+        self.parts.journal.trim(self.position).map_err(KeepError::Journal)?;
+        Ok(true)
+    }
+
+    /// Gives a batch to the database until it is taken; false if told to give up.
+    async fn write(
+        &mut self,
+        batch: &KeepBatch,
+        give_up: &CancellationToken,
+    ) -> Result<bool, KeepError> {
+        let mut pause = Backoff::new(self.config.backoff_max);
+        loop {
+            match self.parts.sink.write(batch, &self.parts.names).await {
+                Ok(()) => {
+                    pause.succeeded();
+                    return Ok(true);
+                }
+                Err(SinkError::Away(error)) => {
+                    self.parts.metrics.keep_retried();
+                    pause.failed("write to", error.as_ref());
+                }
+                Err(closed @ SinkError::Closed(_)) => return Err(closed.into()),
+            }
+            if !pause.wait(give_up).await {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// Pauses between tries, and says once that the database is away and once that it is back.
+#[derive(Debug)]
+struct Backoff {
+    pause: Duration,
+    pause_max: Duration,
+    since: Option<Instant>,
+}
+
+impl Backoff {
+    const fn new(pause_max: Duration) -> Self {
+        Self { pause: Duration::from_millis(50), pause_max, since: None }
+    }
+
+    fn failed(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            warn!(error, "Failed to {what} the database; readings wait in the log.");
+        }
+    }
+
+    fn succeeded(&self) {
+        if let Some(since) = self.since {
+            info!("The database is back after {:.1} s.", since.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Waits for the next try; false if told to give up.
+    async fn wait(&mut self, give_up: &CancellationToken) -> bool {
+        tokio::select! {
+            () = give_up.cancelled() => return false,
+            () = tokio::time::sleep(self.pause) => {}
+        }
+        self.pause = (self.pause * 2).min(self.pause_max);
+        true
+    }
+}

@@ -1,0 +1,102 @@
+//! What this room needs from others; `src` connects it.
+
+use std::error::Error;
+use std::future::Future;
+
+use bellwire_model::{
+    KeepBatch, LogId, LogPosition, Names, Observation, SharedNames, StageTimes, Timestamp,
+    Transition,
+};
+
+use crate::group::Group;
+use crate::ledger::StoredLedger;
+
+/// The record that is being judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Where it lies.
+    pub position: LogPosition,
+    /// When it was received.
+    pub received_at: Timestamp,
+}
+
+/// The alert rules. Deterministic: the same calls in the same order give the same transitions.
+pub trait Rules: Send {
+    /// From this record on these are the rules; `text` was checked before it was logged.
+    fn load(&mut self, text: &str, moment: Moment, names: &Names, out: &mut Vec<Transition>);
+
+    /// The service began (again).
+    fn started(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>);
+
+    /// Time has passed.
+    fn tick(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>);
+
+    /// Readings of one device at one instant.
+    fn observe(&mut self, observation: &Observation<'_>, names: &Names, out: &mut Vec<Transition>);
+
+    /// The earliest wall-clock instant at which a tick could change something.
+    fn next_deadline(&self) -> Option<Timestamp>;
+
+    /// Appends everything needed to go on from here, rules included, to `out`.
+    fn snapshot(&self, names: &Names, out: &mut Vec<u8>);
+
+    /// Goes on from what [`Rules::snapshot`] wrote.
+    ///
+    /// # Errors
+    /// If the bytes are not what this version writes.
+    fn restore(
+        &mut self,
+        bytes: &[u8],
+        names: &Names,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
+/// Whether what is judged happens now, or is read again after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It was judged before the restart; the same transitions come out again.
+    Recovery,
+    /// It has just become durable.
+    Live,
+}
+
+/// Who hears what was judged, at once: the operators' live feed.
+pub trait Feed: Send {
+    /// A group was judged. Must not block: the next group waits.
+    fn judged(&mut self, group: &Group, times: StageTimes, phase: Phase, names: &SharedNames);
+}
+
+/// Where the database stood when it was opened.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Every record before it is in the database.
+    pub position: LogPosition,
+    /// The ledger accounts for every record before it; not above `position`.
+    pub ledger_position: LogPosition,
+    /// The ledger as of there.
+    pub ledger: Vec<StoredLedger>,
+}
+
+/// Why the database did not take a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Not now: give it again later. Whether it was taken after all, the sink finds out itself.
+    #[error("the database is away")]
+    Away(#[source] Box<dyn Error + Send + Sync>),
+    /// Never again: another writer has taken over, or the database is not where it should be.
+    #[error("the database must not be written to any more")]
+    Closed(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// The database, to *keep*.
+pub trait BatchSink: Send {
+    /// Connects and takes over as the only writer of this log.
+    fn open(&mut self, log: LogId) -> impl Future<Output = Result<Opened, SinkError>> + Send;
+
+    /// Writes a batch, all of it or nothing, once.
+    fn write(
+        &mut self,
+        batch: &KeepBatch,
+        names: &SharedNames,
+    ) -> impl Future<Output = Result<(), SinkError>> + Send;
+}

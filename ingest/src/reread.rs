@@ -1,0 +1,70 @@
+//! Reads a stretch of the log again for *keep*, with *judge's* verdicts from the journal.
+
+use std::sync::Arc;
+
+use bellwire_model::{LogPosition, SharedNames};
+
+use crate::decode::Decoder;
+use crate::group::Group;
+use crate::journal::Journal;
+use crate::keep::KeepError;
+use crate::log::{Log, LogReader, Record};
+use crate::ports::Moment;
+use crate::repetition::Repetition;
+use crate::unpack::unpack;
+
+/// How much log one group takes: bounds it to some ten thousand readings.
+const READ_BYTES: usize = 1 << 20;
+
+/// Turns log into groups, without judging.
+#[derive(Debug)]
+pub(crate) struct Rereader {
+    log: Arc<dyn Log>,
+    journal: Arc<Journal>,
+    decoder: Decoder,
+    /// A reader, and where it stands.
+    reader: Option<(LogPosition, LogReader)>,
+}
+
+impl Rereader {
+    pub(crate) fn new(log: &Arc<dyn Log>, names: SharedNames, journal: Arc<Journal>) -> Self {
+        Self { log: Arc::clone(log), journal, decoder: Decoder::new(names), reader: None }
+    }
+
+    /// The group that begins at `from`, a record's place, and ends at `to` or before it. All of it
+    /// must be judged.
+    ///
+    /// # Errors
+    /// If log or journal cannot be read.
+    pub(crate) fn read(&mut self, from: LogPosition, to: LogPosition) -> Result<Group, KeepError> {
+        let mut reader = match self.reader.take() {
+            Some((position, reader)) if position == from => reader,
+            _ => self.log.reader(from),
+        };
+        let mut group = Group::at(from);
+        if let Some(chunk) = reader.read(to, READ_BYTES)? {
+            group.end = chunk.end();
+            let verdicts = self.journal.read(from, group.end).map_err(KeepError::Journal)?;
+            let mut duplicates = verdicts.duplicates.into_iter().peekable();
+            for frame in chunk.frames() {
+                let frame = frame?;
+                let Record::Publishes { publishes, .. } = Record::decode(frame.kind, frame.body)? else {
+                    continue;
+                };
+                let moment = Moment { position: frame.position, received_at: frame.received_at };
+                unpack(moment, publishes, &mut self.decoder, &mut group, |ordinal, _, _| {
+                    match duplicates.next_if_eq(&(moment.position, ordinal)) {
+                        Some(_) => Repetition::Repeated,
+                        None => Repetition::New,
+                    }
+                });
+            }
+            group.transitions = verdicts.transitions;
+        } else {
+            // Nothing lies between: a position that was skipped when the log was moved on.
+            group.end = to;
+        }
+        self.reader = Some((group.end, reader));
+        Ok(group)
+    }
+}

@@ -1,0 +1,76 @@
+//! Unpacks one record of publishes into a group; the same for *judge* and for *keep* behind it.
+
+use bellwire_model::publish::PublishIter;
+use bellwire_model::{DeviceKey, PublishRef, Quarantined, RejectReason};
+
+use crate::decode::{Decoded, Decoder, Fault};
+use crate::group::{Entry, Fate, Group};
+use crate::ports::Moment;
+use crate::repetition::Repetition;
+
+/// Decodes every publish of a record and enters what becomes of it into `group`.
+///
+/// `repetition` says of each publish, by its ordinal, whether it repeats an earlier one.
+pub(crate) fn unpack(
+    moment: Moment,
+    publishes: PublishIter<'_>,
+    decoder: &mut Decoder,
+    group: &mut Group,
+    mut repetition: impl FnMut(u32, &PublishRef<'_>, &Decoded) -> Repetition,
+) {
+    for (ordinal, publish) in (0..).zip(publishes) {
+        // The record's checksum held and `PublishBatch` wrote it; a later version may differ.
+        let Ok(publish) = publish else { continue };
+        let first_reading = group.output.readings.len();
+        let first_span = group.output.spans.len();
+        let decoded = decoder.decode(&publish, moment.received_at, &mut group.output);
+        let fate = match repetition(ordinal, &publish, &decoded) {
+            Repetition::Repeated => {
+                group.output.readings.truncate(first_reading);
+                group.output.spans.truncate(first_span);
+                group.duplicates.push((moment.position, ordinal));
+                Fate::Duplicate
+            }
+            Repetition::New => match decoded.fault {
+                Some(fault) => {
+                    let device = decoded.device;
+                    group.quarantined.push(quarantine(moment, ordinal, &publish, device, fault));
+                    Fate::Quarantined
+                }
+                None => Fate::Stored,
+            },
+        };
+        let Some(device) = decoded.device else { continue };
+        let seqs = group.output.spans[first_span..].iter().filter_map(|span| span.seq);
+        group.seqs.extend(seqs.map(|seq| (device, seq)));
+        let n_readings = group.output.readings.len() - first_reading;
+        group.entries.push(Entry {
+            device,
+            received_at: moment.received_at,
+            fate,
+            n_readings: u32::try_from(n_readings).unwrap_or(u32::MAX),
+        });
+    }
+}
+
+fn quarantine(
+    moment: Moment,
+    ordinal: u32,
+    publish: &PublishRef<'_>,
+    device: Option<DeviceKey>,
+    fault: Fault,
+) -> Quarantined {
+    debug_assert!(device.is_some() || fault.reason != RejectReason::BadJson, "JSON has a device");
+    // The name is in the topic: no table is needed to find it again.
+    let name = device.and_then(|_| publish.topic.split('/').nth(1));
+    Quarantined {
+        position: moment.position,
+        ordinal,
+        received_at: moment.received_at,
+        device: name.and_then(|name| bellwire_model::DeviceId::new(name).ok()),
+        topic: publish.topic.into(),
+        payload: publish.payload.into(),
+        reason: fault.reason,
+        detail: fault.detail,
+    }
+}

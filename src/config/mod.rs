@@ -1,0 +1,138 @@
+//! The configuration: defaults, then the file, then the environment, then flags.
+
+mod layers;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use layers::{ConfigError, Environment, Overrides, load};
+
+/// Everything that can be set. A key `part.key` is also `BELLWIRE_PART_KEY` in the environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where log, snapshots and the managed database lie. Default: `/var/lib/bellwire` for root,
+    /// else `bellwire` in `$XDG_STATE_HOME` or `~/.local/state`.
+    pub data_dir: PathBuf,
+    /// The file of alert rules and labels (TOML). Default: none. It is read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<PathBuf>,
+    /// No credentials, no limits per source and device; only loopback addresses are then allowed.
+    /// Default: false.
+    pub insecure: bool,
+    /// What is logged to stderr: `error`, `warn`, `info`, `debug`, or per part
+    /// (`info,bellwire_broker=debug`). Default: `info`.
+    pub log_filter: String,
+    /// How long shutdown waits for what was begun, milliseconds. Default 20,000: what is not in
+    /// the database by then is in the log.
+    pub shutdown_grace_ms: u64,
+    /// The MQTT listener.
+    pub mqtt: bellwire_broker::Config,
+    /// The API, the live feed and the console.
+    pub http: bellwire_api::Config,
+    /// The database.
+    pub database: bellwire_store::Config,
+    /// The log.
+    pub log: bellwire_ingest::log::Config,
+    /// How the database is written.
+    pub keep: KeepSection,
+    /// How alert rules are judged.
+    pub judge: JudgeSection,
+}
+
+/// How *keep* makes its transactions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeepSection {
+    /// The least time from one transaction to the next, milliseconds. Default 20: at 5,000
+    /// publishes per second a commit then carries 100 of them.
+    pub flush_interval_ms: u64,
+    /// A transaction takes no further group once it has this many readings. Default 20,000:
+    /// beyond 10,000 the cost per reading does not fall any more.
+    pub batch_readings: usize,
+    /// How often the devices' account goes to the database, milliseconds. Default 1,000.
+    pub ledger_interval_ms: u64,
+    /// The longest pause between two tries while the database is away, milliseconds. Default
+    /// 1,000.
+    pub backoff_max_ms: u64,
+}
+
+impl Default for KeepSection {
+    fn default() -> Self {
+        Self {
+            flush_interval_ms: 20,
+            batch_readings: 20_000,
+            ledger_interval_ms: 1_000,
+            backoff_max_ms: 1_000,
+        }
+    }
+}
+
+/// How *judge* writes its state down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JudgeSection {
+    /// A snapshot at least this often while readings come, milliseconds. Default 30,000: a restart
+    /// judges at most that much again.
+    pub snapshot_interval_ms: u64,
+    /// A snapshot at least after this much log, bytes. Default 128 MiB.
+    pub snapshot_bytes: u64,
+}
+
+impl Default for JudgeSection {
+    fn default() -> Self {
+        Self { snapshot_interval_ms: 30_000, snapshot_bytes: 128 << 20 }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::new(),
+            rules: None,
+            insecure: false,
+            log_filter: "info".to_owned(),
+            shutdown_grace_ms: 20_000,
+            mqtt: bellwire_broker::Config::default(),
+            http: bellwire_api::Config::default(),
+            database: bellwire_store::Config::default(),
+            log: bellwire_ingest::log::Config::default(),
+            keep: KeepSection::default(),
+            judge: JudgeSection::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The data directory: as set, or the default for who runs this.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoHome`] if none is set and there is no home directory.
+    pub fn data_dir(&self, environment: &Environment) -> Result<PathBuf, ConfigError> {
+        if !self.data_dir.as_os_str().is_empty() {
+            return Ok(self.data_dir.clone());
+        }
+        if is_root() {
+            return Ok(PathBuf::from("/var/lib/bellwire"));
+        }
+        let state = environment.get("XDG_STATE_HOME").map(PathBuf::from);
+        let home = || environment.get("HOME").map(|home| Path::new(home).join(".local/state"));
+        let state = state.or_else(home).ok_or(ConfigError::NoHome)?;
+        Ok(state.join("bellwire"))
+    }
+
+    /// How long shutdown waits.
+    #[must_use]
+    pub const fn shutdown_grace(&self) -> Duration {
+        Duration::from_millis(self.shutdown_grace_ms)
+    }
+}
+
+/// Whether root runs this.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
