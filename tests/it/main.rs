@@ -1,5 +1,6 @@
 //! What holds for the whole of Bellwire: its layout, its habits, and its promises end to end.
 
 mod arrows;
+mod shim;
 mod support;
 mod tidy;
