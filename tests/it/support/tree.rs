@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Folders that are built or fetched, never written by hand.
+/// What is built or fetched, never written by hand. (`.git` is a file in a second worktree.)
 const NOT_OURS: [&str; 4] = [".git", "target", "node_modules", "dist"];
 
 /// A text file of the repository.
@@ -29,9 +29,11 @@ pub(crate) fn files() -> Vec<TextFile> {
     files
 }
 
-/// `None` where there is no git, no history (an unpacked archive), or git will not trust us.
+/// `None` where there is no git, or no repository: in an unpacked archive. Whoever owns the files,
+/// we only list them, so git need not trust their owner.
 fn listed_by_git(root: &Path) -> Option<Vec<String>> {
     let output = Command::new("git")
+        .args(["-c", "safe.directory=*"])
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output()
@@ -48,7 +50,10 @@ fn walked(root: &Path) -> Vec<String> {
             let entry = entry.expect("a folder of ours can be read");
             let name = entry.file_name().into_string().expect("our file names are UTF-8");
             let kind = entry.file_type().expect("an entry has a type");
-            if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
+            if NOT_OURS.contains(&name.as_str()) {
+                continue;
+            }
+            if kind.is_dir() {
                 folders.push(format!("{folder}{name}/"));
             } else if kind.is_file() {
                 paths.push(format!("{folder}{name}"));
