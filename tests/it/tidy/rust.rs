@@ -55,7 +55,7 @@ fn is_test(path: &str) -> bool {
 /// The index of the line at which a file's own tests begin; past the end where it has none.
 fn unit_tests_begin(text: &str) -> usize {
     let lines: Vec<&str> = text.lines().collect();
-    let is_module = |line: &str| line.starts_with("mod ") && line.ends_with('{');
+    let is_module = |line: &str| line.split(' ').any(|word| word == "mod") && line.ends_with('{');
     lines
         .windows(2)
         .position(|pair| pair[0] == "#[cfg(test)]" && is_module(pair[1]))
@@ -142,6 +142,7 @@ mod tests {
         check("src/a.rs", &format!("//! A.\n{call}\n"), &["src/a.rs:2: say why"]);
         check("src/a.rs", &format!("//! A.\n// {call}\n"), &[]);
         check("src/a.rs", &format!("//! A.\n#[cfg(test)]\nmod tests {{\n{call}\n}}\n"), &[]);
+        check("src/a.rs", &format!("//! A.\n#[cfg(test)]\npub mod t {{\n{call}\n}}\n"), &[]);
         let only_import = format!("//! A.\n#[cfg(test)]\nuse b;\n{call}\n");
         check("src/a.rs", &only_import, &["src/a.rs:4: say why"]);
         check("store/tests/a.rs", &format!("//! A.\n{call}\n"), &[]);
