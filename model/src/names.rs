@@ -136,7 +136,6 @@ pub struct SharedNames(Arc<RwLock<Names>>);
 
 impl SharedNames {
     /// Looks names up. Hold the guard briefly: *judge* waits for it when a new name appears.
-    #[must_use]
     pub fn read(&self) -> RwLockReadGuard<'_, Names> {
         // A panic while adding leaves at most a name without a key: still usable.
         self.0.read().unwrap_or_else(PoisonError::into_inner)

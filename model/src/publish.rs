@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_dropped_receipt_asks_for_a_retry() {
-        let (sender, outcomes) = mpsc::channel();
+        let (sender, outcomes) = mpsc::sync_channel(2);
         let other = sender.clone();
         Receipt::new(move |outcome| sender.send(outcome).expect("test listens"))
             .settle(Outcome::Durable);

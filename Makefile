@@ -1,0 +1,57 @@
+# What one does with Bellwire: one line each. Anything with a branch in it is a script in scripts/.
+# CONTRIBUTING.md explains the order of `make test`.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-test build console demo bench test fmt fmt-check lint clippy doc deny console-test doctest nextest clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: console ## Build the console and the release binary
+	cargo build --release --locked
+
+console: ## Build the operators' console, if its sources changed
+	scripts/console build
+
+demo: setup console build ## Run everything embedded with a fleet of freezers; ARGS="--duration 20s"
+	target/release/bellwire demo $(ARGS)
+
+test: setup-test fmt-check clippy doc deny console-test doctest nextest ## Check and test everything, as CI does
+
+lint: fmt-check clippy doc deny ## Check formatting, lints, documentation, licences
+
+fmt: ## Format the Rust sources
+	cargo fmt --all
+
+doc: ## Build the Rust documentation, broken links denied
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+
+bench: setup build ## Measure rate, CPU and latency on this machine; ARGS="…"
+	target/release/bellwire bench $(ARGS)
+
+clean: ## Remove everything that was built
+	rm -rf target api/console/dist api/console/node_modules
+
+setup:
+	scripts/setup run
+
+setup-test:
+	scripts/setup test
+
+fmt-check:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+deny:
+	scripts/deny
+
+console-test:
+	scripts/console test
+
+doctest:
+	cargo test --doc --workspace --locked --quiet
+
+nextest:
+	scripts/nextest
