@@ -57,6 +57,8 @@ struct Bookmark {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
+    /// Everything decided from here on is in it.
+    begin: LogPosition,
     chunks: VecDeque<Chunk>,
     n_dropped: u64,
     writer: Option<BufWriter<File>>,
@@ -83,6 +85,7 @@ impl Journal {
         }
         Ok(Self(Mutex::new(Inner {
             dir: dir.to_owned(),
+            begin: LogPosition::ZERO,
             chunks: VecDeque::new(),
             n_dropped: 0,
             writer: None,
@@ -93,6 +96,17 @@ impl Journal {
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says where judging begins: what was decided before is in the database only.
+    pub fn begin_at(&self, position: LogPosition) {
+        self.inner().begin = position;
+    }
+
+    /// Everything decided from here on is in it.
+    #[must_use]
+    pub fn begin(&self) -> LogPosition {
+        self.inner().begin
     }
 
     /// Notes what was decided about a group, if anything was. Groups come in log order.
@@ -139,26 +153,26 @@ impl Journal {
         Ok(verdicts)
     }
 
-    /// The first `limit` transitions behind one place, in order; `None` if the journal does not
-    /// reach back that far.
+    /// The first `limit` transitions at one place or behind it, in order. The journal may not
+    /// reach back that far: see [`Journal::begin`].
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn transitions_after(
+    pub fn transitions_from(
         &self,
-        after: (LogPosition, u32),
+        from: (LogPosition, u32),
         limit: usize,
     ) -> io::Result<Vec<Transition>> {
         let mut found = Vec::new();
         let inner = self.inner();
         let mut bookmark = Bookmark { chunk: inner.n_dropped, ..Bookmark::default() };
         inner.scan(&mut bookmark, |entry, end| {
-            if end <= after.0 {
+            if end <= from.0 {
                 return Ok(Scan::Go);
             }
             for wire in entry.transitions {
                 let transition = Transition::try_from(wire).map_err(damaged)?;
-                if (transition.position, transition.ordinal) > after && found.len() < limit {
+                if (transition.position, transition.ordinal) >= from && found.len() < limit {
                     found.push(transition);
                 }
             }
@@ -176,6 +190,7 @@ impl Journal {
         while inner.chunks.len() > 1 && inner.chunks[0].end <= position {
             let Some(chunk) = inner.chunks.pop_front() else { break };
             inner.n_dropped += 1;
+            inner.begin = chunk.end;
             fs::remove_file(chunk.path)?;
         }
         Ok(())
@@ -319,7 +334,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::create(dir.path()).unwrap();
         (0..5).for_each(|n| journal.append(&group(n * 10, n * 10 + 10)).unwrap());
-        let missed = journal.transitions_after((LogPosition(10), 0), 4).unwrap();
+        let missed = journal.transitions_from((LogPosition(10), 1), 4).unwrap();
         let places: Vec<_> = missed.iter().map(|t| (t.position.0, t.ordinal)).collect();
         assert_eq!(places, [(10, 1), (15, 0), (20, 0), (20, 1)]);
     }

@@ -17,7 +17,7 @@ use crate::group::{Entry, Group};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
-use crate::log::{Log, ReadError, RecordError};
+use crate::log::{Error as LogError, Log, RecordError};
 use crate::metrics::Metrics;
 use crate::ports::{BatchSink, Opened, SinkError};
 use crate::reread::Rereader;
@@ -61,6 +61,15 @@ pub struct KeepParts<S> {
     pub metrics: Metrics,
 }
 
+impl KeepParts<()> {
+    /// The same, with the database.
+    #[must_use]
+    pub fn with_sink<S>(self, sink: S) -> KeepParts<S> {
+        let Self { log, sink: (), names, journal, handoff, judged, committed, ledger, clock, metrics } = self;
+        KeepParts { log, sink, names, journal, handoff, judged, committed, ledger, clock, metrics }
+    }
+}
+
 /// Why *keep* cannot go on; the service must stop then.
 #[derive(Debug, thiserror::Error)]
 pub enum KeepError {
@@ -79,7 +88,9 @@ pub enum KeepError {
         judged_from: LogPosition,
     },
     /// The database is newer than the log.
-    #[error("the database is at {position}, beyond the log's end {end}: start again to go on from there")]
+    #[error(
+        "the database is at {position}, beyond the log's end {end}: start again to go on from there"
+    )]
     Ahead {
         /// How far the database is.
         position: LogPosition,
@@ -88,7 +99,7 @@ pub enum KeepError {
     },
     /// The log cannot be read.
     #[error("failed reading the log")]
-    Read(#[from] ReadError),
+    Read(#[from] LogError),
     /// The log holds what this version does not know.
     #[error("failed reading a record")]
     Record(#[from] RecordError),
@@ -239,9 +250,7 @@ impl<S: BatchSink> Keep<S> {
         let ledger_at = self.ledger_flushed + self.config.ledger_interval;
         tokio::select! {
             judged = self.parts.judged.wait_for(|judged| *judged > position) => judged.is_ok(),
-            () = tokio::time::sleep_until(ledger_at), if ledger_pending => {
-                self.parts.judged.has_changed().is_ok()
-            }
+            () = tokio::time::sleep_until(ledger_at), if ledger_pending => true,
         }
     }
 

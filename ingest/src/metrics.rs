@@ -1,8 +1,6 @@
 //! What *judge* and *keep* count; the log counts for itself.
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use bellwire_model::{RejectReason, Timestamp};
 
@@ -44,7 +42,10 @@ impl Metrics {
     /// If one is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let fates = IntCounterVec::new(
-            Opts::new("bellwire_judged_publishes_total", "Publishes judged, by what became of them."),
+            Opts::new(
+                "bellwire_judged_publishes_total",
+                "Publishes judged, by what became of them.",
+            ),
             &["fate"],
         )?;
         let quarantined = IntCounterVec::new(
@@ -69,20 +70,55 @@ impl Metrics {
             Ok::<_, prometheus::Error>(histogram)
         };
         Ok(Self {
-            judged_publishes: ["stored", "duplicate", "quarantined"].map(|f| fates.with_label_values(&[f])),
-            quarantined: RejectReason::ALL.iter().map(|r| quarantined.with_label_values(&[r.label()])).collect(),
+            judged_publishes: ["stored", "duplicate", "quarantined"]
+                .map(|f| fates.with_label_values(&[f])),
+            quarantined: RejectReason::ALL
+                .iter()
+                .map(|r| quarantined.with_label_values(&[r.label()]))
+                .collect(),
             judged_readings: counter("bellwire_judged_readings_total", "Readings judged.")?,
             transitions: counter("bellwire_transitions_total", "Alert transitions decided.")?,
-            judge_latency: seconds("bellwire_judge_latency_seconds", "From receipt to decision, of records with transitions.", &LATENCY_BUCKETS)?,
+            judge_latency: seconds(
+                "bellwire_judge_latency_seconds",
+                "From receipt to decision, of records with transitions.",
+                &LATENCY_BUCKETS,
+            )?,
             judge_lag: gauge("bellwire_judge_lag_bytes", "Durable log that is not judged yet.")?,
-            kept_readings: counter("bellwire_kept_readings_total", "Readings committed to the database.")?,
-            kept_batches: counter("bellwire_kept_batches_total", "Transactions committed to the database.")?,
-            keep_retries: counter("bellwire_keep_retries_total", "Batches that must be given to the database again.")?,
-            keep_from_disk: counter("bellwire_keep_disk_bytes_total", "Log that keep had to read from disk because it was behind.")?,
-            keep_lag: gauge("bellwire_keep_lag_bytes", "Judged log that is not in the database yet.")?,
-            keep_seconds: seconds("bellwire_keep_batch_seconds", "Duration of a transaction.", &LATENCY_BUCKETS)?,
-            keep_readings_per_batch: seconds("bellwire_keep_batch_readings", "Readings in a transaction.", &[1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0])?,
-            stored_latency: seconds("bellwire_stored_latency_seconds", "From receipt of a publish to its commit in the database.", &LATENCY_BUCKETS)?,
+            kept_readings: counter(
+                "bellwire_kept_readings_total",
+                "Readings committed to the database.",
+            )?,
+            kept_batches: counter(
+                "bellwire_kept_batches_total",
+                "Transactions committed to the database.",
+            )?,
+            keep_retries: counter(
+                "bellwire_keep_retries_total",
+                "Batches that must be given to the database again.",
+            )?,
+            keep_from_disk: counter(
+                "bellwire_keep_disk_bytes_total",
+                "Log that keep had to read from disk because it was behind.",
+            )?,
+            keep_lag: gauge(
+                "bellwire_keep_lag_bytes",
+                "Judged log that is not in the database yet.",
+            )?,
+            keep_seconds: seconds(
+                "bellwire_keep_batch_seconds",
+                "Duration of a transaction.",
+                &LATENCY_BUCKETS,
+            )?,
+            keep_readings_per_batch: seconds(
+                "bellwire_keep_batch_readings",
+                "Readings in a transaction.",
+                &[1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0],
+            )?,
+            stored_latency: seconds(
+                "bellwire_stored_latency_seconds",
+                "From receipt of a publish to its commit in the database.",
+                &LATENCY_BUCKETS,
+            )?,
             snapshots: counter("bellwire_snapshots_total", "Snapshots of judge's state written.")?,
         })
     }
@@ -107,7 +143,13 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn kept(&self, n_readings: usize, entries: &[Entry], started: Timestamp, now: Timestamp) {
+    pub(crate) fn kept(
+        &self,
+        n_readings: usize,
+        entries: &[Entry],
+        started: Timestamp,
+        now: Timestamp,
+    ) {
         self.kept_batches.inc();
         self.kept_readings.inc_by(n_readings as u64);
         self.keep_seconds.observe(now.since(started).as_secs_f64());

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::future::Future;
 
 use bellwire_model::{
-    KeepBatch, LogId, LogPosition, Names, Observation, SharedNames, StageTimes, Timestamp,
+    Alert, KeepBatch, LogId, LogPosition, Names, Observation, SharedNames, StageTimes, Timestamp,
     Transition,
 };
 
@@ -34,6 +34,9 @@ pub trait Rules: Send {
     /// Readings of one device at one instant.
     fn observe(&mut self, observation: &Observation<'_>, names: &Names, out: &mut Vec<Transition>);
 
+    /// The alerts that are not over.
+    fn active(&self) -> Vec<Alert>;
+
     /// The earliest wall-clock instant at which a tick could change something.
     fn next_deadline(&self) -> Option<Timestamp>;
 
@@ -47,7 +50,7 @@ pub trait Rules: Send {
     fn restore(
         &mut self,
         bytes: &[u8],
-        names: &Names,
+        names: &mut Names,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 
@@ -63,7 +66,10 @@ pub enum Phase {
 /// Who hears what was judged, at once: the operators' live feed.
 pub trait Feed: Send {
     /// A group was judged. Must not block: the next group waits.
-    fn judged(&mut self, group: &Group, times: StageTimes, phase: Phase, names: &SharedNames);
+    fn judged(&mut self, group: &Group, times: StageTimes, phase: Phase);
+
+    /// Recovery is over: everything before `end` is judged, and these alerts are not over.
+    fn recovered(&mut self, end: LogPosition, active: Vec<Alert>);
 }
 
 /// Where the database stood when it was opened.

@@ -67,6 +67,17 @@ impl Hasher {
     }
 }
 
+/// What would make equal bytes a repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The payload carries its own time: equal bytes anywhere in the window are the same event.
+    OwnTime,
+    /// The client set DUP: equal bytes under the last use of its packet id are the same packet.
+    Dup,
+    /// Nothing: equal bytes are another event.
+    None,
+}
+
 /// Whether a publish was there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repetition {
@@ -122,15 +133,18 @@ impl Window {
     pub fn observe(
         &mut self,
         fingerprint: Fingerprint,
-        own_time: bool,
-        dup: bool,
+        evidence: Evidence,
         received_at: Timestamp,
     ) -> Repetition {
         self.forget(received_at);
         let number = self.front + self.ring.len() as u64;
         let by_content = self.by_content.insert(low(fingerprint.content), number);
         let by_packet = fingerprint.packet.and_then(|packet| self.by_packet.insert(packet, number));
-        let before = if own_time { by_content } else { by_packet.filter(|_| dup) };
+        let before = match evidence {
+            Evidence::OwnTime => by_content,
+            Evidence::Dup => by_packet,
+            Evidence::None => None,
+        };
         let repeated = before.is_some_and(|n| self.at(n).content == fingerprint.content);
         self.ring.push_back(Remembered {
             content: fingerprint.content,
@@ -224,35 +238,50 @@ mod tests {
     #[test]
     fn equal_bytes_with_their_own_time_are_one_event() {
         let mut window = Window::default();
-        assert_eq!(window.observe(print("a", b"x", 1), true, false, T0), Repetition::New);
-        assert_eq!(window.observe(print("b", b"x", 9), true, false, T0), Repetition::Repeated);
-        assert_eq!(window.observe(print("a", b"y", 1), true, false, T0), Repetition::New);
+        assert_eq!(window.observe(print("a", b"x", 1), Evidence::OwnTime, T0), Repetition::New);
+        assert_eq!(
+            window.observe(print("b", b"x", 9), Evidence::OwnTime, T0),
+            Repetition::Repeated
+        );
+        assert_eq!(window.observe(print("a", b"y", 1), Evidence::OwnTime, T0), Repetition::New);
     }
 
     #[test]
     fn without_own_time_only_dup_with_the_same_id_repeats() {
         let mut window = Window::default();
         let observe = |window: &mut Window, client, payload, id, dup| {
-            window.observe(print(client, payload, id), false, dup, T0)
+            window.observe(print(client, payload, id), dup, T0)
         };
-        assert_eq!(observe(&mut window, "a", b"x", 1, false), Repetition::New);
-        assert_eq!(observe(&mut window, "a", b"x", 2, false), Repetition::New);
-        assert_eq!(observe(&mut window, "a", b"x", 1, true), Repetition::Repeated);
-        assert_eq!(observe(&mut window, "b", b"x", 1, true), Repetition::New, "another client");
-        assert_eq!(observe(&mut window, "a", b"y", 1, true), Repetition::New, "other bytes");
+        assert_eq!(observe(&mut window, "a", b"x", 1, Evidence::None), Repetition::New);
+        assert_eq!(observe(&mut window, "a", b"x", 2, Evidence::None), Repetition::New);
+        assert_eq!(observe(&mut window, "a", b"x", 1, Evidence::Dup), Repetition::Repeated);
         assert_eq!(
-            observe(&mut window, "a", b"x", 1, true),
+            observe(&mut window, "b", b"x", 1, Evidence::Dup),
+            Repetition::New,
+            "another client"
+        );
+        assert_eq!(
+            observe(&mut window, "a", b"y", 1, Evidence::Dup),
+            Repetition::New,
+            "other bytes"
+        );
+        assert_eq!(
+            observe(&mut window, "a", b"x", 1, Evidence::Dup),
             Repetition::New,
             "a newer use of id 1"
         );
-        assert_eq!(observe(&mut window, "a", b"x", 0, true), Repetition::New, "QoS 0 has no id");
+        assert_eq!(
+            observe(&mut window, "a", b"x", 0, Evidence::Dup),
+            Repetition::New,
+            "QoS 0 has no id"
+        );
     }
 
     #[test]
     fn the_window_forgets_by_time_and_by_number() {
         let mut window = Window::with_limit(2);
         let see = |window: &mut Window, payload, at| {
-            window.observe(print("a", payload, 1), true, false, at)
+            window.observe(print("a", payload, 1), Evidence::OwnTime, at)
         };
         see(&mut window, b"x", T0);
         assert_eq!(see(&mut window, b"x", T0 + WINDOW), Repetition::Repeated);
@@ -271,7 +300,11 @@ mod tests {
             .map(|n| {
                 window.begin_record(LogPosition(n));
                 let payload = (n * n % 3_001).to_le_bytes();
-                window.observe(print("a", &payload, 1), true, false, T0 + Duration::from_millis(n))
+                window.observe(
+                    print("a", &payload, 1),
+                    Evidence::OwnTime,
+                    T0 + Duration::from_millis(n),
+                )
             })
             .collect()
     }

@@ -8,7 +8,7 @@ use crate::decode::Decoder;
 use crate::group::Group;
 use crate::journal::Journal;
 use crate::keep::KeepError;
-use crate::log::{Log, LogReader, Record};
+use crate::log::{Log, ReadLog, Record};
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 use crate::unpack::unpack;
@@ -23,7 +23,7 @@ pub(crate) struct Rereader {
     journal: Arc<Journal>,
     decoder: Decoder,
     /// A reader, and where it stands.
-    reader: Option<(LogPosition, LogReader)>,
+    reader: Option<(LogPosition, Box<dyn ReadLog>)>,
 }
 
 impl Rereader {
@@ -39,16 +39,15 @@ impl Rereader {
     pub(crate) fn read(&mut self, from: LogPosition, to: LogPosition) -> Result<Group, KeepError> {
         let mut reader = match self.reader.take() {
             Some((position, reader)) if position == from => reader,
-            _ => self.log.reader(from),
+            _ => self.log.reader(from)?,
         };
         let mut group = Group::at(from);
         if let Some(chunk) = reader.read(to, READ_BYTES)? {
             group.end = chunk.end();
             let verdicts = self.journal.read(from, group.end).map_err(KeepError::Journal)?;
             let mut duplicates = verdicts.duplicates.into_iter().peekable();
-            for frame in chunk.frames() {
-                let frame = frame?;
-                let Record::Publishes { publishes, .. } = Record::decode(frame.kind, frame.body)? else {
+            for frame in chunk {
+                let Record::Publishes { publishes, .. } = frame.record()? else {
                     continue;
                 };
                 let moment = Moment { position: frame.position, received_at: frame.received_at };

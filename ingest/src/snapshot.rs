@@ -38,12 +38,24 @@ pub enum SnapshotError {
     },
 }
 
+/// The positions that belong to a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Every record before it is in the snapshot.
+    pub position: LogPosition,
+    /// Where reading must begin, to rebuild the window of repetitions.
+    pub rebuild_from: LogPosition,
+    /// How far the database was, with its ledger, when the snapshot was taken.
+    pub committed: LogPosition,
+}
+
 /// *Judge's* state as of `position`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Snapshot {
     log: u128,
     position: u64,
     rebuild_from: u64,
+    committed: u64,
     devices: Vec<String>,
     metrics: Vec<String>,
     present: Vec<WirePresent>,
@@ -95,16 +107,16 @@ impl Snapshot {
     #[must_use]
     pub fn take(
         log: LogId,
-        position: LogPosition,
-        rebuild_from: LogPosition,
+        places: Places,
         names: &Names,
         present: &Present,
         rules: Vec<u8>,
     ) -> Self {
         Self {
             log: log.0,
-            position: position.0,
-            rebuild_from: rebuild_from.0,
+            position: places.position.0,
+            rebuild_from: places.rebuild_from.0,
+            committed: places.committed.0,
             devices: names.devices().iter().map(ToString::to_string).collect(),
             metrics: names.metrics().iter().map(ToString::to_string).collect(),
             present: present.devices().map(|(key, device)| WirePresent::new(key, device)).collect(),
@@ -112,16 +124,14 @@ impl Snapshot {
         }
     }
 
-    /// Every record before it is in it.
+    /// The positions that belong to it.
     #[must_use]
-    pub const fn position(&self) -> LogPosition {
-        LogPosition(self.position)
-    }
-
-    /// Where reading must begin, to rebuild the window of repetitions.
-    #[must_use]
-    pub const fn rebuild_from(&self) -> LogPosition {
-        LogPosition(self.rebuild_from)
+    pub const fn places(&self) -> Places {
+        Places {
+            position: LogPosition(self.position),
+            rebuild_from: LogPosition(self.rebuild_from),
+            committed: LogPosition(self.committed),
+        }
     }
 
     /// Puts names and present in place, both of them empty, and returns the rules' own snapshot.
@@ -144,12 +154,14 @@ impl Snapshot {
 }
 
 /// The folder of snapshots of one log.
+///
+/// The newest one says how far the database was. What recovery from there on needs is kept, even
+/// if the database has gone further since: it may be away at the next start.
 #[derive(Debug)]
 pub struct Snapshots {
     dir: PathBuf,
-    log: LogId,
-    /// Position and `rebuild_from` of each, ascending.
-    kept: Vec<(LogPosition, LogPosition)>,
+    /// Of each snapshot, by ascending position.
+    kept: Vec<Places>,
 }
 
 impl Snapshots {
@@ -164,14 +176,19 @@ impl Snapshots {
         for entry in fs::read_dir(dir).map_err(io)? {
             let path = entry.map_err(io)?.path();
             match read(&path) {
-                Ok(snapshot) if snapshot.log == log.0 => {
-                    kept.push((snapshot.position(), snapshot.rebuild_from()));
-                }
+                Ok(snapshot) if snapshot.log == log.0 => kept.push(snapshot.places()),
                 _ => fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })?,
             }
         }
-        kept.sort_unstable();
-        Ok(Self { dir: dir.to_owned(), log, kept })
+        kept.sort_unstable_by_key(|places| places.position);
+        Ok(Self { dir: dir.to_owned(), kept })
+    }
+
+    /// How far the database was, with its ledger, when the newest snapshot was taken: a lower
+    /// bound of where it is.
+    #[must_use]
+    pub fn committed(&self) -> LogPosition {
+        self.kept.iter().map(|places| places.committed).max().unwrap_or_default()
     }
 
     /// The newest snapshot that is not above `position`.
@@ -179,23 +196,20 @@ impl Snapshots {
     /// # Errors
     /// If it cannot be read.
     pub fn newest_up_to(&self, position: LogPosition) -> Result<Option<Snapshot>, SnapshotError> {
-        match self.kept.iter().rev().find(|&&(at, _)| at <= position) {
-            Some(&(at, _)) => read(&self.path(at)).map(Some),
+        match self.kept.iter().rev().find(|places| places.position <= position) {
+            Some(places) => read(&self.path(places.position)).map(Some),
             None => Ok(None),
         }
     }
 
     /// Writes a snapshot, synced, then removes those that nobody needs: below the newest one not
-    /// above `committed`, and the closest neighbours when there are too many above it.
+    /// above [`Snapshots::committed`], and the closest neighbours when there are too many above.
     ///
     /// # Errors
     /// If it cannot be written; older ones are then still there.
-    pub fn write(
-        &mut self,
-        snapshot: &Snapshot,
-        committed: LogPosition,
-    ) -> Result<(), SnapshotError> {
-        let path = self.path(snapshot.position());
+    pub fn write(&mut self, snapshot: &Snapshot) -> Result<(), SnapshotError> {
+        let places = snapshot.places();
+        let path = self.path(places.position);
         let io = |source| SnapshotError::Io { path: path.clone(), source };
         let body = postcard::to_stdvec(snapshot).map_err(|error| io(io::Error::other(error)))?;
         let temporary = path.with_extension("tmp");
@@ -208,49 +222,45 @@ impl Snapshots {
             .and_then(|()| fs::rename(&temporary, &path))
             .and_then(|()| File::open(&self.dir)?.sync_all())
             .map_err(io)?;
-        self.kept.retain(|&(at, _)| at != snapshot.position());
-        self.kept.push((snapshot.position(), snapshot.rebuild_from()));
-        self.kept.sort_unstable();
-        self.thin(committed)
+        self.kept.retain(|other| other.position != places.position);
+        self.kept.push(places);
+        self.kept.sort_unstable_by_key(|places| places.position);
+        self.thin()
     }
 
-    /// The record below which the log is not needed to recover at `committed` or later.
+    /// The record below which the log is not needed to recover.
     #[must_use]
-    pub fn floor(&self, committed: LogPosition) -> LogPosition {
-        let usable = self.kept.iter().rev().find(|&&(at, _)| at <= committed);
-        usable.map_or(LogPosition::ZERO, |&(at, rebuild_from)| at.min(rebuild_from))
+    pub fn floor(&self) -> LogPosition {
+        let committed = self.committed();
+        let usable = self.kept.iter().rev().find(|places| places.position <= committed);
+        usable.map_or(LogPosition::ZERO, |places| places.position.min(places.rebuild_from))
     }
 
-    fn thin(&mut self, committed: LogPosition) -> Result<(), SnapshotError> {
-        let usable = self.kept.partition_point(|&(at, _)| at <= committed);
-        for (at, _) in self.kept.drain(..usable.saturating_sub(1)).collect::<Vec<_>>() {
-            self.remove(at)?;
+    fn thin(&mut self) -> Result<(), SnapshotError> {
+        let committed = self.committed();
+        let usable = self.kept.partition_point(|places| places.position <= committed);
+        for places in self.kept.drain(..usable.saturating_sub(1)).collect::<Vec<_>>() {
+            self.remove(places)?;
         }
         while self.kept.len() > SPARE_MAX + 1 {
             // The one in the middle of the smallest gap goes; first and last stay.
-            let gap = |index: usize| self.kept[index + 1].0.0 - self.kept[index - 1].0.0;
-            let Some(index) = (1..self.kept.len() - 1).min_by_key(|&index| gap(index)) else {
-                break;
-            };
-            let (at, _) = self.kept.remove(index);
-            self.remove(at)?;
+            let at = |index: usize| self.kept[index].position.0;
+            let gap = |index: usize| at(index + 1) - at(index - 1);
+            let middle = 1..self.kept.len() - 1;
+            let Some(index) = middle.min_by_key(|&index| gap(index)) else { break };
+            let places = self.kept.remove(index);
+            self.remove(places)?;
         }
         Ok(())
     }
 
-    fn remove(&self, at: LogPosition) -> Result<(), SnapshotError> {
-        let path = self.path(at);
+    fn remove(&self, places: Places) -> Result<(), SnapshotError> {
+        let path = self.path(places.position);
         fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })
     }
 
     fn path(&self, at: LogPosition) -> PathBuf {
         self.dir.join(format!("{:020}.snapshot", at.0))
-    }
-
-    /// The log they belong to.
-    #[must_use]
-    pub const fn log(&self) -> LogId {
-        self.log
     }
 }
 
@@ -274,76 +284,71 @@ mod tests {
 
     const LOG: LogId = LogId(5);
 
-    fn snapshot(position: u64) -> Snapshot {
+    fn snapshot(position: u64, committed: u64) -> Snapshot {
         let (mut names, mut present) = (Names::default(), Present::default());
         let device = names.add_device(&DeviceId::new("oven").unwrap()).unwrap();
         names.add_metric(&MetricName::new("t").unwrap()).unwrap();
-        let latest = Latest {
-            metric: MetricKey(0),
-            at: Timestamp::from_secs(4),
-            value: Value::Text("x".into()),
-        };
+        let value = Value::Text("x".into());
+        let latest = Latest { metric: MetricKey(0), at: Timestamp::from_secs(4), value };
         let seen = Timestamp::from_secs(9);
-        present.restore(
-            device,
-            DevicePresent { first_seen: seen, last_seen: seen, latest: vec![latest] },
-        );
-        Snapshot::take(
-            LOG,
-            LogPosition(position),
-            LogPosition(position / 2),
-            &names,
-            &present,
-            vec![1, 2],
-        )
+        let device_present =
+            DevicePresent { first_seen: seen, last_seen: seen, latest: vec![latest] };
+        present.restore(device, device_present);
+        let places = Places {
+            position: LogPosition(position),
+            rebuild_from: LogPosition(position / 2),
+            committed: LogPosition(committed),
+        };
+        Snapshot::take(LOG, places, &names, &present, vec![1, 2])
+    }
+
+    fn newest(snapshots: &Snapshots, position: u64) -> Option<u64> {
+        let snapshot = snapshots.newest_up_to(LogPosition(position)).unwrap();
+        snapshot.map(|snapshot| snapshot.places().position.0)
     }
 
     #[test]
     fn what_is_written_reads_back() {
         let dir = tempfile::tempdir().unwrap();
-        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        snapshots.write(&snapshot(100), LogPosition(100)).unwrap();
+        Snapshots::open(dir.path(), LOG).unwrap().write(&snapshot(100, 90)).unwrap();
         let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
         let back = snapshots.newest_up_to(LogPosition(150)).unwrap().unwrap();
         let (mut names, mut present) = (Names::default(), Present::default());
-        assert_eq!(back.rebuild_from(), LogPosition(50));
+        assert_eq!(back.places().rebuild_from, LogPosition(50));
+        assert_eq!(snapshots.committed(), LogPosition(90));
         assert_eq!(back.restore(&mut names, &mut present).unwrap(), [1, 2]);
         assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
-        assert_eq!(present.device(DeviceKey(0)).unwrap().latest[0].value, Value::Text("x".into()));
-        assert!(snapshots.newest_up_to(LogPosition(99)).unwrap().is_none());
+        let latest = &present.device(DeviceKey(0)).unwrap().latest;
+        assert_eq!(latest[0].value, Value::Text("x".into()));
+        assert_eq!(newest(&snapshots, 99), None);
     }
 
     #[test]
     fn only_those_that_recovery_may_need_stay() {
         let dir = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        for position in (10..=40).step_by(10) {
-            snapshots.write(&snapshot(position), LogPosition(25)).unwrap();
+        assert_eq!(snapshots.floor(), LogPosition(0));
+        for (position, committed) in [(10, 0), (20, 5), (30, 25), (40, 25)] {
+            snapshots.write(&snapshot(position, committed)).unwrap();
         }
-        assert_eq!(snapshots.floor(LogPosition(25)), LogPosition(10));
-        assert_eq!(snapshots.kept[0].0, LogPosition(20));
-        (5..60).for_each(|n| snapshots.write(&snapshot(n * 10), LogPosition(25)).unwrap());
+        assert_eq!(snapshots.floor(), LogPosition(10), "half of 20, the newest not above 25");
+        assert_eq!((newest(&snapshots, 19), newest(&snapshots, 25)), (None, Some(20)));
+        (5..60).for_each(|n| snapshots.write(&snapshot(n * 10, 25)).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), SPARE_MAX + 1);
-        assert_eq!(snapshots.kept.first().unwrap().0, LogPosition(20));
-        assert_eq!(snapshots.kept.last().unwrap().0, LogPosition(590));
+        assert_eq!((newest(&snapshots, 25), newest(&snapshots, 999)), (Some(20), Some(590)));
     }
 
     #[test]
     fn damaged_and_foreign_ones_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        snapshots.write(&snapshot(10), LogPosition(0)).unwrap();
-        snapshots.write(&snapshot(20), LogPosition(0)).unwrap();
+        snapshots.write(&snapshot(10, 0)).unwrap();
+        snapshots.write(&snapshot(20, 0)).unwrap();
         let path = snapshots.path(LogPosition(20));
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         fs::write(&path, bytes).unwrap();
-        let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        assert_eq!(
-            snapshots.newest_up_to(LogPosition(99)).unwrap().unwrap().position(),
-            LogPosition(10)
-        );
-        let foreign = Snapshots::open(dir.path(), LogId(6)).unwrap();
-        assert!(foreign.newest_up_to(LogPosition(99)).unwrap().is_none());
+        assert_eq!(newest(&Snapshots::open(dir.path(), LOG).unwrap(), 99), Some(10));
+        assert_eq!(newest(&Snapshots::open(dir.path(), LogId(6)).unwrap(), 99), None);
     }
 }

@@ -2,20 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use bellwire_model::LogPosition;
-use tokio::sync::watch;
 use tracing::{error, warn};
 
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::snapshot::{Snapshot, Snapshots};
-
-/// How often the floor is looked at when no snapshot comes.
-const FLOOR_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The thread that writes snapshots. Its queue holds one: *judge* takes no snapshot while it is
 /// busy.
@@ -28,7 +22,6 @@ pub(crate) struct SnapshotWriter {
 
 struct Worker {
     snapshots: Snapshots,
-    committed: watch::Receiver<LogPosition>,
     log: Arc<dyn Log>,
     metrics: Metrics,
     busy: Arc<AtomicBool>,
@@ -39,15 +32,10 @@ impl SnapshotWriter {
     ///
     /// # Panics
     /// If the system cannot make a thread.
-    pub(crate) fn start(
-        snapshots: Snapshots,
-        committed: watch::Receiver<LogPosition>,
-        log: Arc<dyn Log>,
-        metrics: Metrics,
-    ) -> Self {
+    pub(crate) fn start(snapshots: Snapshots, log: Arc<dyn Log>, metrics: Metrics) -> Self {
         let (queue, snapshots_to_write) = sync_channel(1);
         let busy = Arc::new(AtomicBool::new(false));
-        let worker = Worker { snapshots, committed, log, metrics, busy: Arc::clone(&busy) };
+        let worker = Worker { snapshots, log, metrics, busy: Arc::clone(&busy) };
         let thread = std::thread::Builder::new()
             .name("snapshots".to_owned())
             .spawn(move || worker.run(&snapshots_to_write))
@@ -84,20 +72,14 @@ impl SnapshotWriter {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Snapshot>) {
-        loop {
-            match queue.recv_timeout(FLOOR_INTERVAL) {
-                Ok(snapshot) => self.write(&snapshot),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            let committed = *self.committed.borrow();
-            self.log.set_floor(self.snapshots.floor(committed).min(committed));
+        while let Ok(snapshot) = queue.recv() {
+            self.write(&snapshot);
+            self.log.set_floor(self.snapshots.floor());
         }
     }
 
     fn write(&mut self, snapshot: &Snapshot) {
-        let committed = *self.committed.borrow();
-        match self.snapshots.write(snapshot, committed) {
+        match self.snapshots.write(snapshot) {
             Ok(()) => self.metrics.snapshot_written(),
             Err(error) => warn!(
                 error = &error as &dyn std::error::Error,

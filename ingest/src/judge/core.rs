@@ -7,8 +7,8 @@ use crate::group::Group;
 use crate::log::{Frame, Record, RecordError};
 use crate::ports::{Moment, Rules};
 use crate::present::SharedPresent;
-use crate::repetition::{Hasher, Window};
-use crate::snapshot::Snapshot;
+use crate::repetition::{Evidence, Hasher, Window};
+use crate::snapshot::{Places, Snapshot};
 use crate::unpack::unpack;
 
 /// Everything *judge* knows at a position of the log.
@@ -46,10 +46,10 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let rules = self.names.write(|names| {
-            self.present.with(|present| snapshot.restore(names, present))
-        })?;
-        self.rules.restore(&rules, &self.names.read())
+        let rules = self
+            .names
+            .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
+        self.names.write(|names| self.rules.restore(&rules, names))
     }
 
     /// Takes a record before the snapshot into the window of repetitions, and no more.
@@ -57,15 +57,14 @@ impl<R: Rules> Judge<R> {
     /// # Errors
     /// If the record is unknown to this version.
     pub fn rebuild(&mut self, frame: &Frame<'_>) -> Result<(), RecordError> {
-        let Record::Publishes { client, publishes } = Record::decode(frame.kind, frame.body)?
-        else {
+        let Record::Publishes { client, publishes } = frame.record()? else {
             return Ok(());
         };
         self.window.begin_record(frame.position);
         let client = self.hasher.client_str(client);
         for publish in publishes.flatten() {
             let fingerprint = self.hasher.fingerprint(client, &publish);
-            self.window.observe(fingerprint, false, publish.dup, frame.received_at);
+            self.window.observe(fingerprint, Evidence::None, frame.received_at);
         }
         Ok(())
     }
@@ -77,7 +76,7 @@ impl<R: Rules> Judge<R> {
     pub fn judge(&mut self, frame: &Frame<'_>, group: &mut Group) -> Result<(), RecordError> {
         let moment = Moment { position: frame.position, received_at: frame.received_at };
         let out = &mut group.transitions;
-        match Record::decode(frame.kind, frame.body)? {
+        match frame.record()? {
             Record::Tick => self.rules.tick(moment, &self.names.read(), out),
             Record::Started { .. } => self.rules.started(moment, &self.names.read(), out),
             Record::Rules { text } => self.rules.load(text, moment, &self.names.read(), out),
@@ -88,7 +87,12 @@ impl<R: Rules> Judge<R> {
                 let (hasher, window) = (self.hasher, &mut self.window);
                 unpack(moment, publishes, &mut self.decoder, group, |_, publish, decoded| {
                     let fingerprint = hasher.fingerprint(client, publish);
-                    window.observe(fingerprint, decoded.own_time, publish.dup, moment.received_at)
+                    let evidence = match (decoded.own_time, publish.dup) {
+                        (true, _) => Evidence::OwnTime,
+                        (false, true) => Evidence::Dup,
+                        (false, false) => Evidence::None,
+                    };
+                    window.observe(fingerprint, evidence, moment.received_at)
                 });
                 self.observe(moment, first_span, group);
                 self.remember(first_span, first_entry, group);
@@ -133,15 +137,15 @@ impl<R: Rules> Judge<R> {
         &self.rules
     }
 
-    /// The state as of `position`, which is the end of the last record judged.
+    /// The state as of `position`, which is the end of the last record judged; the database is at
+    /// `committed`.
     #[must_use]
-    pub fn snapshot(&self, position: LogPosition) -> Snapshot {
+    pub fn snapshot(&self, position: LogPosition, committed: LogPosition) -> Snapshot {
         let names = self.names.read();
         let mut rules = Vec::new();
         self.rules.snapshot(&names, &mut rules);
         let rebuild_from = self.window.floor().unwrap_or(position);
-        self.present.with(|present| {
-            Snapshot::take(self.log, position, rebuild_from, &names, present, rules)
-        })
+        let places = Places { position, rebuild_from, committed };
+        self.present.with(|present| Snapshot::take(self.log, places, &names, present, rules))
     }
 }

@@ -11,17 +11,28 @@ use super::core::Judge;
 use crate::group::Group;
 use crate::handoff::Handoff;
 use crate::journal::Journal;
-use crate::log::{Closed, Entry, Log, LogReader, ReadError, RecordError};
+use crate::log::{Closed, Entry, Error as LogError, Log, ReadLog, RecordError};
 use crate::metrics::Metrics;
 use crate::ports::{Feed, Phase, Rules};
 use crate::present::SharedPresent;
-use crate::snapshot::{SnapshotError, Snapshots};
+use crate::snapshot::{Places, SnapshotError, Snapshots};
 use crate::snapshots::SnapshotWriter;
 
 /// How much log is judged at once: bounds a group to some thousand readings.
 const READ_BYTES: usize = 256 << 10;
 /// A tick is written at most this often, and only while a deadline is pending.
 const TICK: Duration = Duration::from_secs(1);
+
+/// While the log is held, a snapshot is written this often.
+const HELD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// When a snapshot was last taken, and what it said.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    position: LogPosition,
+    committed: LogPosition,
+    at: Timestamp,
+}
 
 /// How often *judge* writes its state down.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +101,7 @@ pub enum JudgeError {
         position: LogPosition,
         /// Why.
         #[source]
-        source: ReadError,
+        source: LogError,
     },
     /// The log holds what this version does not know.
     #[error("the record at {position} cannot be judged")]
@@ -117,20 +128,21 @@ pub enum JudgeError {
 pub struct JudgeThread<R, F> {
     core: Judge<R>,
     log: Arc<dyn Log>,
-    reader: LogReader,
+    reader: Box<dyn ReadLog>,
     feed: F,
-    names: SharedNames,
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
     judged: watch::Sender<LogPosition>,
     snapshots: SnapshotWriter,
+    committed: watch::Receiver<LogPosition>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     config: JudgeConfig,
     position: LogPosition,
     /// What was durable when recovery began: up to there everything was judged before.
     recovered_to: LogPosition,
-    snapshot_at: (LogPosition, Timestamp),
+    phase: Phase,
+    snapshot_taken: Taken,
     ticked_at: Timestamp,
 }
 
@@ -146,10 +158,22 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         committed: watch::Receiver<LogPosition>,
         config: JudgeConfig,
     ) -> Result<Self, JudgeError> {
-        let JudgeParts { log, rules, feed, names, present, journal, handoff, snapshots, clock, metrics } = parts;
+        let JudgeParts {
+            log,
+            rules,
+            feed,
+            names,
+            present,
+            journal,
+            handoff,
+            snapshots,
+            clock,
+            metrics,
+        } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names.clone(), present, rules);
+        let mut core = Judge::new(log.id(), names, present, rules);
         let (position, reader) = begin(log.as_ref(), &snapshots, base, &mut core)?;
+        journal.begin_at(position);
         let now = clock.now();
         let recovered_to = log.durable().end;
         info!("Judging again from {position} to {recovered_to}.");
@@ -157,18 +181,19 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             core,
             reader,
             feed,
-            names,
             journal,
             handoff,
             judged: watch::Sender::new(position),
-            snapshots: SnapshotWriter::start(snapshots, committed, Arc::clone(&log), metrics.clone()),
+            snapshots: SnapshotWriter::start(snapshots, Arc::clone(&log), metrics.clone()),
+            committed,
             log,
             clock,
             metrics,
             config,
             position,
             recovered_to,
-            snapshot_at: (position, now),
+            phase: Phase::Recovery,
+            snapshot_taken: Taken { position, committed: base, at: now },
             ticked_at: now,
         })
     }
@@ -185,18 +210,28 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
     /// [`JudgeError`] if it cannot go on; the service must stop then.
     pub fn run(mut self) -> Result<(), JudgeError> {
         loop {
+            if self.phase == Phase::Recovery && self.position >= self.recovered_to {
+                self.phase = Phase::Live;
+                self.feed.recovered(self.position, self.core.rules().active());
+            }
             let durable = self.log.durable();
             if self.position < durable.end {
-                self.judge_up_to(durable.end, durable.at)?;
+                // Recovery ends exactly where it began to be live.
+                let end = match self.phase {
+                    Phase::Recovery => self.recovered_to,
+                    Phase::Live => durable.end,
+                };
+                self.judge_up_to(end, durable.at)?;
                 self.snapshot_if_due();
                 continue;
             }
+            self.snapshot_if_due();
             self.tick_if_due();
             if let Err(Closed) = self.log.wait_durable(self.position, self.patience()) {
                 break;
             }
         }
-        let snapshot = self.core.snapshot(self.position);
+        let snapshot = self.core.snapshot(self.position, *self.committed.borrow());
         self.snapshots.finish(snapshot);
         info!("Judged everything up to {}.", self.position);
         Ok(())
@@ -207,19 +242,22 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         let read = |source| JudgeError::Read { position, source };
         let Some(chunk) = self.reader.read(end, READ_BYTES).map_err(read)? else { return Ok(()) };
         let mut group = Group::at(position);
-        for frame in chunk.frames() {
-            let frame = frame.map_err(read)?;
+        for frame in chunk {
             self.core
                 .judge(&frame, &mut group)
                 .map_err(|source| JudgeError::Record { position: frame.position, source })?;
         }
         group.end = chunk.end();
-        let phase = if position < self.recovered_to { Phase::Recovery } else { Phase::Live };
         let judged = self.clock.now();
         self.journal.append(&group).map_err(|source| JudgeError::Journal { position, source })?;
         let times = StageTimes { received: Timestamp::EPOCH, durable: durable_at, judged };
-        self.feed.judged(&group, times, phase, &self.names);
-        self.metrics.judged(&group, phase, judged, self.log.durable().end.0.saturating_sub(group.end.0));
+        self.feed.judged(&group, times, self.phase);
+        self.metrics.judged(
+            &group,
+            self.phase,
+            judged,
+            self.log.durable().end.0.saturating_sub(group.end.0),
+        );
         self.position = group.end;
         self.handoff.offer(group);
         self.judged.send_replace(self.position);
@@ -249,14 +287,22 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         }
     }
 
+    /// Has a snapshot written if there is something new to say and it is time. A held log waits
+    /// for its floor, which only a snapshot moves.
     fn snapshot_if_due(&mut self) {
-        let (at, written) = self.snapshot_at;
+        let (last, position) = (self.snapshot_taken, self.position);
+        let committed = *self.committed.borrow();
+        if (position == last.position && committed <= last.committed) || !self.snapshots.is_idle() {
+            return;
+        }
         let now = self.clock.now();
-        let due = self.position.0 - at.0 >= self.config.snapshot_bytes
-            || now.since(written) >= self.config.snapshot_interval;
-        if due && self.snapshots.is_idle() {
-            self.snapshots.write(self.core.snapshot(self.position));
-            self.snapshot_at = (self.position, now);
+        let waited = now.since(last.at);
+        let due = position.0 - last.position.0 >= self.config.snapshot_bytes
+            || waited >= self.config.snapshot_interval
+            || (waited >= HELD_INTERVAL && self.log.held().is_some());
+        if due {
+            self.snapshots.write(self.core.snapshot(position, committed));
+            self.snapshot_taken = Taken { position, committed, at: now };
         }
     }
 }
@@ -267,21 +313,22 @@ fn begin<R: Rules>(
     snapshots: &Snapshots,
     committed: LogPosition,
     core: &mut Judge<R>,
-) -> Result<(LogPosition, LogReader), JudgeError> {
+) -> Result<(LogPosition, Box<dyn ReadLog>), JudgeError> {
     let Some(snapshot) = snapshots.newest_up_to(committed)? else {
         if log.floor() > LogPosition::ZERO && committed < log.durable().end {
             return Err(JudgeError::Gap { floor: log.floor(), committed });
         }
-        let begin = log.floor();
-        return Ok((begin, log.reader(begin)));
+        let position = log.floor();
+        let reader =
+            log.reader(position).map_err(|source| JudgeError::Read { position, source })?;
+        return Ok((position, reader));
     };
-    let (position, rebuild_from) = (snapshot.position(), snapshot.rebuild_from());
-    let mut reader = log.reader(rebuild_from);
-    core.restore(snapshot).map_err(|source| JudgeError::Restore { position, source })?;
+    let Places { position, rebuild_from, .. } = snapshot.places();
     let read = |source| JudgeError::Read { position: rebuild_from, source };
+    let mut reader = log.reader(rebuild_from).map_err(read)?;
+    core.restore(snapshot).map_err(|source| JudgeError::Restore { position, source })?;
     while let Some(chunk) = reader.read(position, READ_BYTES).map_err(read)? {
-        for frame in chunk.frames() {
-            let frame = frame.map_err(read)?;
+        for frame in chunk {
             core.rebuild(&frame)
                 .map_err(|source| JudgeError::Record { position: frame.position, source })?;
         }

@@ -1,9 +1,9 @@
 //! *Judge*: follows the log's durable end, whatever the database does.
 //!
-//! [`core`] is a pure function of the log; [`driver`] is the thread that feeds it.
+//! `core` is a pure function of the log; `driver` is the thread that feeds it.
 
-pub mod core;
-pub mod driver;
+mod core;
+mod driver;
 
 pub use core::Judge;
-pub use driver::{JudgeConfig, JudgeParts, JudgeThread};
+pub use driver::{JudgeConfig, JudgeError, JudgeParts, JudgeThread};

@@ -1,0 +1,193 @@
+//! History, as the API asks for it: from the database, and from the journal what is not there yet.
+
+use std::sync::Arc;
+
+use bellwire_api::ports::{
+    AlertHistory, AlertsQuery, BucketRow, BucketsQuery, History, Page, Place, PortError,
+    PortFuture, QuarantineQuery, ReadingRow, ReadingsQuery,
+};
+use bellwire_ingest::journal::Journal;
+use bellwire_ingest::ledger::SharedLedger;
+use bellwire_model::{
+    Alert, AlertId, DeviceId, DeviceLedger, LogId, LogPosition, Quarantined, SharedNames,
+    Timestamp, Transition,
+};
+use bellwire_store::{AlertPage, Error, QuarantinePlace, Queries, ReadingPlace, TimeRange};
+
+use super::page::{from_time, read, to_time, token};
+
+/// What has been kept.
+#[derive(Debug)]
+pub struct Kept {
+    /// Whose positions these are.
+    pub log: LogId,
+    /// The database.
+    pub queries: Queries,
+    /// What it does not have yet.
+    pub journal: Arc<Journal>,
+    /// The account.
+    pub ledger: SharedLedger,
+    /// Names of devices.
+    pub names: SharedNames,
+}
+
+fn port_error(error: Error) -> PortError {
+    if error.is_transient() || error.is_unavailable() {
+        PortError::DatabaseAway
+    } else {
+        PortError::Failed(error.into())
+    }
+}
+
+/// A page of rows, with a token if it is full: there may be more.
+fn page<R, T>(rows: Vec<R>, limit: usize, next: impl FnOnce(&[R]) -> Option<String>, row: fn(R) -> T) -> Page<T> {
+    let next = if rows.len() < limit { None } else { next(&rows) };
+    Page { rows: rows.into_iter().map(row).collect(), next }
+}
+
+impl Kept {
+    async fn readings_page(&self, query: ReadingsQuery) -> Result<Page<ReadingRow>, PortError> {
+        let after = query.after.as_deref().map(read::<2>).transpose()?.map(|[at, n]| ReadingPlace {
+            at: to_time(at),
+            n_given: u32::try_from(n).unwrap_or(u32::MAX),
+        });
+        let range = TimeRange { from: query.from, to: query.to };
+        let (device, metric) = (&query.device, query.metric.as_ref());
+        let rows = self.queries.readings(device, metric, range, after, query.limit).await;
+        let next = |rows: &[bellwire_store::ReadingRow]| {
+            let place = ReadingPlace::after(rows, after)?;
+            Some(token([from_time(place.at), u64::from(place.n_given)]))
+        };
+        Ok(page(rows.map_err(port_error)?, query.limit, next, |row| ReadingRow {
+            at: row.at,
+            metric: row.metric,
+            value: row.value,
+        }))
+    }
+
+    /// Buckets are paged by time: a page ends with a whole instant, as every metric of a bucket
+    /// has the same one.
+    async fn buckets_page(&self, query: BucketsQuery) -> Result<Page<BucketRow>, PortError> {
+        let after = query.after.as_deref().map(read::<1>).transpose()?;
+        let from = after.map_or(query.from, |[at]| to_time(at) + query.bucket);
+        let range = TimeRange { from: from.max(query.from), to: query.to };
+        let (device, metric) = (&query.device, query.metric.as_ref());
+        let rows = self.queries.buckets(device, metric, range, query.bucket, query.limit).await;
+        let mut rows = rows.map_err(port_error)?;
+        let is_full = rows.len() >= query.limit;
+        let last = rows.last().map(|row| row.at);
+        // The last bucket of a full page may be cut: leave it to the next page, if it is not all.
+        if is_full && rows.first().map(|row| row.at) != last {
+            rows.retain(|row| Some(row.at) != last);
+        }
+        let next = rows.last().filter(|_| is_full).map(|row| token([from_time(row.at)]));
+        let rows = rows.into_iter().map(|row| BucketRow {
+            at: row.at,
+            metric: row.metric,
+            avg: row.avg,
+            min: row.min,
+            max: row.max,
+            count: row.count,
+        });
+        Ok(Page { rows: rows.collect(), next })
+    }
+
+    async fn alerts_page(&self, query: AlertsQuery) -> Result<Page<Alert>, PortError> {
+        let after = query.after.as_deref().map(read::<2>).transpose()?;
+        let asked = AlertPage {
+            states: query.states,
+            device: query.device,
+            rule: query.rule,
+            after: after.map(|[since, id]| (to_time(since), AlertId(id))),
+            limit: query.limit,
+        };
+        let rows = self.queries.alerts(&asked).await.map_err(port_error)?;
+        let next = |rows: &[Alert]| rows.last().map(|a| token([from_time(a.since), a.id.0]));
+        Ok(page(rows, query.limit, next, |alert| alert))
+    }
+
+    /// What the database has of an alert, and the journal behind that.
+    async fn alert_history(&self, id: AlertId) -> Result<Option<AlertHistory>, PortError> {
+        let mut transitions = self.queries.transitions_of(id).await.map_err(port_error)?;
+        let from = transitions.last().map_or(Place::default(), |last| Place::of(last).after());
+        let newer = self.journal_from(from, usize::MAX)?;
+        transitions.extend(newer.into_iter().filter(|transition| transition.alert.id == id));
+        Ok(transitions.last().map(|last| last.alert.clone()).map(|alert| AlertHistory { alert, transitions }))
+    }
+
+    /// The database's up to where the journal begins, then the journal's.
+    async fn transitions_page(&self, from: Place, limit: usize) -> Result<Vec<Transition>, PortError> {
+        let mut found = Vec::new();
+        let begin = Place { position: self.journal.begin(), ordinal: 0 };
+        if from < begin {
+            let after = from.cursor(self.log);
+            let rows = self.queries.transitions_after(after, limit).await.map_err(port_error)?;
+            found = rows.unwrap_or_default();
+            found.retain(|transition| Place::of(transition) < begin);
+        }
+        if found.len() < limit {
+            found.extend(self.journal_from(from.max(begin), limit - found.len())?);
+        }
+        Ok(found)
+    }
+
+    fn journal_from(&self, from: Place, limit: usize) -> Result<Vec<Transition>, PortError> {
+        self.journal
+            .transitions_from((from.position, from.ordinal), limit)
+            .map_err(|error| PortError::Failed(error.into()))
+    }
+
+    async fn quarantine_page(&self, query: QuarantineQuery) -> Result<Page<Quarantined>, PortError> {
+        let before = query.after.as_deref().map(read::<3>).transpose()?;
+        let before = before.map(|[received_at, position, ordinal]| QuarantinePlace {
+            received_at: to_time(received_at),
+            position: LogPosition(position),
+            ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
+        });
+        let device = query.device.as_ref();
+        let rows = self.queries.quarantine(device, before, query.limit).await.map_err(port_error)?;
+        let next = |rows: &[bellwire_store::QuarantineRow]| {
+            let last = &rows.last()?.quarantined;
+            let received_at: Timestamp = last.received_at;
+            Some(token([from_time(received_at), last.position.0, u64::from(last.ordinal)]))
+        };
+        Ok(page(rows, query.limit, next, |row| row.quarantined))
+    }
+
+    fn device_ledger(&self, device: &DeviceId) -> Result<Option<DeviceLedger>, PortError> {
+        let key = self.names.read().device_key(device.as_str());
+        self.ledger
+            .with(|ledger| key.and_then(|key| ledger.device(key).cloned()))
+            .ok_or(PortError::DatabaseAway)
+    }
+}
+
+impl History for Kept {
+    fn readings(&self, query: ReadingsQuery) -> PortFuture<'_, Page<ReadingRow>> {
+        Box::pin(self.readings_page(query))
+    }
+
+    fn buckets(&self, query: BucketsQuery) -> PortFuture<'_, Page<BucketRow>> {
+        Box::pin(self.buckets_page(query))
+    }
+
+    fn alerts(&self, query: AlertsQuery) -> PortFuture<'_, Page<Alert>> {
+        Box::pin(self.alerts_page(query))
+    }
+
+    fn alert(&self, id: AlertId) -> PortFuture<'_, Option<AlertHistory>> {
+        Box::pin(self.alert_history(id))
+    }
+
+    fn transitions(&self, from: Place, limit: usize) -> PortFuture<'_, Vec<Transition>> {
+        Box::pin(self.transitions_page(from, limit))
+    }
+
+    fn quarantine(&self, query: QuarantineQuery) -> PortFuture<'_, Page<Quarantined>> {
+        Box::pin(self.quarantine_page(query))
+    }
+
+    fn ledger(&self, device: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
+        Box::pin(std::future::ready(self.device_ledger(&device)))
+    }
+}

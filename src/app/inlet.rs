@@ -1,0 +1,34 @@
+//! Broker → log: a delivery becomes an entry; while the log has no room, the socket waits here.
+
+use std::sync::Arc;
+
+use bellwire_broker::Inlet;
+use bellwire_ingest::log::{Entry, Log};
+use bellwire_ingest::topics;
+use bellwire_model::Delivery;
+
+/// The log, as the broker sees it.
+#[derive(Debug)]
+pub struct LogInlet {
+    log: Arc<dyn Log>,
+}
+
+impl LogInlet {
+    /// An inlet into `log`.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>) -> Self {
+        Self { log }
+    }
+}
+
+impl Inlet for LogInlet {
+    fn claims(&self, topic: &str) -> bool {
+        topics::claims(topic)
+    }
+
+    async fn submit(&self, delivery: Delivery) {
+        if let Err(entry) = self.log.try_append(Entry::publishes(delivery)) {
+            self.log.append(entry).await;
+        }
+    }
+}

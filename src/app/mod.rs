@@ -1,0 +1,289 @@
+//! Puts the service together: every room is made and connected here, in the order of a reading's
+//! journey, and stopped in the same order.
+
+pub mod feed;
+pub mod health;
+pub mod history;
+pub mod inlet;
+mod page;
+pub mod present;
+pub mod rules;
+mod rules_file;
+pub mod sink;
+mod spine;
+mod threads;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bellwire_api::ports::Ports;
+use bellwire_api::{Api, Hub};
+use bellwire_broker::Broker;
+use bellwire_ingest::ledger::SharedLedger;
+use bellwire_model::Clock;
+use bellwire_store::Database;
+use prometheus::Registry;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError, Environment};
+use health::ServiceHealth;
+use history::Kept;
+use inlet::LogInlet;
+use present::Now;
+use spine::Spine;
+
+/// The database was not there, and it has never been: nothing is known of it.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is unavailable at first boot")]
+pub struct DatabaseUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// How the service ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything that was begun is finished.
+    Clean,
+    /// Something had to be given up; the log has it.
+    Unclean,
+}
+
+/// Where the service can be reached; also in `endpoints.json` in the data directory while it runs.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Endpoints {
+    /// MQTT listeners.
+    pub mqtt: Vec<SocketAddr>,
+    /// HTTP.
+    pub http: SocketAddr,
+    /// The managed database, for `psql`; absent if it is one's own.
+    pub database: Option<String>,
+}
+
+/// What all parts of the service share.
+struct Common {
+    config: Config,
+    data_dir: PathBuf,
+    clock: Arc<dyn Clock>,
+    registry: Registry,
+    tracker: TaskTracker,
+    /// A part that cannot go on says so here. Holds one per part; nobody waits to say it.
+    failures: mpsc::Sender<anyhow::Error>,
+}
+
+/// The running service.
+#[derive(Debug)]
+pub struct App {
+    endpoints: Endpoints,
+    endpoints_file: PathBuf,
+    config: Config,
+    spine: Spine,
+    database: Arc<Database>,
+    broker: (CancellationToken, JoinHandle<()>),
+    api: (CancellationToken, JoinHandle<()>),
+    rules_file: Option<rules_file::Watching>,
+    tracker: TaskTracker,
+    failures: mpsc::Receiver<anyhow::Error>,
+}
+
+impl App {
+    /// Starts everything; returns when devices and operators can connect.
+    ///
+    /// # Errors
+    /// Whatever is wrong, in one line: [`ConfigError`], [`rules::RulesFileError`],
+    /// [`DatabaseUnavailable`], a damaged log, an address that is taken.
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        check_secure(&config)?;
+        let rules_text = match &config.rules {
+            Some(path) => rules::read(path)?.0,
+            None => String::new(),
+        };
+        let data_dir = config.data_dir(&Environment::of_process())?;
+        make_data_dir(&data_dir)?;
+        let (failures, failed) = mpsc::channel(8);
+        let common = Common {
+            config,
+            data_dir,
+            clock: SystemClock::shared(),
+            registry: new_registry()?,
+            tracker: TaskTracker::new(),
+            failures,
+        };
+        let database = open_database(&common)?;
+        let spine = Spine::start(&common, Arc::clone(&database), &rules_text).await?;
+        let rules_file = match &common.config.rules {
+            Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
+            None => None,
+        };
+        let (broker, mqtt) = open_broker(&common, &spine).await?;
+        let (api, http) = open_api(&common, &spine, &database).await?;
+        let endpoints = Endpoints { mqtt, http, database: database.managed_url() };
+        let endpoints_file = common.data_dir.join("endpoints.json");
+        std::fs::write(&endpoints_file, serde_json::to_vec_pretty(&endpoints)?)?;
+        info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
+        Ok(Self {
+            endpoints,
+            endpoints_file,
+            config: common.config,
+            spine,
+            database,
+            broker,
+            api,
+            rules_file,
+            tracker: common.tracker,
+            failures: failed,
+        })
+    }
+
+    /// Where it can be reached.
+    #[must_use]
+    pub const fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The account of all devices, once the database has given what it had.
+    #[must_use]
+    pub const fn ledger(&self) -> &SharedLedger {
+        self.spine.ledger()
+    }
+
+    /// Waits until a part cannot go on, and gives the reason.
+    ///
+    /// # Cancel safety
+    /// Safe.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match self.failures.recv().await {
+            Some(error) => error,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops in the order of the data: no new publishes; what was taken is made durable, judged,
+    /// kept; then the operators; then the database.
+    pub async fn stop(self) -> Stopped {
+        let _ = std::fs::remove_file(&self.endpoints_file);
+        drop(self.rules_file);
+        finish("broker", self.broker).await;
+        let stopped = self.spine.stop(self.config.shutdown_grace()).await;
+        finish("API", self.api).await;
+        if let Err(error) = self.database.stop().await {
+            warn!(error = &error as &dyn std::error::Error, "Failed to stop the database.");
+        }
+        self.tracker.close();
+        if tokio::time::timeout(self.config.shutdown_grace(), self.tracker.wait()).await.is_err() {
+            warn!("{} tasks still run; ending without them.", self.tracker.len());
+            return Stopped::Unclean;
+        }
+        info!("Stopped.");
+        stopped
+    }
+}
+
+/// Tells a part to end and waits until it has.
+async fn finish(name: &str, (token, task): (CancellationToken, JoinHandle<()>)) {
+    token.cancel();
+    if let Err(error) = task.await {
+        error!(error = &error as &dyn std::error::Error, "The {name} ended badly.");
+    }
+}
+
+/// There are no credentials yet, so only who is on this machine may connect.
+fn check_secure(config: &Config) -> Result<(), ConfigError> {
+    if !config.insecure {
+        let message = "this version has no device credentials yet: run it with --insecure \
+                       (BELLWIRE_INSECURE=1), which listens on loopback addresses only";
+        return Err(ConfigError::Value(message.to_owned()));
+    }
+    let mut listeners = config.mqtt.listen.iter().chain([&config.http.listen]);
+    match listeners.find(|address| !address.ip().is_loopback()) {
+        Some(address) => Err(ConfigError::Value(format!(
+            "--insecure allows loopback addresses only, not {address}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn make_data_dir(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| anyhow::anyhow!("cannot make the data directory {}: {error}", path.display()))
+}
+
+fn new_registry() -> Result<Registry, prometheus::Error> {
+    let registry = Registry::new();
+    let process = prometheus::process_collector::ProcessCollector::for_self();
+    registry.register(Box::new(process))?;
+    Ok(registry)
+}
+
+fn open_database(common: &Common) -> anyhow::Result<Arc<Database>> {
+    let metrics = bellwire_store::Metrics::register(&common.registry)?;
+    let config = common.config.database.clone();
+    let database = Database::new(config, &common.data_dir, common.tracker.clone(), metrics)
+        .map_err(|error| ConfigError::Value(format!("database: {}", chain(&error))))?;
+    Ok(Arc::new(database))
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+async fn open_broker(
+    common: &Common,
+    spine: &Spine,
+) -> anyhow::Result<((CancellationToken, JoinHandle<()>), Vec<SocketAddr>)> {
+    let metrics = bellwire_broker::Metrics::register(&common.registry)?;
+    let inlet = Arc::new(LogInlet::new(spine.log()));
+    let broker = Broker::bind(
+        common.config.mqtt.clone(),
+        inlet,
+        Arc::clone(&common.clock),
+        metrics,
+        common.tracker.clone(),
+    )
+    .await?;
+    let addresses = broker.local_addrs();
+    let token = CancellationToken::new();
+    let task = common.tracker.spawn(broker.run(token.clone()));
+    Ok(((token, task), addresses))
+}
+
+async fn open_api(
+    common: &Common,
+    spine: &Spine,
+    database: &Database,
+) -> anyhow::Result<((CancellationToken, JoinHandle<()>), SocketAddr)> {
+    let kept = Kept {
+        log: spine.log().id(),
+        queries: database.queries()?,
+        journal: spine.journal(),
+        ledger: spine.ledger().clone(),
+        names: spine.names().clone(),
+    };
+    let now = Now {
+        present: spine.present().clone(),
+        names: spine.names().clone(),
+        rules: spine.rules(),
+        clock: Arc::clone(&common.clock),
+    };
+    let health = ServiceHealth { log: spine.log(), database: spine.database_state() };
+    let ports = Ports { present: Arc::new(now), history: Arc::new(kept), health: Arc::new(health) };
+    let hub: Arc<Hub> = spine.hub();
+    let api = Api::bind(
+        common.config.http.clone(),
+        ports,
+        hub,
+        common.registry.clone(),
+        Arc::clone(&common.clock),
+        common.tracker.clone(),
+    )
+    .await?;
+    let address = api.local_addr();
+    let token = CancellationToken::new();
+    let task = common.tracker.spawn(api.run(token.clone()));
+    Ok(((token, task), address))
+}

@@ -1,0 +1,81 @@
+//! The present, as the API asks for it: from *judge's* memory and the rules in force.
+
+use bellwire_api::ports::{DeviceInfo, LatestReading, Present, RuleInfo};
+use bellwire_ingest::present::{DevicePresent, SharedPresent};
+use bellwire_model::{Clock, DeviceId, SharedNames, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rules::SharedRules;
+
+/// A device that published within this time counts as online. (Presence from connections and
+/// wills comes with the device registry.)
+const ONLINE_FOR: Duration = Duration::from_secs(60);
+
+/// What is known without the database.
+#[derive(Debug)]
+pub struct Now {
+    /// Latest values, which *judge* writes.
+    pub present: SharedPresent,
+    /// Names of devices and metrics.
+    pub names: SharedNames,
+    /// The rules in force, labels included.
+    pub rules: SharedRules,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Now {
+    fn info(&self, device: &DeviceId, present: &DevicePresent, now: Timestamp) -> DeviceInfo {
+        DeviceInfo {
+            device: device.clone(),
+            first_seen: present.first_seen,
+            last_seen: present.last_seen,
+            online: now.since(present.last_seen) <= ONLINE_FOR,
+            labels: self.rules.load().labels_of(device),
+        }
+    }
+}
+
+impl Present for Now {
+    fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Vec<DeviceInfo> {
+        let now = self.clock.now();
+        let names = self.names.read();
+        self.present.with(|present| {
+            let mut found: Vec<_> = present
+                .devices()
+                .map(|(key, device)| (names.device(key), device))
+                .filter(|(id, _)| after.is_none_or(|after| *id > after))
+                .collect();
+            if found.len() > limit {
+                found.select_nth_unstable_by(limit, |a, b| a.0.cmp(b.0));
+                found.truncate(limit);
+            }
+            found.sort_unstable_by(|a, b| a.0.cmp(b.0));
+            found.into_iter().map(|(id, device)| self.info(id, device, now)).collect()
+        })
+    }
+
+    fn device(&self, device: &DeviceId) -> Option<DeviceInfo> {
+        let now = self.clock.now();
+        let key = self.names.read().device_key(device.as_str())?;
+        self.present.with(|present| Some(self.info(device, present.device(key)?, now)))
+    }
+
+    fn latest(&self, device: &DeviceId) -> Option<Vec<LatestReading>> {
+        let names = self.names.read();
+        let key = names.device_key(device.as_str())?;
+        self.present.with(|present| {
+            let latest = present.device(key)?.latest.iter().map(|latest| LatestReading {
+                metric: names.metric(latest.metric).clone(),
+                at: latest.at,
+                value: latest.value.clone(),
+            });
+            Some(latest.collect())
+        })
+    }
+
+    fn rules(&self) -> Vec<RuleInfo> {
+        super::rules::infos(&self.rules.load())
+    }
+}

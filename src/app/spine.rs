@@ -1,0 +1,327 @@
+//! The spine: the log, and *judge* and *keep* behind it, with everything they share.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use bellwire_alerts::RuleSet;
+use bellwire_api::Hub;
+use bellwire_ingest::handoff::Handoff;
+use bellwire_ingest::journal::Journal;
+use bellwire_ingest::judge::{JudgeConfig, JudgeParts, JudgeThread};
+use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepParts};
+use bellwire_ingest::ledger::SharedLedger;
+use bellwire_ingest::log::{Entry, LocalLog, Log, Options};
+use bellwire_ingest::metrics::Metrics;
+use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
+use bellwire_ingest::present::SharedPresent;
+use bellwire_ingest::snapshot::Snapshots;
+use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames};
+use bellwire_store::Database;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::feed::HubFeed;
+use super::health::DatabaseState;
+use super::rules::{EngineRules, SharedRules};
+use super::sink::StoreSink;
+use super::{Common, DatabaseUnavailable, Stopped, threads};
+use crate::runtime;
+
+/// What *keep's* thread gets when everything else is ready; the sink it has already.
+type Go = (KeepParts<()>, KeepConfig);
+
+/// Log, *judge*, *keep*, and what they share.
+#[derive(Debug)]
+pub(super) struct Spine {
+    log: Arc<dyn Log>,
+    judge: JoinHandle<Option<()>>,
+    keep: JoinHandle<Option<Ended>>,
+    give_up: CancellationToken,
+    shared: Shared,
+    database_state: Arc<DatabaseState>,
+    hub: Arc<Hub>,
+}
+
+/// What *judge* and *keep* know together, and the API asks.
+#[derive(Clone, Debug)]
+struct Shared {
+    names: SharedNames,
+    present: SharedPresent,
+    ledger: SharedLedger,
+    journal: Arc<Journal>,
+    handoff: Arc<Handoff>,
+    rules: SharedRules,
+}
+
+/// *Keep's* thread while it waits for the others.
+struct KeepThread {
+    thread: JoinHandle<Option<Ended>>,
+    go: oneshot::Sender<Go>,
+}
+
+impl Spine {
+    /// Opens the log and the database, recovers *judge*, and puts the rules into the log.
+    pub(super) async fn start(
+        common: &Common,
+        database: Arc<Database>,
+        rules_text: &str,
+    ) -> anyhow::Result<Self> {
+        let log = open_log(common).await?;
+        let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
+        let database_state = Arc::new(DatabaseState::default());
+        let give_up = CancellationToken::new();
+        let initialised = common.data_dir.join("initialised");
+        let has_been_open = initialised.exists();
+        let sink = StoreSink::new(database, Arc::clone(&database_state), initialised);
+        let (keep, opened) = start_keep(common, sink, Arc::clone(&log), give_up.clone())?;
+        let committed = match opened.await.context("keep ended before it began")? {
+            Ok(place) => {
+                move_beyond(&log, place.position).await?;
+                place.ledger_position
+            }
+            Err(SinkError::Away(error)) if has_been_open => {
+                warn!(error = error.as_ref() as &dyn std::error::Error, "Starting without the database.");
+                snapshots.committed()
+            }
+            Err(SinkError::Away(error)) => return Err(DatabaseUnavailable(error).into()),
+            Err(error) => return Err(error.into()),
+        };
+        let committed = watch::Sender::new(committed);
+        let shared = Shared::new(&common.data_dir.join("journal"))?;
+        let metrics = Metrics::register(&common.registry)?;
+        let hub = new_hub(common, &log, &shared)?;
+        let judge = recover(common, &log, &shared, snapshots, &committed, &hub, &metrics)?;
+        let judged = judge.judged();
+        let failures = common.failures.clone();
+        let judge = threads::spawn("judge", failures, move || Ok(judge.run()?))?;
+        let parts = KeepParts {
+            log: Arc::clone(&log),
+            sink: (),
+            names: shared.names.clone(),
+            journal: Arc::clone(&shared.journal),
+            handoff: Arc::clone(&shared.handoff),
+            judged: judged.clone(),
+            committed,
+            ledger: shared.ledger.clone(),
+            clock: Arc::clone(&common.clock),
+            metrics,
+        };
+        if keep.go.send((parts, keep_config(common))).is_err() {
+            anyhow::bail!("keep ended before it began");
+        }
+        begin_service(&log, rules_text, judged).await?;
+        Ok(Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub })
+    }
+
+    /// Ends log, *judge* and *keep*, in that order, each when its input has ended.
+    pub(super) async fn stop(self, grace: Duration) -> Stopped {
+        let log = Arc::clone(&self.log);
+        if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
+            error!(error = &error as &dyn std::error::Error, "The log ended badly.");
+        }
+        let judged = threads::join("judge", self.judge).await;
+        let keep = threads::join("keep", self.keep);
+        tokio::pin!(keep);
+        let kept = tokio::select! {
+            kept = &mut keep => kept,
+            () = tokio::time::sleep(grace) => {
+                self.give_up.cancel();
+                keep.await
+            }
+        };
+        match (judged, kept) {
+            (Some(()), Some(Ended::Drained)) => Stopped::Clean,
+            (_, Some(Ended::GaveUp)) => {
+                info!("The database is away: what it does not have is in the log.");
+                Stopped::Clean
+            }
+            _ => Stopped::Unclean,
+        }
+    }
+
+    pub(super) fn log(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.log)
+    }
+
+    pub(super) fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.shared.journal)
+    }
+
+    pub(super) const fn ledger(&self) -> &SharedLedger {
+        &self.shared.ledger
+    }
+
+    pub(super) const fn names(&self) -> &SharedNames {
+        &self.shared.names
+    }
+
+    pub(super) const fn present(&self) -> &SharedPresent {
+        &self.shared.present
+    }
+
+    pub(super) fn rules(&self) -> SharedRules {
+        Arc::clone(&self.shared.rules)
+    }
+
+    pub(super) fn database_state(&self) -> Arc<DatabaseState> {
+        Arc::clone(&self.database_state)
+    }
+
+    pub(super) fn hub(&self) -> Arc<Hub> {
+        Arc::clone(&self.hub)
+    }
+}
+
+impl Shared {
+    fn new(journal_dir: &Path) -> anyhow::Result<Self> {
+        let journal = Journal::create(journal_dir)
+            .with_context(|| format!("cannot use the folder {}", journal_dir.display()))?;
+        Ok(Self {
+            names: SharedNames::default(),
+            present: SharedPresent::default(),
+            ledger: SharedLedger::default(),
+            journal: Arc::new(journal),
+            handoff: Arc::new(Handoff::default()),
+            rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
+        })
+    }
+}
+
+async fn open_log(common: &Common) -> anyhow::Result<Arc<dyn Log>> {
+    let metrics = bellwire_ingest::log::Metrics::register(&common.registry)?;
+    let fail_stop = Arc::new(|error: &bellwire_ingest::log::Error| {
+        error!(
+            error = error as &dyn std::error::Error,
+            "The log cannot be trusted any more: stopping at once, nothing is acknowledged."
+        );
+        std::process::exit(i32::from(crate::cli::EXIT_FAILURE));
+    });
+    let dir = common.data_dir.join("log");
+    let mut options = Options::new(&dir, Arc::clone(&common.clock), fail_stop, metrics);
+    options.config = common.config.log.clone();
+    let log = tokio::task::spawn_blocking(move || LocalLog::open(options)).await??;
+    Ok(Arc::new(log))
+}
+
+/// The database may be ahead of a data directory that was restored: no position is used twice.
+async fn move_beyond(log: &Arc<dyn Log>, position: LogPosition) -> anyhow::Result<()> {
+    if position <= log.durable().end {
+        return Ok(());
+    }
+    warn!("The database is at {position}, beyond the log: going on behind that.");
+    let log = Arc::clone(log);
+    tokio::task::spawn_blocking(move || log.ensure_beyond(position)).await??;
+    Ok(())
+}
+
+/// Starts *keep's* thread: it opens the database, says where that stands, and waits for the rest.
+fn start_keep(
+    common: &Common,
+    mut sink: StoreSink,
+    log: Arc<dyn Log>,
+    give_up: CancellationToken,
+) -> anyhow::Result<(KeepThread, oneshot::Receiver<Result<Opened, SinkError>>)> {
+    let (report, opened) = oneshot::channel();
+    let (go, started) = oneshot::channel::<Go>();
+    let thread = threads::spawn("keep", common.failures.clone(), move || {
+        runtime::single_thread()?.block_on(async move {
+            let (place, opened) = match sink.open(log.id()).await {
+                Ok(opened) => {
+                    let (position, ledger_position) = (opened.position, opened.ledger_position);
+                    let place = Opened { position, ledger_position, ledger: Vec::new() };
+                    (Ok(place), Some(opened))
+                }
+                Err(error) => (Err(error), None),
+            };
+            let told = report.send(place).is_ok();
+            match started.await {
+                Ok((parts, config)) if told => {
+                    Ok(Keep::new(parts.with_sink(sink), config).run(opened, give_up).await?)
+                }
+                // The service does not start; whoever stopped it has said why.
+                _ => Ok(Ended::GaveUp),
+            }
+        })
+    })?;
+    Ok((KeepThread { thread, go }, opened))
+}
+
+fn keep_config(common: &Common) -> KeepConfig {
+    let section = &common.config.keep;
+    KeepConfig {
+        flush_interval: Duration::from_millis(section.flush_interval_ms),
+        batch_readings: section.batch_readings.max(1),
+        ledger_interval: Duration::from_millis(section.ledger_interval_ms),
+        backoff_max: Duration::from_millis(section.backoff_max_ms.max(1)),
+    }
+}
+
+fn new_hub(common: &Common, log: &Arc<dyn Log>, shared: &Shared) -> anyhow::Result<Arc<Hub>> {
+    let metrics = bellwire_api::Metrics::register(&common.registry)?;
+    let live = common.config.http.live.clone();
+    Ok(Hub::new(log.id(), live, shared.names.clone(), Arc::clone(&common.clock), metrics))
+}
+
+fn recover(
+    common: &Common,
+    log: &Arc<dyn Log>,
+    shared: &Shared,
+    snapshots: Snapshots,
+    committed: &watch::Sender<LogPosition>,
+    hub: &Arc<Hub>,
+    metrics: &Metrics,
+) -> anyhow::Result<JudgeThread<EngineRules, HubFeed>> {
+    let parts = JudgeParts {
+        log: Arc::clone(log),
+        rules: EngineRules::new(Arc::clone(&shared.rules)),
+        feed: HubFeed::new(Arc::clone(hub)),
+        names: shared.names.clone(),
+        present: shared.present.clone(),
+        journal: Arc::clone(&shared.journal),
+        handoff: Arc::clone(&shared.handoff),
+        snapshots,
+        clock: Arc::clone(&common.clock),
+        metrics: metrics.clone(),
+    };
+    let section = &common.config.judge;
+    let config = JudgeConfig {
+        snapshot_interval: Duration::from_millis(section.snapshot_interval_ms),
+        snapshot_bytes: section.snapshot_bytes.max(1),
+    };
+    Ok(JudgeThread::recover(parts, committed.subscribe(), config)?)
+}
+
+/// Puts the start and the rules into the log, and waits until *judge* has come that far.
+async fn begin_service(
+    log: &Arc<dyn Log>,
+    rules_text: &str,
+    mut judged: watch::Receiver<LogPosition>,
+) -> anyhow::Result<()> {
+    log.append(Entry::started(env!("CARGO_PKG_VERSION"))).await;
+    append_rules(log, rules_text).await?;
+    let end = log.durable().end;
+    judged.wait_for(|judged| *judged >= end).await.context("judge ended during recovery")?;
+    Ok(())
+}
+
+/// Puts rules into the log; returns when they are durable.
+///
+/// # Errors
+/// If they are too long, or the log has ended.
+pub(super) async fn append_rules(log: &Arc<dyn Log>, text: &str) -> anyhow::Result<()> {
+    let (settled, outcome) = oneshot::channel();
+    let receipt = Receipt::new(move |outcome| {
+        // Whoever waited may have gone.
+        let _ = settled.send(outcome);
+    });
+    log.append(Entry::rules(text)?.with_receipt(receipt)).await;
+    match outcome.await {
+        Ok(Outcome::Durable) => Ok(()),
+        Ok(Outcome::Retry | Outcome::Rejected) | Err(_) => anyhow::bail!("the log has ended"),
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line: what `bellwire` can be asked to do, and with which exit code it ends.
+
+mod bench;
+mod check;
+mod demo;
+mod fleet;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Environment, Overrides};
+
+/// It did what it was asked.
+pub const EXIT_OK: u8 = 0;
+/// It failed.
+pub const EXIT_FAILURE: u8 = 1;
+/// The database was not there at first boot (`EX_UNAVAILABLE`).
+pub const EXIT_DATABASE: u8 = 69;
+/// The configuration or the rules are wrong (`EX_CONFIG`).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// Telemetry from a fleet of devices over MQTT, every reading kept exactly once, every alert on
+/// screen in milliseconds.
+#[derive(Debug, Parser)]
+#[command(name = "bellwire", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service until SIGTERM or Ctrl-C.
+    Serve(Common),
+    /// Run everything embedded, with a fleet of freezers of which one fails.
+    Demo(demo::DemoArgs),
+    /// Simulate a fleet of devices and check that nothing it was promised is missing.
+    Fleet(fleet::FleetArgs),
+    /// Measure rate, CPU cost and latency on this machine.
+    Bench(bench::BenchArgs),
+    /// Check the configuration and the rules it names, and say what is wrong.
+    CheckConfig(Common),
+    /// Work with alert rules.
+    #[command(subcommand)]
+    Rules(check::RulesCommand),
+    /// Show the configuration.
+    #[command(subcommand)]
+    Config(check::ConfigCommand),
+}
+
+/// Flags that every command with a configuration has. Each beats environment and file.
+#[derive(Clone, Debug, Default, Args)]
+struct Common {
+    /// Configuration file (TOML) [env: BELLWIRE_CONFIG]
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where log, snapshots and the managed database lie [env: BELLWIRE_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where MQTT listens, e.g. 127.0.0.1:1883 [env: BELLWIRE_MQTT_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    mqtt_listen: Option<String>,
+    /// Where HTTP listens, e.g. 127.0.0.1:8080 [env: BELLWIRE_HTTP_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    http_listen: Option<String>,
+    /// Alert rules and labels (TOML) [env: BELLWIRE_RULES]
+    #[arg(long, value_name = "FILE")]
+    rules: Option<String>,
+    /// No credentials; only loopback addresses are allowed [env: BELLWIRE_INSECURE=1]
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl Common {
+    /// The configuration with these flags on top.
+    fn load(&self) -> Result<Config, ConfigError> {
+        let text = |value: &Option<String>| value.clone().map(toml::Value::String);
+        let mut overrides: Overrides = [
+            ("data_dir", text(&self.data_dir)),
+            ("http.listen", text(&self.http_listen)),
+            ("rules", text(&self.rules)),
+        ]
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
+        if let Some(listen) = text(&self.mqtt_listen) {
+            overrides.push(("mqtt.listen", toml::Value::Array(vec![listen])));
+        }
+        if self.insecure {
+            overrides.push(("insecure", toml::Value::Boolean(true)));
+        }
+        crate::config::load(self.config.as_deref(), &Environment::of_process(), overrides)
+    }
+}
+
+/// Why a command ended, and with which exit code.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let code = crate::exit_code(&error);
+        Self { code, error }
+    }
+}
+
+impl Cli {
+    /// Does what was asked and gives the exit code.
+    #[must_use]
+    pub fn run(self) -> u8 {
+        let ended = match self.command {
+            Command::Serve(common) => serve::run(&common),
+            Command::Demo(args) => demo::run(&args),
+            Command::Fleet(args) => fleet::run(&args),
+            Command::Bench(args) => bench::run(&args),
+            Command::CheckConfig(common) => check::config(&common),
+            Command::Rules(command) => check::rules(&command),
+            Command::Config(command) => check::show(&command),
+        };
+        match ended {
+            Ok(code) => code,
+            Err(Failure { code, error }) => {
+                eprintln!("bellwire: {error:#}");
+                code
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `bellwire serve`: runs the service until it is told to stop.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use super::{Common, EXIT_FAILURE, EXIT_OK, Failure};
+use crate::app::{App, Stopped};
+use crate::{logging, runtime};
+
+pub(super) fn run(common: &Common) -> Result<u8, Failure> {
+    let config = common.load()?;
+    logging::start(&config.log_filter)?;
+    runtime::multi_thread()?.block_on(async {
+        let app = App::start(config).await?;
+        let signals = wait_for_signal();
+        let reason = tokio::select! {
+            name = signals => { info!("Stopping on {}.", name?); None }
+            reason = app.failed() => Some(reason),
+        };
+        let stopped = app.stop().await;
+        match (reason, stopped) {
+            (Some(reason), _) => Err(reason.into()),
+            (None, Stopped::Clean) => Ok(EXIT_OK),
+            (None, Stopped::Unclean) => Ok(EXIT_FAILURE),
+        }
+    })
+}
+
+async fn wait_for_signal() -> Result<&'static str, std::io::Error> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
