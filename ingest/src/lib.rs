@@ -1,1 +1,3 @@
-//! stub
+//! The log, and its two readers: judge and keep.
+
+pub mod log;
