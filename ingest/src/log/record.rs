@@ -1,0 +1,318 @@
+//! What a record of the log says: publishes, ticks, starts, rules; in memory and as bytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bellwire_model::publish::PublishIter;
+use bellwire_model::{ClientId, Delivery, PublishBatch, Receipt};
+
+/// The most bytes the body of one record may have: 32 MiB. A delivery beyond it is rejected.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
+
+/// What a record is about. The numbers are on disk: they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum RecordKind {
+    /// What a client published.
+    Publishes = 1,
+    /// A second has passed while a deadline is pending.
+    Tick = 2,
+    /// The service has started.
+    Started = 3,
+    /// These are the rules and labels from here on.
+    Rules = 4,
+}
+
+impl RecordKind {
+    /// All of them, by number.
+    pub const ALL: [Self; 4] = [Self::Publishes, Self::Tick, Self::Started, Self::Rules];
+
+    /// The stable, lower-case word for it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Publishes => "publishes",
+            Self::Tick => "tick",
+            Self::Started => "started",
+            Self::Rules => "rules",
+        }
+    }
+
+    /// The kind with this number.
+    #[must_use]
+    pub const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            1 => Some(Self::Publishes),
+            2 => Some(Self::Tick),
+            3 => Some(Self::Started),
+            4 => Some(Self::Rules),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes that passed their checksum and still are no record we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a later version.
+    #[error("record kind {0} is unknown to this version")]
+    UnknownKind(u8),
+    /// The body does not have the kind's layout.
+    #[error("body of a `{}` record is malformed", .0.label())]
+    Malformed(RecordKind),
+    /// Longer than a record may be.
+    #[error("record body of {bytes} bytes exceeds the limit of {limit_bytes} bytes")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit_bytes: usize,
+    },
+}
+
+/// A record as read from the log.
+#[derive(Clone, Debug)]
+pub enum Record<'a> {
+    /// What a client published.
+    Publishes {
+        /// Who published: the text of a [`ClientId`].
+        client: &'a str,
+        /// What, in arrival order.
+        publishes: PublishIter<'a>,
+    },
+    /// A second has passed.
+    Tick,
+    /// The service has started.
+    Started {
+        /// Its version, for people.
+        version: &'a str,
+    },
+    /// These are the rules from here on.
+    Rules {
+        /// Rules and labels, TOML.
+        text: &'a str,
+    },
+}
+
+impl<'a> Record<'a> {
+    /// Reads a record's body.
+    ///
+    /// # Errors
+    /// [`RecordError`] if the kind is unknown or the body is not laid out as the kind says. The
+    /// publishes themselves are checked as they are iterated.
+    pub fn decode(kind: u8, body: &'a [u8]) -> Result<Self, RecordError> {
+        let kind = RecordKind::from_byte(kind).ok_or(RecordError::UnknownKind(kind))?;
+        let malformed = RecordError::Malformed(kind);
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| malformed);
+        Ok(match kind {
+            RecordKind::Publishes => {
+                let (bytes, rest) = body.split_first_chunk().ok_or(malformed)?;
+                let client_bytes = usize::from(u16::from_le_bytes(*bytes));
+                let (client, batch) = rest.split_at_checked(client_bytes).ok_or(malformed)?;
+                Self::Publishes { client: text(client)?, publishes: PublishIter::new(batch) }
+            }
+            RecordKind::Tick if body.is_empty() => Self::Tick,
+            RecordKind::Tick => return Err(malformed),
+            RecordKind::Started => Self::Started { version: text(body)? },
+            RecordKind::Rules => Self::Rules { text: text(body)? },
+        })
+    }
+}
+
+/// A record on its way into the log, and the receipt to settle when it is durable.
+#[derive(Debug)]
+pub struct Entry {
+    pub(super) body: EntryBody,
+    pub(super) receipt: Option<Receipt>,
+}
+
+pub(super) enum EntryBody {
+    /// The batch stays as the broker made it until the appender copies it behind its header.
+    Publishes(ClientId, PublishBatch),
+    Tick,
+    Started(Box<str>),
+    Rules(Arc<str>),
+}
+
+impl Entry {
+    /// The most bytes of rules and labels that fit into a record: 16 MiB.
+    pub const RULES_BYTES_MAX: usize = 16 << 20;
+
+    /// What a client published. It counts as data: it waits while the log is full.
+    #[must_use]
+    pub fn publishes(delivery: Delivery) -> Self {
+        let Delivery { client, publishes, receipt } = delivery;
+        Self { body: EntryBody::Publishes(client, publishes), receipt: Some(receipt) }
+    }
+
+    /// A second has passed.
+    #[must_use]
+    pub const fn tick() -> Self {
+        Self { body: EntryBody::Tick, receipt: None }
+    }
+
+    /// The service has started, in this version.
+    #[must_use]
+    pub fn started(version: &str) -> Self {
+        Self { body: EntryBody::Started(version.into()), receipt: None }
+    }
+
+    /// From here on these are the rules and labels.
+    ///
+    /// # Errors
+    /// [`RecordError::TooLong`] beyond [`Entry::RULES_BYTES_MAX`]: rules are never cut.
+    pub fn rules(text: impl Into<Arc<str>>) -> Result<Self, RecordError> {
+        let text = text.into();
+        if text.len() > Self::RULES_BYTES_MAX {
+            let (bytes, limit_bytes) = (text.len(), Self::RULES_BYTES_MAX);
+            return Err(RecordError::TooLong { bytes, limit_bytes });
+        }
+        Ok(Self { body: EntryBody::Rules(text), receipt: None })
+    }
+
+    /// The same, with a receipt to settle when it is durable.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Receipt) -> Self {
+        Self { receipt: Some(receipt), ..self }
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub const fn kind(&self) -> RecordKind {
+        match self.body {
+            EntryBody::Publishes(..) => RecordKind::Publishes,
+            EntryBody::Tick => RecordKind::Tick,
+            EntryBody::Started(_) => RecordKind::Started,
+            EntryBody::Rules(_) => RecordKind::Rules,
+        }
+    }
+
+    /// How many publishes it holds.
+    #[must_use]
+    pub const fn n_publishes(&self) -> usize {
+        match &self.body {
+            EntryBody::Publishes(_, publishes) => publishes.len(),
+            _ => 0,
+        }
+    }
+
+    /// The delivery it was made of, if it was: for who got it back because the queue was full.
+    #[must_use]
+    pub fn into_delivery(self) -> Option<Delivery> {
+        match (self.body, self.receipt) {
+            (EntryBody::Publishes(client, publishes), Some(receipt)) => {
+                Some(Delivery { client, publishes, receipt })
+            }
+            _ => None,
+        }
+    }
+
+    /// Bytes of its body in the log.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        match &self.body {
+            EntryBody::Publishes(client, publishes) => {
+                2 + client.as_str().len() + publishes.as_bytes().len()
+            }
+            EntryBody::Tick => 0,
+            EntryBody::Started(version) => version.len(),
+            EntryBody::Rules(text) => text.len(),
+        }
+    }
+
+    /// Appends the body as [`Record::decode`] reads it.
+    pub(super) fn encode_body(&self, buffer: &mut Vec<u8>) {
+        match &self.body {
+            EntryBody::Publishes(client, publishes) => {
+                let client = client.as_str().as_bytes();
+                let client_bytes = u16::try_from(client.len()).expect("a ClientId fits into u16");
+                buffer.extend_from_slice(&client_bytes.to_le_bytes());
+                buffer.extend_from_slice(client);
+                buffer.extend_from_slice(publishes.as_bytes());
+            }
+            EntryBody::Tick => {}
+            EntryBody::Started(version) => buffer.extend_from_slice(version.as_bytes()),
+            EntryBody::Rules(text) => buffer.extend_from_slice(text.as_bytes()),
+        }
+    }
+}
+
+impl fmt::Debug for EntryBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publishes(client, publishes) => {
+                write!(f, "Publishes({client:?}, {} publishes)", publishes.len())
+            }
+            Self::Tick => f.write_str("Tick"),
+            Self::Started(version) => write!(f, "Started({version:?})"),
+            Self::Rules(text) => write!(f, "Rules({} bytes)", text.len()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwire_model::{Outcome, PublishRef, QoS};
+
+    use super::*;
+
+    fn body(entry: &Entry) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        entry.encode_body(&mut bytes);
+        assert_eq!(bytes.len(), entry.body_bytes());
+        bytes
+    }
+
+    #[test]
+    fn publishes_read_back() {
+        let publish = PublishRef {
+            topic: "devices/ü/telemetry",
+            payload: b"{\"t\":1}",
+            qos: QoS::AtLeastOnce,
+            dup: false,
+            retain: false,
+            packet_id: 7,
+        };
+        let mut publishes = PublishBatch::default();
+        publishes.push(&publish);
+        let client = ClientId::new("gateway-1").expect("valid");
+        let receipt = Receipt::new(|outcome| assert_eq!(outcome, Outcome::Retry));
+        let entry = Entry::publishes(Delivery { client, publishes, receipt });
+        let bytes = body(&entry);
+        match Record::decode(entry.kind() as u8, &bytes).expect("as written") {
+            Record::Publishes { client, publishes } => {
+                assert_eq!(client, "gateway-1");
+                assert_eq!(publishes.collect::<Vec<_>>(), [Ok(publish)]);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(entry.into_delivery().expect("a delivery").publishes.len(), 1);
+    }
+
+    #[test]
+    fn control_records_read_back() {
+        let rules = body(&Entry::rules("[[rule]]").expect("short"));
+        assert!(matches!(Record::decode(4, &rules), Ok(Record::Rules { text: "[[rule]]" })));
+        let started = body(&Entry::started("0.1.0"));
+        assert!(matches!(Record::decode(3, &started), Ok(Record::Started { version: "0.1.0" })));
+        assert!(matches!(Record::decode(2, &body(&Entry::tick())), Ok(Record::Tick)));
+    }
+
+    #[test]
+    fn what_is_no_record_is_named() {
+        let error = |kind, body: &[u8]| Record::decode(kind, body).expect_err("not a record");
+        assert_eq!(error(9, b""), RecordError::UnknownKind(9));
+        assert_eq!(error(1, &[5, 0, b'a']), RecordError::Malformed(RecordKind::Publishes));
+        assert_eq!(error(2, b"x"), RecordError::Malformed(RecordKind::Tick));
+        assert_eq!(error(4, &[0xff]), RecordError::Malformed(RecordKind::Rules));
+        for kind in RecordKind::ALL {
+            assert_eq!(RecordKind::from_byte(kind as u8), Some(kind));
+        }
+    }
+
+    #[test]
+    fn rules_are_never_cut() {
+        let long = "x".repeat(Entry::RULES_BYTES_MAX + 1);
+        assert!(matches!(Entry::rules(long), Err(RecordError::TooLong { .. })));
+    }
+}
