@@ -1,0 +1,367 @@
+//! CONNECT: who comes, what it asks for, and how a refusal is put in either version.
+
+use bellwire_model::{ClientId, QoS, check_topic};
+use mqtt_protocol_core::mqtt::packet::{MqttBinary, Property, Qos, v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::result_code::MqttError;
+
+use crate::close::{Close, CloseKind};
+use crate::codec::{Version, properties};
+
+/// What a client asks for when it connects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Connect {
+    /// The protocol it speaks.
+    pub(crate) version: Version,
+    /// Its name; `None` asks us to choose one.
+    pub(crate) client_id: Option<ClientId>,
+    /// It will send something at least this often, in seconds; 0 promises nothing.
+    pub(crate) keep_alive_s: u16,
+    /// How many QoS 1 messages it takes before it acknowledges one; at least 1.
+    pub(crate) receive_maximum: u16,
+    /// The largest packet it takes, in bytes.
+    pub(crate) packet_bytes_max: usize,
+    /// How long its session shall outlive the connection, in seconds; 0 in MQTT 3.1.1.
+    pub(crate) session_expiry_s: u32,
+    /// What to publish when it is lost.
+    pub(crate) will: Option<Will>,
+}
+
+/// What to publish when a client is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Will {
+    /// Where; a valid topic name.
+    pub(crate) topic: Box<str>,
+    /// What.
+    pub(crate) payload: Box<[u8]>,
+    /// The encoded properties for MQTT 5 subscribers, without their length.
+    pub(crate) properties: Box<[u8]>,
+    /// QoS 2 was lowered to 1: no subscriber is granted more.
+    pub(crate) qos: QoS,
+}
+
+/// Why a client may not connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It speaks neither MQTT 3.1.1 nor 5.
+    UnsupportedVersion,
+    /// The CONNECT is no packet.
+    Malformed,
+    /// The CONNECT contradicts itself or the standard.
+    Protocol,
+    /// The client identifier is too long, has control characters, or is missing.
+    ClientIdInvalid,
+    /// It asks for enhanced authentication.
+    BadAuthMethod,
+    /// The will's topic is no topic name.
+    TopicInvalid,
+    /// The will has QoS 2.
+    QosNotSupported,
+    /// The will shall be retained.
+    RetainNotSupported,
+}
+
+impl Refusal {
+    /// The return code of MQTT 3.1.1, where it has one; else the connection is just closed.
+    pub(crate) const fn return_code(self) -> Option<u8> {
+        match self {
+            Self::UnsupportedVersion => Some(1),
+            Self::ClientIdInvalid => Some(2),
+            _ => None,
+        }
+    }
+
+    /// The reason code of MQTT 5.
+    pub(crate) const fn reason_code(self) -> u8 {
+        match self {
+            Self::UnsupportedVersion => 0x84,
+            Self::Malformed => 0x81,
+            Self::Protocol => 0x82,
+            Self::ClientIdInvalid => 0x85,
+            Self::BadAuthMethod => 0x8C,
+            Self::TopicInvalid => 0x90,
+            Self::QosNotSupported => 0x9B,
+            Self::RetainNotSupported => 0x9A,
+        }
+    }
+
+    /// What was wrong, for a person.
+    pub(crate) const fn detail(self) -> &'static str {
+        match self {
+            Self::UnsupportedVersion => "neither MQTT 3.1.1 nor 5",
+            Self::Malformed => "CONNECT cannot be read",
+            Self::Protocol => "CONNECT breaks the protocol",
+            Self::ClientIdInvalid => "client identifier is not valid",
+            Self::BadAuthMethod => "enhanced authentication is not offered",
+            Self::TopicInvalid => "will topic is no topic name",
+            Self::QosNotSupported => "will with QoS 2 is not offered",
+            Self::RetainNotSupported => "retained will is not offered",
+        }
+    }
+}
+
+/// A refused CONNECT, and in which version to say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The version the client would understand, as far as we can tell.
+    pub(crate) version: Version,
+    /// Why.
+    pub(crate) refusal: Refusal,
+}
+
+impl From<MqttError> for Refusal {
+    fn from(error: MqttError) -> Self {
+        match error {
+            MqttError::UnsupportedProtocolVersion => Self::UnsupportedVersion,
+            MqttError::ProtocolError => Self::Protocol,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+impl From<Close> for Refusal {
+    fn from(close: Close) -> Self {
+        if close.kind == CloseKind::Malformed { Self::Malformed } else { Self::Protocol }
+    }
+}
+
+/// What a will may ask for and a name may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ConnectLimits {
+    /// The longest client identifier, in bytes.
+    pub(crate) client_id_bytes_max: usize,
+    /// The longest topic, in bytes.
+    pub(crate) topic_bytes_max: usize,
+}
+
+/// Reads the body of a CONNECT.
+///
+/// # Errors
+/// [`Refused`], with which the connection is to be answered and closed.
+pub(crate) fn parse(first: u8, body: &[u8], limits: ConnectLimits) -> Result<Connect, Refused> {
+    let v3 = |refusal| Refused { version: Version::V3, refusal };
+    let v5 = |refusal| Refused { version: Version::V5, refusal };
+    match body {
+        [0, 4, b'M', b'Q', b'T', b'T', 4, flags, ..] => {
+            check_flags(first, *flags).map_err(v3)?;
+            parse_v3(body, limits).map_err(v3)
+        }
+        [0, 4, b'M', b'Q', b'T', b'T', 5, flags, ..] => {
+            check_flags(first, *flags).map_err(v5)?;
+            parse_v5(body, limits).map_err(v5)
+        }
+        [0, 4, b'M', b'Q', b'T', b'T', level, ..] if *level > 5 => {
+            Err(v5(Refusal::UnsupportedVersion))
+        }
+        [0, 4, b'M', b'Q', b'T', b'T', _, ..] | [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', ..] => {
+            Err(v3(Refusal::UnsupportedVersion))
+        }
+        _ => Err(v3(Refusal::Malformed)),
+    }
+}
+
+/// The connect flags' rules that the crate leaves out.
+fn check_flags(first: u8, flags: u8) -> Result<(), Refusal> {
+    let (will, will_qos, will_retain) = (flags & 4 != 0, flags >> 3 & 3, flags & 0x20 != 0);
+    // [MQTT-3.1.2-3] reserved; [MQTT-3.1.2-13], [MQTT-3.1.2-14], [MQTT-3.1.2-15] will flags
+    if first & 0x0F != 0 || flags & 1 != 0 || will_qos == 3 {
+        return Err(Refusal::Malformed);
+    }
+    if !will && (will_qos != 0 || will_retain) {
+        return Err(Refusal::Malformed);
+    }
+    Ok(())
+}
+
+fn parse_v3(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
+    let (packet, consumed) = v3_1_1::Connect::parse(body)?;
+    if consumed != body.len() || has_nul(packet.user_name()) {
+        return Err(Refusal::Malformed);
+    }
+    let client_id = client_id(packet.client_id(), limits)?;
+    if client_id.is_none() && !packet.clean_session() {
+        return Err(Refusal::ClientIdInvalid); // [MQTT-3.1.3-8]
+    }
+    let will = match (packet.will_topic(), packet.will_payload()) {
+        (Some(topic), Some(payload)) => {
+            Some(will(topic, payload, packet.will_qos(), Vec::new(), limits)?)
+        }
+        _ => None,
+    };
+    Ok(Connect {
+        version: Version::V3,
+        client_id,
+        keep_alive_s: packet.keep_alive(),
+        receive_maximum: u16::MAX,
+        packet_bytes_max: usize::MAX,
+        session_expiry_s: 0,
+        will,
+    })
+}
+
+/// Where the connect flags lie in the body.
+const FLAGS_AT: usize = 7;
+
+/// MQTT 5 allows a password without a user name; the crate refuses it. So the flag is cleared for
+/// the crate, and the password it then leaves is read here.
+fn read_v5(body: &[u8]) -> Result<v5_0::Connect, Refusal> {
+    const USER_NAME_AND_PASSWORD: u8 = 0xC0;
+    const PASSWORD: u8 = 0x40;
+    let alone = body.get(FLAGS_AT).is_some_and(|it| it & USER_NAME_AND_PASSWORD == PASSWORD);
+    let (packet, consumed) = if alone {
+        let mut body = body.to_vec();
+        body[FLAGS_AT] &= !PASSWORD;
+        let (packet, consumed) = v5_0::Connect::parse(&body)?;
+        let (_, password_bytes) = MqttBinary::decode(&body[consumed..])?;
+        (packet, consumed + password_bytes)
+    } else {
+        v5_0::Connect::parse(body)?
+    };
+    if consumed == body.len() { Ok(packet) } else { Err(Refusal::Malformed) }
+}
+
+fn parse_v5(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
+    let packet = read_v5(body)?;
+    if has_nul(packet.user_name()) {
+        return Err(Refusal::Malformed);
+    }
+    properties::check_values(packet.props())?;
+    properties::check_values(packet.will_props())?;
+    let mut connect = Connect {
+        version: Version::V5,
+        client_id: client_id(packet.client_id(), limits)?,
+        keep_alive_s: packet.keep_alive(),
+        receive_maximum: u16::MAX,
+        packet_bytes_max: usize::MAX,
+        session_expiry_s: 0,
+        will: None,
+    };
+    for property in packet.props() {
+        match property {
+            Property::ReceiveMaximum(it) => connect.receive_maximum = it.val(),
+            Property::MaximumPacketSize(it) => {
+                connect.packet_bytes_max = usize::try_from(it.val()).unwrap_or(usize::MAX);
+            }
+            Property::SessionExpiryInterval(it) => connect.session_expiry_s = it.val(),
+            Property::AuthenticationMethod(_) => return Err(Refusal::BadAuthMethod),
+            Property::AuthenticationData(_) => return Err(Refusal::Protocol),
+            _ => {}
+        }
+    }
+    if packet.will_flag() {
+        connect.will = Some(will_v5(&packet, limits)?);
+    }
+    Ok(connect)
+}
+
+fn will_v5(packet: &v5_0::Connect, limits: ConnectLimits) -> Result<Will, Refusal> {
+    if packet.will_qos() == Qos::ExactlyOnce {
+        return Err(Refusal::QosNotSupported); // [MQTT-3.2.2-12]
+    }
+    if packet.will_retain() {
+        return Err(Refusal::RetainNotSupported); // [MQTT-3.2.2-13]
+    }
+    let properties = packet.will_props().iter();
+    let properties = properties.filter(|it| !matches!(it, Property::WillDelayInterval(_)));
+    let properties = properties.flat_map(Property::to_continuous_buffer).collect();
+    let topic = packet.will_topic().ok_or(Refusal::Malformed)?;
+    let payload = packet.will_payload().unwrap_or_default();
+    will(topic, payload, packet.will_qos(), properties, limits)
+}
+
+fn will(
+    topic: &str,
+    payload: &[u8],
+    qos: Qos,
+    properties: Vec<u8>,
+    limits: ConnectLimits,
+) -> Result<Will, Refusal> {
+    if topic.len() > limits.topic_bytes_max || check_topic(topic).is_err() {
+        return Err(Refusal::TopicInvalid);
+    }
+    let qos = if qos == Qos::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+    Ok(Will {
+        topic: topic.into(),
+        payload: payload.into(),
+        properties: properties.into_boxed_slice(),
+        qos,
+    })
+}
+
+fn has_nul(text: Option<&str>) -> bool {
+    text.is_some_and(|text| text.contains('\0'))
+}
+
+fn client_id(text: &str, limits: ConnectLimits) -> Result<Option<ClientId>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.len() > limits.client_id_bytes_max {
+        return Err(Refusal::ClientIdInvalid);
+    }
+    ClientId::new(text).map(Some).map_err(|_| Refusal::ClientIdInvalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: ConnectLimits = ConnectLimits { client_id_bytes_max: 8, topic_bytes_max: 8 };
+
+    fn read(level: u8, flags: u8, rest: &[u8]) -> Result<Connect, Refused> {
+        let mut body = b"\0\x04MQTT".to_vec();
+        body.extend([level, flags, 0, 30]);
+        body.extend(rest);
+        parse(0x10, &body, LIMITS)
+    }
+
+    fn check(level: u8, flags: u8, rest: &[u8], refusal: Refusal) {
+        let found = read(level, flags, rest).map_err(|refused| refused.refusal);
+        assert_eq!(found, Err(refusal), "{level} {flags:x} {rest:x?}");
+    }
+
+    #[test]
+    fn both_versions_are_read() {
+        let v3 = read(4, 2, b"\0\x01c").expect("valid");
+        assert_eq!((v3.version, v3.keep_alive_s), (Version::V3, 30));
+        let v5 = read(5, 2, b"\x03\x21\0\x07\0\0").expect("valid");
+        assert_eq!((v5.client_id, v5.receive_maximum), (None, 7));
+    }
+
+    #[test]
+    fn a_password_may_come_alone_in_version_5_only() {
+        assert!(read(5, 0x42, b"\0\0\x01c\0\x02pw").is_ok());
+        check(5, 0x42, b"\0\0\x01c\0\x03pw", Refusal::Malformed);
+        check(4, 0x42, b"\0\x01c\0\x02pw", Refusal::Protocol);
+    }
+
+    #[test]
+    fn a_legal_topic_alias_maximum_of_zero_is_accepted() {
+        assert!(read(5, 2, b"\x03\x22\0\0\0\x01c").is_ok());
+    }
+
+    #[test]
+    fn a_will_is_read_without_its_delay() {
+        let will = read(5, 0x0E, b"\0\0\x01c\x07\x18\0\0\0\x05\x01\x01\0\x01w\0\x02hi");
+        let will = will.expect("valid").will.expect("there is one");
+        assert_eq!((&*will.topic, &*will.payload), ("w", &b"hi"[..]));
+        assert_eq!((&*will.properties, will.qos), (&[1, 1][..], QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn wrong_connects_are_refused() {
+        check(4, 2, b"\0\x09clientid9", Refusal::ClientIdInvalid);
+        check(4, 2, b"\0\x01\x07", Refusal::ClientIdInvalid);
+        check(4, 0, b"\0\0", Refusal::ClientIdInvalid);
+        check(4, 3, b"\0\x01c", Refusal::Malformed);
+        check(4, 0x22, b"\0\x01c", Refusal::Malformed);
+        check(4, 2, b"\0\x01cX", Refusal::Malformed);
+        check(4, 6, b"\0\x01c\0\x01#\0\0", Refusal::TopicInvalid);
+        check(5, 0x16, b"\0\0\x01c\0\0\x01w\0\0", Refusal::QosNotSupported);
+        check(5, 0x26, b"\0\0\x01c\0\0\x01w\0\0", Refusal::RetainNotSupported);
+        check(5, 2, b"\x04\x15\0\x01x\0\x01c", Refusal::BadAuthMethod);
+        check(3, 2, b"\0\x01c", Refusal::UnsupportedVersion);
+        check(6, 2, b"\0\x01c", Refusal::UnsupportedVersion);
+        let old = parse(0x10, b"\0\x06MQIsdp\x03\x02\0\0\0\x01c", LIMITS);
+        assert_eq!(old.map_err(|it| it.refusal), Err(Refusal::UnsupportedVersion));
+    }
+}

@@ -1,0 +1,188 @@
+//! What an operator may set about the MQTT server, and the same checked.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::codec::connect::ConnectLimits;
+use crate::error::Error;
+
+/// The MQTT server's part of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Addresses to listen on; MQTT 3.1.1 and 5 on each. Port 0 takes a free one. Default
+    /// `["127.0.0.1:1883"]`: without credentials nobody else should reach it.
+    pub listen: Vec<SocketAddr>,
+    /// Most connections at a time; more are closed as they come. Default 10000: each costs a file
+    /// descriptor and a few KB.
+    pub connections_max: u32,
+    /// Largest packet a connected client may send, in bytes, at least 64. Default 1048576.
+    pub packet_bytes_max: usize,
+    /// Largest CONNECT, in bytes, at least 64. Default 65536: strangers get less memory than
+    /// clients, and a will fits.
+    pub connect_bytes_max: usize,
+    /// Time for a new connection to send its CONNECT, in milliseconds. Default 10000.
+    pub connect_timeout_ms: u64,
+    /// How long a closing connection may take to hear why, in milliseconds. Default 1000.
+    pub close_timeout_ms: u64,
+    /// How long a stopping service waits for unsettled publishes, in milliseconds. Default 5000:
+    /// many times what a log takes to sync.
+    pub shutdown_timeout_ms: u64,
+    /// Silence on a TCP connection before the system asks whether the peer lives, in seconds.
+    /// Default 60: finds peers that vanished and promised no keepalive.
+    pub tcp_keepalive_s: u64,
+    /// QoS 1 publishes a client may have unacknowledged, at least 1. An MQTT 5 client is told and
+    /// disconnected beyond it; from others we stop reading. Default 1024: enough for 100,000
+    /// publishes a second from one gateway while a sync takes 10 ms.
+    pub unacknowledged_publishes_max: u16,
+    /// Bytes of QoS 1 telemetry a client may have unacknowledged before we stop reading. Default
+    /// 4194304: a sync's worth of large payloads.
+    pub unacknowledged_bytes_max: usize,
+    /// Messages that may wait for one subscriber, at least 2. QoS 0 may take half and is dropped
+    /// beyond; a client whose QoS 1 messages find no room is disconnected. Default 1000.
+    pub outbox_messages_max: usize,
+    /// Bytes that may wait for one subscriber, at least twice `packet_bytes_max`; as above.
+    /// Default 4194304.
+    pub outbox_bytes_max: usize,
+    /// QoS 1 messages sent to a subscriber that it has not acknowledged, at least 1; its own
+    /// receive maximum may be lower. Default 100.
+    pub inflight_messages_max: u16,
+    /// Subscriptions one client may have. Default 100.
+    pub subscriptions_per_client_max: usize,
+    /// Longest topic and filter, in bytes, 1 to 65535. Default 1024.
+    pub topic_bytes_max: usize,
+    /// Most levels in a topic and filter, at least 1. Default 32: bounds what a match may cost.
+    pub topic_levels_max: usize,
+    /// Longest client identifier, in bytes, 23 to 65535. Default 256.
+    pub client_id_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
+            connections_max: 10_000,
+            packet_bytes_max: 1 << 20,
+            connect_bytes_max: 1 << 16,
+            connect_timeout_ms: 10_000,
+            close_timeout_ms: 1_000,
+            shutdown_timeout_ms: 5_000,
+            tcp_keepalive_s: 60,
+            unacknowledged_publishes_max: 1024,
+            unacknowledged_bytes_max: 4 << 20,
+            outbox_messages_max: 1_000,
+            outbox_bytes_max: 4 << 20,
+            inflight_messages_max: 100,
+            subscriptions_per_client_max: 100,
+            topic_bytes_max: 1024,
+            topic_levels_max: 32,
+            client_id_bytes_max: 256,
+        }
+    }
+}
+
+/// A checked [`Config`], as sessions and connections use it.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits {
+    pub(crate) connections_max: u32,
+    pub(crate) packet_bytes_max: usize,
+    pub(crate) connect_bytes_max: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) tcp_keepalive: Duration,
+    pub(crate) unacknowledged_publishes_max: u16,
+    pub(crate) unacknowledged_bytes_max: usize,
+    pub(crate) outbox_messages_max: usize,
+    pub(crate) outbox_bytes_max: usize,
+    pub(crate) inflight_messages_max: u16,
+    pub(crate) subscriptions_per_client_max: usize,
+    pub(crate) topic_levels_max: usize,
+    pub(crate) connect: ConnectLimits,
+}
+
+fn at_least(key: &'static str, value: usize, least: usize) -> Result<usize, Error> {
+    if value < least { Err(Error::ConfigTooSmall { key, value, least }) } else { Ok(value) }
+}
+
+fn at_most(key: &'static str, value: usize, most: usize) -> Result<usize, Error> {
+    if value > most { Err(Error::ConfigTooLarge { key, value, most }) } else { Ok(value) }
+}
+
+impl Config {
+    /// Whether every value is in its range; the rest of start-up does the same and names the key.
+    ///
+    /// # Errors
+    /// [`Error::ConfigTooSmall`], [`Error::ConfigTooLarge`].
+    pub fn check(&self) -> Result<(), Error> {
+        self.limits().map(drop)
+    }
+
+    pub(crate) fn limits(&self) -> Result<Limits, Error> {
+        // What MQTT can carry: a remaining length of 4 bytes, a text of 16 bits.
+        const PACKET_BYTES_MAX: usize = 268_435_455;
+        const TEXT_BYTES_MAX: usize = 65_535;
+        at_least("connections_max", self.connections_max as usize, 1)?;
+        at_least("unacknowledged_publishes_max", self.unacknowledged_publishes_max.into(), 1)?;
+        at_least("inflight_messages_max", self.inflight_messages_max.into(), 1)?;
+        at_least("packet_bytes_max", self.packet_bytes_max, 64)?;
+        at_least("connect_bytes_max", self.connect_bytes_max, 64)?;
+        at_least("outbox_bytes_max", self.outbox_bytes_max, 2 * self.packet_bytes_max)?;
+        at_least("topic_bytes_max", self.topic_bytes_max, 1)?;
+        at_least("client_id_bytes_max", self.client_id_bytes_max, 23)?;
+        Ok(Limits {
+            connections_max: self.connections_max,
+            packet_bytes_max: at_most("packet_bytes_max", self.packet_bytes_max, PACKET_BYTES_MAX)?,
+            connect_bytes_max: at_most(
+                "connect_bytes_max",
+                self.connect_bytes_max,
+                PACKET_BYTES_MAX,
+            )?,
+            connect_timeout: Duration::from_millis(self.connect_timeout_ms),
+            close_timeout: Duration::from_millis(self.close_timeout_ms),
+            shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
+            tcp_keepalive: Duration::from_secs(self.tcp_keepalive_s.max(1)),
+            unacknowledged_publishes_max: self.unacknowledged_publishes_max,
+            unacknowledged_bytes_max: at_least(
+                "unacknowledged_bytes_max",
+                self.unacknowledged_bytes_max,
+                1,
+            )?,
+            outbox_messages_max: at_least("outbox_messages_max", self.outbox_messages_max, 2)?,
+            outbox_bytes_max: self.outbox_bytes_max,
+            inflight_messages_max: self.inflight_messages_max,
+            subscriptions_per_client_max: self.subscriptions_per_client_max,
+            topic_levels_max: at_least("topic_levels_max", self.topic_levels_max, 1)?,
+            connect: ConnectLimits {
+                topic_bytes_max: at_most("topic_bytes_max", self.topic_bytes_max, TEXT_BYTES_MAX)?,
+                client_id_bytes_max: at_most(
+                    "client_id_bytes_max",
+                    self.client_id_bytes_max,
+                    TEXT_BYTES_MAX,
+                )?,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_in_range() {
+        assert!(Config::default().check().is_ok());
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let small = Config { packet_bytes_max: 63, ..Config::default() };
+        let error = small.check().expect_err("too small").to_string();
+        assert_eq!(error, "packet_bytes_max is 63 and must be at least 64");
+        let large = Config { topic_bytes_max: 65_536, ..Config::default() };
+        let error = large.check().expect_err("too large").to_string();
+        assert_eq!(error, "topic_bytes_max is 65536 and must be at most 65535");
+    }
+}

@@ -1,0 +1,45 @@
+//! The broker as the rest of the service sees it: a place to publish, and numbers.
+
+use std::sync::Arc;
+
+use bellwire_model::{QoS, check_topic};
+
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::message::Routed;
+
+/// Publishes to subscribers from inside the service. Clones speak to the same broker.
+#[derive(Clone, Debug)]
+pub struct BrokerHandle {
+    hub: Arc<Hub>,
+}
+
+impl BrokerHandle {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// Passes a message on to every subscriber of `topic`, and gives to how many. It is sent at
+    /// the lower of `qos` and what each subscriber asked for, at most QoS 1; it does not go to the
+    /// log, and is not kept for clients that are away.
+    ///
+    /// # Errors
+    /// [`Error::Publish`] if `topic` is no topic name.
+    pub fn publish(&self, topic: &str, payload: &[u8], qos: QoS) -> Result<usize, Error> {
+        check_topic(topic).map_err(|source| Error::Publish { topic: topic.into(), source })?;
+        let routed = Routed { topic, properties: &[], payload, qos, retain: false };
+        Ok(self.hub.route(None, &routed))
+    }
+
+    /// How many connections there are, those included that have not sent CONNECT yet.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.hub.n_connections()
+    }
+
+    /// How many subscriptions there are.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.hub.n_subscriptions()
+    }
+}

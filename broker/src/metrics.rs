@@ -1,0 +1,168 @@
+//! What the MQTT server counts.
+
+use prometheus::{
+    IntCounter, IntCounterVec, IntGauge, Opts, Registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
+};
+
+use crate::close::CloseKind;
+
+/// Counters and gauges of the MQTT server; clones count into the same ones.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub(crate) connections: IntGauge,
+    pub(crate) connections_opened: IntCounter,
+    pub(crate) connections_refused: IntCounter,
+    pub(crate) accept_errors: IntCounter,
+    pub(crate) connections_held: IntGauge,
+    pub(crate) subscriptions: IntGauge,
+    pub(crate) received_bytes: IntCounter,
+    pub(crate) sent_bytes: IntCounter,
+    pub(crate) writes: IntCounter,
+    pub(crate) deliveries: IntCounter,
+    pub(crate) publishes_telemetry: IntCounter,
+    pub(crate) publishes_other: IntCounter,
+    pub(crate) acknowledged: IntCounter,
+    pub(crate) publishes_rejected: IntCounter,
+    pub(crate) publishes_lost: IntCounter,
+    pub(crate) messages_sent: IntCounter,
+    pub(crate) dropped_outbox_full: IntCounter,
+    pub(crate) dropped_too_large: IntCounter,
+    pub(crate) wills_published: IntCounter,
+    closed: Vec<IntCounter>,
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    register_int_counter_with_registry!(Opts::new(name, help), registry)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register_int_gauge_with_registry!(Opts::new(name, help), registry)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+) -> Result<IntCounterVec, prometheus::Error> {
+    register_int_counter_vec_with_registry!(Opts::new(name, help), &[label], registry)
+}
+
+fn publishes(registry: &Registry) -> Result<[IntCounter; 2], prometheus::Error> {
+    let name = "bellwire_mqtt_publishes_received_total";
+    let help = "PUBLISH packets read: telemetry goes to the log, the others to subscribers only.";
+    let publishes = counters(registry, name, help, "kind")?;
+    Ok(["telemetry", "other"].map(|kind| publishes.with_label_values(&[kind])))
+}
+
+fn dropped(registry: &Registry) -> Result<[IntCounter; 2], prometheus::Error> {
+    let name = "bellwire_mqtt_messages_dropped_total";
+    let help = "Messages not sent to a subscriber, by why.";
+    let dropped = counters(registry, name, help, "reason")?;
+    Ok(["outbox_full", "too_large_for_client"].map(|reason| dropped.with_label_values(&[reason])))
+}
+
+/// One counter per [`CloseKind`], in its order.
+fn closed(registry: &Registry) -> Result<Vec<IntCounter>, prometheus::Error> {
+    let name = "bellwire_mqtt_connections_closed_total";
+    let closed = counters(registry, name, "Connections that ended, by why.", "reason")?;
+    Ok(CloseKind::ALL.iter().map(|kind| closed.with_label_values(&[kind.label()])).collect())
+}
+
+impl Metrics {
+    /// Makes the metrics and adds them to `registry`.
+    ///
+    /// # Errors
+    /// If `registry` has one of the names.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let r = registry;
+        let [publishes_telemetry, publishes_other] = publishes(r)?;
+        let [dropped_outbox_full, dropped_too_large] = dropped(r)?;
+        Ok(Self {
+            connections: gauge(r, "bellwire_mqtt_connections", "Open connections.")?,
+            connections_opened: counter(
+                r,
+                "bellwire_mqtt_connections_opened_total",
+                "Connections taken.",
+            )?,
+            connections_refused: counter(
+                r,
+                "bellwire_mqtt_connections_refused_total",
+                "Connections closed at once because there were connections_max.",
+            )?,
+            accept_errors: counter(
+                r,
+                "bellwire_mqtt_accept_errors_total",
+                "Connections the system could not hand over, for want of descriptors say.",
+            )?,
+            connections_held: gauge(
+                r,
+                "bellwire_mqtt_connections_held",
+                "Connections not read from because the log has no room.",
+            )?,
+            subscriptions: gauge(r, "bellwire_mqtt_subscriptions", "Subscriptions.")?,
+            received_bytes: counter(
+                r,
+                "bellwire_mqtt_received_bytes_total",
+                "Bytes read from clients.",
+            )?,
+            sent_bytes: counter(r, "bellwire_mqtt_sent_bytes_total", "Bytes written to clients.")?,
+            writes: counter(r, "bellwire_mqtt_writes_total", "Writes to clients' sockets.")?,
+            deliveries: counter(
+                r,
+                "bellwire_mqtt_deliveries_total",
+                "Deliveries handed to the log; each has the telemetry of one read.",
+            )?,
+            publishes_telemetry,
+            publishes_other,
+            acknowledged: counter(
+                r,
+                "bellwire_mqtt_publishes_acknowledged_total",
+                "QoS 1 publishes acknowledged with success.",
+            )?,
+            publishes_rejected: counter(
+                r,
+                "bellwire_mqtt_publishes_rejected_total",
+                "QoS 1 publishes that the log will never take, told to the client.",
+            )?,
+            publishes_lost: counter(
+                r,
+                "bellwire_mqtt_publishes_lost_total",
+                "QoS 0 telemetry that the log did not take: nobody sends it again.",
+            )?,
+            messages_sent: counter(
+                r,
+                "bellwire_mqtt_messages_sent_total",
+                "Messages sent to subscribers.",
+            )?,
+            dropped_outbox_full,
+            dropped_too_large,
+            wills_published: counter(r, "bellwire_mqtt_wills_total", "Wills published.")?,
+            closed: closed(r)?,
+        })
+    }
+
+    /// The counter of connections that ended like this.
+    pub(crate) fn closed(&self, kind: CloseKind) -> &IntCounter {
+        &self.closed[kind as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_close_has_its_own_counter() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("fresh registry");
+        for &kind in CloseKind::ALL {
+            metrics.closed(kind).inc();
+        }
+        for &kind in CloseKind::ALL {
+            assert_eq!(metrics.closed(kind).get(), 1, "{kind:?}");
+        }
+        assert!(Metrics::register(&registry).is_err(), "names are taken");
+    }
+}
