@@ -17,7 +17,7 @@ use crate::group::{Entry, Group};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
-use crate::log::{Error as LogError, Log, RecordError};
+use crate::log::{Log, ReadError, RecordError};
 use crate::metrics::Metrics;
 use crate::ports::{BatchSink, Opened, SinkError};
 use crate::reread::Rereader;
@@ -65,7 +65,18 @@ impl KeepParts<()> {
     /// The same, with the database.
     #[must_use]
     pub fn with_sink<S>(self, sink: S) -> KeepParts<S> {
-        let Self { log, sink: (), names, journal, handoff, judged, committed, ledger, clock, metrics } = self;
+        let Self {
+            log,
+            sink: (),
+            names,
+            journal,
+            handoff,
+            judged,
+            committed,
+            ledger,
+            clock,
+            metrics,
+        } = self;
         KeepParts { log, sink, names, journal, handoff, judged, committed, ledger, clock, metrics }
     }
 }
@@ -99,7 +110,7 @@ pub enum KeepError {
     },
     /// The log cannot be read.
     #[error("failed reading the log")]
-    Read(#[from] LogError),
+    Read(#[from] ReadError),
     /// The log holds what this version does not know.
     #[error("failed reading a record")]
     Record(#[from] RecordError),

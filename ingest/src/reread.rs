@@ -8,7 +8,7 @@ use crate::decode::Decoder;
 use crate::group::Group;
 use crate::journal::Journal;
 use crate::keep::KeepError;
-use crate::log::{Log, ReadLog, Record};
+use crate::log::{Log, LogReader, Record};
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 use crate::unpack::unpack;
@@ -23,7 +23,7 @@ pub(crate) struct Rereader {
     journal: Arc<Journal>,
     decoder: Decoder,
     /// A reader, and where it stands.
-    reader: Option<(LogPosition, Box<dyn ReadLog>)>,
+    reader: Option<(LogPosition, LogReader)>,
 }
 
 impl Rereader {
@@ -39,7 +39,7 @@ impl Rereader {
     pub(crate) fn read(&mut self, from: LogPosition, to: LogPosition) -> Result<Group, KeepError> {
         let mut reader = match self.reader.take() {
             Some((position, reader)) if position == from => reader,
-            _ => self.log.reader(from)?,
+            _ => self.log.reader(from),
         };
         let mut group = Group::at(from);
         if let Some(chunk) = reader.read(to, READ_BYTES)? {

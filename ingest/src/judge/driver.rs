@@ -11,7 +11,7 @@ use super::core::Judge;
 use crate::group::Group;
 use crate::handoff::Handoff;
 use crate::journal::Journal;
-use crate::log::{Closed, Entry, Error as LogError, Log, ReadLog, RecordError};
+use crate::log::{Closed, Entry, Log, LogReader, ReadError, RecordError};
 use crate::metrics::Metrics;
 use crate::ports::{Feed, Phase, Rules};
 use crate::present::SharedPresent;
@@ -101,7 +101,7 @@ pub enum JudgeError {
         position: LogPosition,
         /// Why.
         #[source]
-        source: LogError,
+        source: ReadError,
     },
     /// The log holds what this version does not know.
     #[error("the record at {position} cannot be judged")]
@@ -128,7 +128,7 @@ pub enum JudgeError {
 pub struct JudgeThread<R, F> {
     core: Judge<R>,
     log: Arc<dyn Log>,
-    reader: Box<dyn ReadLog>,
+    reader: LogReader,
     feed: F,
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
@@ -240,7 +240,12 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
     fn judge_up_to(&mut self, end: LogPosition, durable_at: Timestamp) -> Result<(), JudgeError> {
         let position = self.position;
         let read = |source| JudgeError::Read { position, source };
-        let Some(chunk) = self.reader.read(end, READ_BYTES).map_err(read)? else { return Ok(()) };
+        let Some(chunk) = self.reader.read(end, READ_BYTES).map_err(read)? else {
+            // Positions were skipped when the log was moved on: there is nothing between.
+            self.position = self.reader.position();
+            self.judged.send_replace(self.position);
+            return Ok(());
+        };
         let mut group = Group::at(position);
         for frame in chunk {
             self.core
@@ -313,19 +318,17 @@ fn begin<R: Rules>(
     snapshots: &Snapshots,
     committed: LogPosition,
     core: &mut Judge<R>,
-) -> Result<(LogPosition, Box<dyn ReadLog>), JudgeError> {
+) -> Result<(LogPosition, LogReader), JudgeError> {
     let Some(snapshot) = snapshots.newest_up_to(committed)? else {
         if log.floor() > LogPosition::ZERO && committed < log.durable().end {
             return Err(JudgeError::Gap { floor: log.floor(), committed });
         }
         let position = log.floor();
-        let reader =
-            log.reader(position).map_err(|source| JudgeError::Read { position, source })?;
-        return Ok((position, reader));
+        return Ok((position, log.reader(position)));
     };
     let Places { position, rebuild_from, .. } = snapshot.places();
     let read = |source| JudgeError::Read { position: rebuild_from, source };
-    let mut reader = log.reader(rebuild_from).map_err(read)?;
+    let mut reader = log.reader(rebuild_from);
     core.restore(snapshot).map_err(|source| JudgeError::Restore { position, source })?;
     while let Some(chunk) = reader.read(position, READ_BYTES).map_err(read)? {
         for frame in chunk {
