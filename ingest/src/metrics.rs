@@ -8,8 +8,10 @@ use crate::group::{Entry, Fate, Group};
 use crate::ports::Phase;
 
 /// From 1 ms to 60 s: what people and batches wait for.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+const LATENCY_BUCKETS: [f64; 21] = [
+    0.001, 0.002, 0.003, 0.004, 0.005, 0.007, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075,
+    0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
+];
 
 /// Counters and gauges of both readers of the log.
 #[derive(Clone, Debug)]
@@ -20,19 +22,99 @@ pub struct Metrics {
     transitions: IntCounter,
     judge_latency: Histogram,
     judge_lag: IntGauge,
-    kept_readings: IntCounter,
-    kept_batches: IntCounter,
-    keep_retries: IntCounter,
-    keep_from_disk: IntCounter,
-    keep_lag: IntGauge,
-    keep_seconds: Histogram,
-    keep_readings_per_batch: Histogram,
-    stored_latency: Histogram,
+    keep: KeepMetrics,
     snapshots: IntCounter,
 }
 
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+/// What *keep* counts.
+#[derive(Clone, Debug)]
+struct KeepMetrics {
+    readings: IntCounter,
+    batches: IntCounter,
+    retries: IntCounter,
+    from_disk: IntCounter,
+    lag: IntGauge,
+    seconds: Histogram,
+    readings_per_batch: Histogram,
+    stored_latency: Histogram,
+}
+
+impl KeepMetrics {
+    fn register(new: &Registrar<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            readings: new
+                .counter("bellwire_kept_readings_total", "Readings committed to the database.")?,
+            batches: new.counter(
+                "bellwire_kept_batches_total",
+                "Transactions committed to the database.",
+            )?,
+            retries: new.counter(
+                "bellwire_keep_retries_total",
+                "Tries after which a batch must be given to the database again.",
+            )?,
+            from_disk: new.counter(
+                "bellwire_keep_disk_bytes_total",
+                "Log that keep had to read from disk because it was behind.",
+            )?,
+            lag: new
+                .gauge("bellwire_keep_lag_bytes", "Judged log that is not in the database yet.")?,
+            seconds: new.histogram(
+                "bellwire_keep_batch_seconds",
+                "Duration of a transaction.",
+                &LATENCY_BUCKETS,
+            )?,
+            readings_per_batch: new.histogram(
+                "bellwire_keep_batch_readings",
+                "Readings in a transaction.",
+                &[1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0],
+            )?,
+            stored_latency: new.histogram(
+                "bellwire_stored_latency_seconds",
+                "From receipt of a publish to its commit in the database.",
+                &LATENCY_BUCKETS,
+            )?,
+        })
+    }
+}
+
+/// Makes metrics and registers each at once.
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let counter = IntCounter::new(name, help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
+        self.0.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let gauge = IntGauge::new(name, help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let histogram =
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
 }
 
 impl Metrics {
@@ -41,85 +123,36 @@ impl Metrics {
     /// # Errors
     /// If one is registered already.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let fates = IntCounterVec::new(
-            Opts::new(
-                "bellwire_judged_publishes_total",
-                "Publishes judged, by what became of them.",
-            ),
-            &["fate"],
+        let new = Registrar(registry);
+        let fates = new.counters(
+            "bellwire_judged_publishes_total",
+            "Publishes judged, by what became of them.",
+            "fate",
         )?;
-        let quarantined = IntCounterVec::new(
-            Opts::new("bellwire_quarantined_total", "Payloads quarantined, by reason."),
-            &["reason"],
+        let quarantined = new.counters(
+            "bellwire_quarantined_total",
+            "Payloads quarantined, by reason.",
+            "reason",
         )?;
-        registry.register(Box::new(fates.clone()))?;
-        registry.register(Box::new(quarantined.clone()))?;
-        let counter = |name, help| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |name, help| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let seconds = |name, help, buckets: &[f64]| {
-            let histogram = histogram(name, help, buckets)?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
-        };
+        let seconds = |name, help| new.histogram(name, help, &LATENCY_BUCKETS);
         Ok(Self {
             judged_publishes: ["stored", "duplicate", "quarantined"]
-                .map(|f| fates.with_label_values(&[f])),
+                .map(|fate| fates.with_label_values(&[fate])),
             quarantined: RejectReason::ALL
                 .iter()
-                .map(|r| quarantined.with_label_values(&[r.label()]))
+                .map(|reason| quarantined.with_label_values(&[reason.label()]))
                 .collect(),
-            judged_readings: counter("bellwire_judged_readings_total", "Readings judged.")?,
-            transitions: counter("bellwire_transitions_total", "Alert transitions decided.")?,
+            judged_readings: new.counter("bellwire_judged_readings_total", "Readings judged.")?,
+            transitions: new.counter("bellwire_transitions_total", "Alert transitions decided.")?,
             judge_latency: seconds(
                 "bellwire_judge_latency_seconds",
                 "From receipt to decision, of records with transitions.",
-                &LATENCY_BUCKETS,
             )?,
-            judge_lag: gauge("bellwire_judge_lag_bytes", "Durable log that is not judged yet.")?,
-            kept_readings: counter(
-                "bellwire_kept_readings_total",
-                "Readings committed to the database.",
-            )?,
-            kept_batches: counter(
-                "bellwire_kept_batches_total",
-                "Transactions committed to the database.",
-            )?,
-            keep_retries: counter(
-                "bellwire_keep_retries_total",
-                "Batches that must be given to the database again.",
-            )?,
-            keep_from_disk: counter(
-                "bellwire_keep_disk_bytes_total",
-                "Log that keep had to read from disk because it was behind.",
-            )?,
-            keep_lag: gauge(
-                "bellwire_keep_lag_bytes",
-                "Judged log that is not in the database yet.",
-            )?,
-            keep_seconds: seconds(
-                "bellwire_keep_batch_seconds",
-                "Duration of a transaction.",
-                &LATENCY_BUCKETS,
-            )?,
-            keep_readings_per_batch: seconds(
-                "bellwire_keep_batch_readings",
-                "Readings in a transaction.",
-                &[1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0],
-            )?,
-            stored_latency: seconds(
-                "bellwire_stored_latency_seconds",
-                "From receipt of a publish to its commit in the database.",
-                &LATENCY_BUCKETS,
-            )?,
-            snapshots: counter("bellwire_snapshots_total", "Snapshots of judge's state written.")?,
+            judge_lag: new
+                .gauge("bellwire_judge_lag_bytes", "Durable log that is not judged yet.")?,
+            keep: KeepMetrics::register(&new)?,
+            snapshots: new
+                .counter("bellwire_snapshots_total", "Snapshots of judge's state written.")?,
         })
     }
 
@@ -150,26 +183,26 @@ impl Metrics {
         started: Timestamp,
         now: Timestamp,
     ) {
-        self.kept_batches.inc();
-        self.kept_readings.inc_by(n_readings as u64);
-        self.keep_seconds.observe(now.since(started).as_secs_f64());
+        self.keep.batches.inc();
+        self.keep.readings.inc_by(n_readings as u64);
+        self.keep.seconds.observe(now.since(started).as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a histogram's sum is a float")]
-        self.keep_readings_per_batch.observe(n_readings as f64);
+        self.keep.readings_per_batch.observe(n_readings as f64);
         for entry in entries {
-            self.stored_latency.observe(now.since(entry.received_at).as_secs_f64());
+            self.keep.stored_latency.observe(now.since(entry.received_at).as_secs_f64());
         }
     }
 
     pub(crate) fn keep_lag(&self, lag_bytes: u64) {
-        self.keep_lag.set(i64::try_from(lag_bytes).unwrap_or(i64::MAX));
+        self.keep.lag.set(i64::try_from(lag_bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn keep_read_from_disk(&self, n_bytes: u64) {
-        self.keep_from_disk.inc_by(n_bytes);
+        self.keep.from_disk.inc_by(n_bytes);
     }
 
     pub(crate) fn keep_retried(&self) {
-        self.keep_retries.inc();
+        self.keep.retries.inc();
     }
 
     pub(crate) fn snapshot_written(&self) {

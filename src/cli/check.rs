@@ -1,0 +1,54 @@
+//! `bellwire check-config`, `rules check`, `config example|show`: says what is wrong before it
+//! runs.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{Common, EXIT_OK, Failure};
+use crate::app::rules;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RulesCommand {
+    /// Check a file of rules and labels, and show every mistake with its place.
+    Check {
+        /// The file (TOML)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print a configuration file with every key, its default and what it does.
+    Example,
+    /// Print the configuration as it is in force: file, environment and flags taken together.
+    Show(Common),
+}
+
+pub(super) fn config(common: &Common) -> Result<u8, Failure> {
+    let config = common.load()?;
+    match &config.rules {
+        Some(path) => {
+            let (_, rules) = rules::read(path)?;
+            println!("The configuration is right; {} rules in {}.", rules.rules().len(), path.display());
+        }
+        None => println!("The configuration is right; it names no rules."),
+    }
+    Ok(EXIT_OK)
+}
+
+pub(super) fn rules(command: &RulesCommand) -> Result<u8, Failure> {
+    let RulesCommand::Check { file } = command;
+    let (_, rules) = rules::read(file)?;
+    println!("{} rules are right.", rules.rules().len());
+    Ok(EXIT_OK)
+}
+
+pub(super) fn show(command: &ConfigCommand) -> Result<u8, Failure> {
+    match command {
+        ConfigCommand::Example => print!("{}", crate::config::EXAMPLE),
+        ConfigCommand::Show(common) => print!("{}", toml::to_string(&common.load()?)?),
+    }
+    Ok(EXIT_OK)
+}
