@@ -143,6 +143,11 @@ export function makeFleet({ n_devices = 40, scenery = true } = {}) {
     listeners,
     rules: n_devices === 0 ? [] : [RULE, ...EXTRA_RULES],
     nasty: NASTY,
+    health: { status: "ok", checks: [{ name: "database", status: "ok", detail: "" }] },
+    degrade() {
+      const detail = "does not answer; readings are kept on disk and alerts go on";
+      this.health = { status: "degraded", checks: [{ name: "database", status: "degraded", detail }] };
+    },
     iso,
     readingsOf,
     cursor: () => `mock:${n}:0`,

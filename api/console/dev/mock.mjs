@@ -3,6 +3,7 @@
 //
 //   node dev/mock.mjs            http://127.0.0.1:8089
 //   PORT=…  DEVICES=10000        another port, more devices, or 0 for the empty pages
+//   DEGRADED=1                   the database is away
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -100,8 +101,9 @@ function api(fleet, url, response) {
   if (id === undefined) {
     const all = [...fleet.devices.values()].map((device) => deviceJson(fleet, device));
     const start = Number(url.searchParams.get("cursor") ?? 0);
-    const next = start + 1000 < all.length ? String(start + 1000) : null;
-    return json(response, { devices: all.slice(start, start + 1000), next });
+    const limit = Number(url.searchParams.get("limit") ?? 1000);
+    const next = start + limit < all.length ? String(start + limit) : null;
+    return json(response, { devices: all.slice(start, start + limit), next });
   }
   const device = fleet.devices.get(decodeURIComponent(id));
   if (device === undefined) {
@@ -130,14 +132,12 @@ function api(fleet, url, response) {
 
 function greet(fleet, socket, cursor) {
   const [log, position] = (cursor ?? "").split(":");
-  if (log !== "mock") {
-    const alerts = [...fleet.alerts.values()];
-    socket.send(JSON.stringify({ type: "snapshot", resumed: false, cursor: fleet.cursor(), alerts }));
-    return;
-  }
+  const resumed = log === "mock";
   for (const { n, frame } of fleet.transitions) {
-    if (n > Number(position)) socket.send(JSON.stringify(frame));
+    if (resumed && n > Number(position)) socket.send(JSON.stringify(frame));
   }
+  const alerts = [...fleet.alerts.values()];
+  socket.send(JSON.stringify({ type: "snapshot", resumed, cursor: fleet.cursor(), alerts }));
 }
 
 function connect(fleet, socket, cursor) {
@@ -165,7 +165,8 @@ function connect(fleet, socket, cursor) {
 export async function startMock(fleet, port) {
   const server = createServer((request, response) => {
     const url = new URL(request.url, "http://mock");
-    if (url.pathname.startsWith("/api/")) api(fleet, url, response);
+    if (url.pathname === "/readyz") json(response, fleet.health);
+    else if (url.pathname.startsWith("/api/")) api(fleet, url, response);
     else void file(url.pathname, response);
   });
   const sockets = new WebSocketServer({ server });
@@ -178,7 +179,9 @@ export async function startMock(fleet, port) {
   });
   const beat = setInterval(() => {
     if (muted) return;
-    for (const socket of readers.keys()) socket.send('{"type":"heartbeat"}');
+    for (const socket of readers.keys()) {
+      socket.send(JSON.stringify({ type: "heartbeat", at: fleet.iso(Date.now()) }));
+    }
   }, 5000);
   const speak = setInterval(() => {
     if (muted) return;
@@ -210,6 +213,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const fleet = makeFleet({ n_devices: Number(process.env.DEVICES ?? 40) });
   const mock = await startMock(fleet, Number(process.env.PORT ?? 8089));
   console.log(`mock console: ${mock.url}`);
+  if (process.env.DEGRADED !== undefined) fleet.degrade();
   let failing = false;
   setInterval(() => {
     failing = !failing;

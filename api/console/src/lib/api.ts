@@ -4,15 +4,19 @@ import {
   parseAlert,
   parseBucket,
   parseDevice,
+  parseHealth,
   parseLedger,
   parseList,
   parseReading,
   parseRule,
 } from "./parse";
-import type { Alert, Bucket, Device, Ledger, Reading, Rule } from "./words";
+import type { Alert, Bucket, Device, Health, Ledger, Reading, Rule } from "./words";
 
 /** The most pages fetched for one answer: a bound, whatever `next` says. */
 const PAGES_MAX = 200;
+
+/** Rows asked for at once: the most the server gives. */
+const LIMIT = 10_000;
 
 /** An answer that was not a success, or none at all (`status` 0). */
 export class ApiError extends Error {
@@ -39,7 +43,6 @@ async function problem(response: Response): Promise<ApiError> {
 async function get(path: string, query: Query, signal: AbortSignal): Promise<unknown> {
   const pairs = Object.entries(query).map(([key, value]): [string, string] => [key, String(value)]);
   const url = `/api/v1/${path}${pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`}`;
-  const before = Date.now();
   let response: Response;
   try {
     response = await fetch(url, { signal, headers: { accept: "application/json" } });
@@ -47,7 +50,9 @@ async function get(path: string, query: Query, signal: AbortSignal): Promise<unk
     if (signal.aborted) throw error;
     throw new ApiError("the server does not answer", 0, null);
   }
-  learnOffset(response.headers.get("date"), before, Date.now());
+  const date = Date.parse(response.headers.get("date") ?? "");
+  // The header counts whole seconds.
+  if (!Number.isNaN(date)) learnOffset(date + 500, Date.now());
   if (!response.ok) throw await problem(response);
   return response.json();
 }
@@ -78,7 +83,7 @@ function devicePath(device: string): string {
 }
 
 export function devices(signal: AbortSignal): Promise<Device[]> {
-  return pages("devices", {}, "devices", parseDevice, signal);
+  return pages("devices", { limit: LIMIT }, "devices", parseDevice, signal);
 }
 
 export async function device(id: string, signal: AbortSignal): Promise<Device | null> {
@@ -94,6 +99,12 @@ export async function ledger(id: string, signal: AbortSignal): Promise<Ledger | 
   return parseLedger(await get(`${devicePath(id)}/audit`, {}, signal));
 }
 
+/** How the service is. Its answer has a body whatever its status says. */
+export async function health(signal: AbortSignal): Promise<Health | null> {
+  const response = await fetch("/readyz", { signal });
+  return parseHealth(await response.json());
+}
+
 export async function rules(signal: AbortSignal): Promise<Rule[]> {
   const body = (await get("rules", {}, signal)) as Record<string, unknown>;
   return parseList(body["rules"], parseRule);
@@ -101,7 +112,7 @@ export async function rules(signal: AbortSignal): Promise<Rule[]> {
 
 /** The alerts that ended last: one page, the newest first. */
 export function resolvedAlerts(signal: AbortSignal): Promise<Alert[]> {
-  return pages("alerts", { state: "resolved" }, "alerts", parseAlert, signal, 1);
+  return pages("alerts", { state: "resolved", limit: 100 }, "alerts", parseAlert, signal, 1);
 }
 
 function span(metric: string, from: number, to: number): Query {
@@ -118,7 +129,7 @@ export function readings(
   signal: AbortSignal,
 ): Promise<Reading[]> {
   const path = `${devicePath(id)}/readings`;
-  return pages(path, span(metric, from, to), "readings", parseReading, signal, most);
+  return pages(path, { ...span(metric, from, to), limit: LIMIT }, "readings", parseReading, signal, most);
 }
 
 /** The same in buckets of a length like `1m`. */

@@ -1,7 +1,7 @@
 // The one state of the console: what the feed, the link and the server say, as Svelte can watch
 // it. Arrays and maps are plain and are replaced at most once per animation frame.
 import * as api from "./api";
-import { serverNow } from "./clock";
+import { learnOffset, serverNow } from "./clock";
 import { entries, type Entry } from "./devices";
 import { alertsByDevice, compareAlerts, countAlerts, type DeviceAlerts, Feed } from "./feed";
 import { Fetcher } from "./fetcher";
@@ -10,7 +10,7 @@ import { LatestValues } from "./latest";
 import { Link } from "./link";
 import { parseRoute } from "./route";
 import { LiveSocket } from "./socket";
-import type { Alert, Reading, Rule } from "./words";
+import type { Alert, Health, Reading, Rule } from "./words";
 
 /** How often ages are counted on. */
 const TICK_MS = 250;
@@ -52,6 +52,7 @@ class App {
   link = $state.raw(linkView());
   devices = $state.raw<Entry[] | null>(null);
   rules = $state.raw<Rule[] | null>(null);
+  health = $state.raw<Health | null>(null);
   /** Counts the redraws that brought readings. */
   readings = $state(0);
   /** Counts the connections: what was fetched before the last one may be old. */
@@ -81,6 +82,7 @@ class App {
       url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/api/v1/live`,
       now: () => Date.now(),
       serverNow,
+      heard: (at) => learnOffset(at, Date.now()),
       random: () => Math.random(),
       open: (url) => new WebSocket(url),
     },

@@ -1,16 +1,14 @@
 // The server's clock, as far as this page can know it: ages are counted by it, because an
 // operator's machine may be minutes off.
 
-/** Offsets below this are noise: the `Date` header counts whole seconds. */
+/** Offsets below this do not matter to a reader, and a message's way takes time too. */
 const OFFSET_MIN_MS = 2_000;
 
 let offset_ms = 0;
 
-/** Learns from the `Date` header of a response that left after `before` and came at `after`. */
-export function learnOffset(date: string | null, before: number, after: number): void {
-  const server = date === null ? Number.NaN : Date.parse(date);
-  if (Number.isNaN(server)) return;
-  const offset = server + 500 - (before + after) / 2;
+/** Learns what the server's clock said a moment ago, at `now` by this machine's clock. */
+export function learnOffset(server: number, now: number): void {
+  const offset = server - now;
   offset_ms = Math.abs(offset) < OFFSET_MIN_MS ? 0 : offset;
 }
 

@@ -46,11 +46,11 @@ export function faviconOf(counts: Counts, stale: boolean): string {
   return "/favicon.svg";
 }
 
-/** The page's title for the present: `2 critical, 1 warning · Bellwire`. */
-export function titleOf(counts: Counts, stale: boolean): string {
+/** The title of a page for the present: `2 critical, 1 warning · Devices · Bellwire`. */
+export function titleOf(counts: Counts, stale: boolean, page: string): string {
   const parts = (["critical", "warning", "info"] as const)
     .filter((severity) => counts[severity] > 0)
     .map((severity) => `${counts[severity]} ${severity}`);
   if (stale) parts.unshift("stale");
-  return [...(parts.length === 0 ? [] : [parts.join(", ")]), "Bellwire"].join(" · ");
+  return [parts.join(", "), page, "Bellwire"].filter((part) => part !== "").join(" · ");
 }

@@ -49,11 +49,11 @@ describe("the tab", () => {
   const none = { critical: 0, warning: 0, info: 0, pending: 3 };
 
   it("counts in its title", () => {
-    expect(titleOf(none, false)).toBe("Bellwire");
-    expect(titleOf({ ...none, critical: 2, warning: 1 }, false)).toBe(
-      "2 critical, 1 warning · Bellwire",
+    expect(titleOf(none, false, "")).toBe("Bellwire");
+    expect(titleOf({ ...none, critical: 2, warning: 1 }, false, "Devices")).toBe(
+      "2 critical, 1 warning · Devices · Bellwire",
     );
-    expect(titleOf({ ...none, critical: 2 }, true)).toBe("stale, 2 critical · Bellwire");
+    expect(titleOf({ ...none, critical: 2 }, true, "")).toBe("stale, 2 critical · Bellwire");
   });
 
   it("has an icon that exists for every count", () => {

@@ -3,7 +3,7 @@
 
 /** No frame for so long and the connection counts as dead: two heartbeats missed, and a bit. */
 export const SILENCE_MAX_MS = 12_000;
-/** How long a new connection may take until its first frame. */
+/** How long a new connection may take to be live, or be silent on its way there. */
 export const CONNECT_MAX_MS = 10_000;
 /** Lost for so long, and the page greys. Shorter losses (a server's restart) do not flicker. */
 export const STALE_AFTER_MS = 1_000;
@@ -37,7 +37,7 @@ export class Link {
     this.#changedAt = now;
   }
 
-  /** The server has answered, and the state on this page is complete. */
+  /** The server has told everything that this page had missed. */
   opened(now: number): void {
     this.phase = "open";
     this.lostAt = null;
@@ -79,7 +79,9 @@ export class Link {
       case "waiting":
         return now >= this.retryAt ? "connect" : null;
       case "connecting":
-        return now - this.#changedAt >= CONNECT_MAX_MS ? "abort" : null;
+        return now - Math.max(this.#changedAt, this.lastFrameAt ?? 0) >= CONNECT_MAX_MS
+          ? "abort"
+          : null;
       case "open":
         return now - (this.lastFrameAt ?? now) >= SILENCE_MAX_MS ? "abort" : null;
     }

@@ -1,6 +1,14 @@
 import { describe, expect, it } from "vitest";
 
-import { parseAlert, parseDevice, parseFrame, parseLedger, parseReading, parseTime } from "./parse";
+import {
+  parseAlert,
+  parseDevice,
+  parseFrame,
+  parseHealth,
+  parseLedger,
+  parseReading,
+  parseTime,
+} from "./parse";
 
 describe("times", () => {
   it("keep their microseconds", () => {
@@ -48,6 +56,18 @@ describe("shapes", () => {
       ["kind", "a"],
       ["site", "b"],
     ]);
+  });
+
+  it("health tells what is not well", () => {
+    const checks = [
+      { name: "log", status: "ok", detail: "" },
+      { name: "database", status: "degraded", detail: "away" },
+    ];
+    expect(parseHealth({ status: "degraded", checks })).toEqual({
+      status: "degraded",
+      faults: [{ name: "database", detail: "away" }],
+    });
+    expect(parseHealth({ status: "fine" })).toBe(null);
   });
 
   it("a ledger has its gaps as ranges", () => {

@@ -1,6 +1,16 @@
 // JSON from the server → the words. What does not have the promised shape becomes null, so that
 // one odd frame can neither stop the page nor put a wrong type into it.
-import type { Alert, Bucket, Device, Frame, Ledger, Reading, Rule, StageTimes } from "./words";
+import type {
+  Alert,
+  Bucket,
+  Device,
+  Frame,
+  Health,
+  Ledger,
+  Reading,
+  Rule,
+  StageTimes,
+} from "./words";
 import { SEVERITIES, STATES } from "./words";
 
 type Json = Record<string, unknown>;
@@ -131,6 +141,20 @@ export function parseLedger(value: unknown): Ledger | null {
   };
 }
 
+/** The body of `/readyz`. */
+export function parseHealth(value: unknown): Health | null {
+  const json = record(value);
+  const status = (["ok", "degraded", "unavailable"] as const).find((it) => it === json?.["status"]);
+  if (json === null || status === undefined) return null;
+  const faults = parseList(json["checks"], (item) => {
+    const check = record(item);
+    const name = check === null ? null : text(check["name"]);
+    if (check === null || name === null || check["status"] === "ok") return null;
+    return { name, detail: text(check["detail"]) ?? "" };
+  });
+  return { status, faults };
+}
+
 function parseTimes(value: unknown): StageTimes | null {
   const json = record(value);
   if (json === null) return null;
@@ -154,7 +178,9 @@ export function parseFrame(message: unknown): Frame | null {
   switch (json["type"]) {
     case "snapshot":
       // A resumed connection may be told so without the alerts it knows already.
-      if (json["resumed"] === true && !Array.isArray(json["alerts"])) return { type: "heartbeat" };
+      if (json["resumed"] === true && !Array.isArray(json["alerts"])) {
+        return { type: "heartbeat", at: null };
+      }
       return cursor === null
         ? null
         : { type: "snapshot", cursor, alerts: parseList(json["alerts"], parseAlert) };
@@ -170,7 +196,7 @@ export function parseFrame(message: unknown): Frame | null {
       return device === null || reading === null ? null : { type: "reading", device, reading };
     }
     case "heartbeat":
-      return { type: "heartbeat" };
+      return { type: "heartbeat", at: parseTime(json["at"]) };
     default:
       return null;
   }

@@ -46,7 +46,7 @@ const ALERT = {
 function page() {
   const sockets: FakeSocket[] = [];
   const [feed, link] = [new Feed(), new Link(Date.now())];
-  const heard = { connected: 0, alarms: [] as string[], readings: [] as [string, Reading][] };
+  const heard = { connected: 0, alarms: [] as string[], readings: [] as [string, Reading][], clocks: [] as number[] };
   const socket = new LiveSocket(
     feed,
     link,
@@ -60,6 +60,7 @@ function page() {
       url: "ws://host/api/v1/live",
       now: () => Date.now(),
       serverNow: () => Date.now(),
+      heard: (at) => heard.clocks.push(at),
       random: () => 1,
       open: (url) => {
         const fake = new FakeSocket(url);
@@ -105,9 +106,11 @@ describe("live socket", () => {
     expect(sockets.length).toBe(2);
     expect(last().url).toBe("ws://host/api/v1/live?cursor=log%3A1%3A0");
     last().accept();
-    expect(link.phase).toBe("open");
     const over = { ...ALERT, state: "resolved", fired_at: ALERT.since, resolved_at: ALERT.since };
     last().say({ type: "transition", cursor: "log:2:0", alert: over });
+    expect(link.phase).toBe("connecting");
+    last().say({ type: "snapshot", resumed: true, cursor: "log:2:0", alerts: [] });
+    expect(link.phase).toBe("open");
     expect(feed.alerts.size).toBe(0);
     expect(feed.ended.size).toBe(1);
     expect(feed.cursor).toBe("log:2:0");
@@ -124,11 +127,17 @@ describe("live socket", () => {
     expect(feed.cursor).toBe("other:9:0");
   });
 
-  it("keeps its alerts when told only that it resumed", () => {
-    const { last, snapshot, feed } = page();
+  it("keeps its alerts when told only that it resumed, or that nothing is new", () => {
+    const { last, snapshot, feed, link } = page();
     snapshot("log:1:0");
-    last().say({ type: "snapshot", resumed: true, cursor: "log:1:0" });
-    expect(feed.alerts.size).toBe(1);
+    for (const said of [{ type: "snapshot", resumed: true }, { type: "heartbeat" }]) {
+      last().cut();
+      vi.advanceTimersByTime(2000);
+      last().accept();
+      last().say(said);
+      expect(link.phase).toBe("open");
+      expect(feed.alerts.size).toBe(1);
+    }
   });
 
   it("is kept alive by heartbeats and given up without them", () => {
@@ -159,6 +168,23 @@ describe("live socket", () => {
     vi.advanceTimersByTime(600);
     last().accept();
     expect(last().sent).toEqual([{ type: "subscribe", devices: ["fridge"] }]);
+  });
+
+  it("hears the server's clock in a heartbeat", () => {
+    const { last, snapshot, heard } = page();
+    snapshot("log:1:0");
+    last().say({ type: "heartbeat", at: "2026-02-03T14:03:22Z" });
+    expect(heard.clocks).toEqual([Date.UTC(2026, 1, 3, 14, 3, 22)]);
+  });
+
+  it("names no more devices than fit into a message, and never all", () => {
+    const { socket, last, snapshot } = page();
+    snapshot("log:1:0");
+    socket.subscribe(["*", ...Array.from({ length: 100 }, (_, i) => `${i}`.padEnd(256, "ä"))]);
+    const message = last().sent.at(-1) as { devices: string[] };
+    expect(message.devices.length).toBeGreaterThan(10);
+    expect(message.devices).not.toContain("*");
+    expect(new TextEncoder().encode(JSON.stringify(message)).length).toBeLessThan(16_384);
   });
 
   it("hands readings on and says when an alert becomes critical", () => {

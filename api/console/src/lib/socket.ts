@@ -25,8 +25,22 @@ export interface Surroundings {
   now(): number;
   /** The server's clock, in ms: for ages. */
   serverNow(): number;
+  /** Hears what the server's clock says now. */
+  heard(at: number): void;
   random(): number;
   open(url: string): WebSocket;
+}
+
+/** The server refuses longer messages than 16 KiB; names may be 256 bytes long. */
+const NAMES_BYTES_MAX = 12_000;
+
+/** As many of the names as one message holds. `*` would mean every device. */
+function fitting(devices: string[]): string[] {
+  let n_bytes = 0;
+  return devices.filter((device) => {
+    n_bytes += new TextEncoder().encode(JSON.stringify(device)).length + 1;
+    return n_bytes <= NAMES_BYTES_MAX && device !== "*";
+  });
 }
 
 export class LiveSocket {
@@ -63,9 +77,10 @@ export class LiveSocket {
 
   /** The devices whose readings are wanted from now on; replaces the earlier ones. */
   subscribe(devices: string[]): void {
-    const same = devices.length === this.#devices.length;
-    if (same && devices.every((device, i) => device === this.#devices[i])) return;
-    this.#devices = devices;
+    const wanted = fitting(devices);
+    const same = wanted.length === this.#devices.length;
+    if (same && wanted.every((device, i) => device === this.#devices[i])) return;
+    this.#devices = wanted;
     this.#sendSubscription();
   }
 
@@ -84,21 +99,16 @@ export class LiveSocket {
     this.#socket = socket;
     // An old socket may speak after a new one was made: it is not listened to.
     const current = (): boolean => this.#socket === socket;
-    socket.onopen = () => current() && this.#opened();
+    socket.onopen = () => current() && this.#sendSubscription();
     socket.onmessage = (event) => current() && this.#message(event.data);
     socket.onclose = () => current() && this.#lost();
     this.#listener.changed();
   }
 
-  #opened(): void {
-    // With a cursor our state is whole already and only what we missed will come; without one the
-    // snapshot makes it so.
-    if (this.#feed.cursor !== null) {
-      this.#link.opened(this.#around.now());
-      this.#listener.connected();
-    }
-    this.#sendSubscription();
-    this.#listener.changed();
+  /** What we missed has been told: what the page shows is the present. */
+  #live(now: number): void {
+    this.#link.opened(now);
+    this.#listener.connected();
   }
 
   #message(data: unknown): void {
@@ -109,8 +119,7 @@ export class LiveSocket {
     switch (frame.type) {
       case "snapshot":
         this.#feed.snapshot(frame, serverNow);
-        this.#link.opened(now);
-        this.#listener.connected();
+        this.#live(now);
         break;
       case "transition":
         if (this.#feed.transition(frame, serverNow)) this.#listener.alarm(frame.alert);
@@ -119,6 +128,9 @@ export class LiveSocket {
         this.#listener.reading(frame.device, frame.reading);
         break;
       case "heartbeat":
+        if (frame.at !== null) this.#around.heard(frame.at);
+        // A server that has nothing more to tell us than a heartbeat has brought us up to date.
+        if (this.#link.phase === "connecting" && this.#feed.cursor !== null) this.#live(now);
         break;
     }
     this.#listener.changed();

@@ -58,7 +58,13 @@ export interface ReadingFrame {
   reading: Reading;
 }
 
-export type Frame = SnapshotFrame | TransitionFrame | ReadingFrame | { type: "heartbeat" };
+export interface HeartbeatFrame {
+  type: "heartbeat";
+  /** The server's clock; null if it does not say. */
+  at: number | null;
+}
+
+export type Frame = SnapshotFrame | TransitionFrame | ReadingFrame | HeartbeatFrame;
 
 /** One value of one metric at one instant; short texts are values too. */
 export interface Reading {
@@ -109,4 +115,10 @@ export function isOver(state: AlertState): boolean {
 /** Whether an operator should act on it: it has fired, or cannot be judged. */
 export function isLoud(state: AlertState): boolean {
   return !isOver(state) && state !== "pending";
+}
+
+/** How the service is: whether all of it works, and what does not. */
+export interface Health {
+  status: "ok" | "degraded" | "unavailable";
+  faults: { name: string; detail: string }[];
 }
