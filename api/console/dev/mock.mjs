@@ -171,20 +171,17 @@ export async function startMock(fleet, port) {
   });
   const sockets = new WebSocketServer({ server });
   const readers = new Map();
-  let muted = false;
   sockets.on("connection", (socket, request) => {
     const url = new URL(request.url, "http://mock");
     readers.set(socket, connect(fleet, socket, url.searchParams.get("cursor")));
     socket.on("close", () => readers.delete(socket));
   });
   const beat = setInterval(() => {
-    if (muted) return;
     for (const socket of readers.keys()) {
       socket.send(JSON.stringify({ type: "heartbeat", at: fleet.iso(Date.now()) }));
     }
   }, 5000);
   const speak = setInterval(() => {
-    if (muted) return;
     const at = Date.now();
     fleet.speakAll(at);
     for (const read of readers.values()) read(at);
@@ -195,8 +192,6 @@ export async function startMock(fleet, port) {
   });
   return {
     url: `http://127.0.0.1:${server.address().port}`,
-    /** Keeps the connections and says nothing more: a half-dead network. */
-    mute: () => (muted = true),
     async stop() {
       clearInterval(beat);
       clearInterval(speak);

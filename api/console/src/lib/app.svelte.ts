@@ -3,17 +3,29 @@
 import * as api from "./api";
 import { learnOffset, serverNow } from "./clock";
 import { entries, type Entry } from "./devices";
-import { alertsByDevice, compareAlerts, countAlerts, type DeviceAlerts, Feed } from "./feed";
+import {
+  alertsByDevice,
+  compareAlerts,
+  compareEnded,
+  countAlerts,
+  type DeviceAlerts,
+  Feed,
+} from "./feed";
 import { Fetcher } from "./fetcher";
 import { oncePerFrame } from "./frame";
 import { LatestValues } from "./latest";
 import { Link } from "./link";
+import { poll } from "./poll";
 import { parseRoute } from "./route";
 import { LiveSocket } from "./socket";
 import type { Alert, Health, Reading, Rule } from "./words";
 
 /** How often ages are counted on. */
 const TICK_MS = 250;
+/** How often the alerts that ended are asked for: a few times soon after a connection, then slowly. */
+const PAST_SOON = 2;
+const PAST_SOON_MS = 3_000;
+const PAST_MS = 30_000;
 /** How long a view must stand still before its devices are asked for: not one message per row. */
 const WATCH_AFTER_MS = 120;
 
@@ -26,7 +38,7 @@ function alertsView() {
     /** A snapshot has been seen: an empty list means that there are none. */
     known: feed.cursor !== null,
     active,
-    ended: [...feed.ended.values()].map(({ alert }) => alert).reverse(),
+    ended: [...feed.ended.values()].map(({ alert }) => alert).sort(compareEnded),
     counts: countAlerts(active),
     byDevice: alertsByDevice(active) as ReadonlyMap<string, DeviceAlerts>,
     path: feed.path(),
@@ -62,6 +74,7 @@ class App {
   readonly latest = new LatestValues();
   readonly onReading = new Set<(device: string, reading: Reading) => void>();
 
+  #stopPast: () => void = () => undefined;
   #watcher: ReturnType<typeof setTimeout> | undefined;
   #version = feed.version;
   #entries = new Map<string, Entry>();
@@ -153,14 +166,17 @@ class App {
   #connected(): void {
     this.#fetcher.forget();
     this.epoch += 1;
-    const { signal } = new AbortController();
-    // Without a history (the database may be away) the page goes on: only what ended before it
-    // came is missing.
-    api.resolvedAlerts(signal).then(
-      (alerts) => {
-        feed.past(alerts, serverNow());
+    // What ended a moment ago may not be in the history yet, and the database may be away: the
+    // page goes on and asks again.
+    let n_asked = 0;
+    this.#stopPast();
+    this.#stopPast = poll(
+      async (signal) => {
+        feed.past(await api.resolvedAlerts(signal), serverNow());
+        n_asked += 1;
         this.#redraw();
       },
+      () => (n_asked <= PAST_SOON ? PAST_SOON_MS : PAST_MS),
       () => undefined,
     );
   }

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   alertsByDevice,
   compareAlerts,
+  compareEnded,
   countAlerts,
   ENDED_KEEP_MS,
   ENDED_MAX,
@@ -107,6 +108,9 @@ describe("feed", () => {
     feed.past([over("new", now - 10), over("old", now - ENDED_KEEP_MS), over("live", now - 5)], now);
     expect([...feed.ended.keys()]).toEqual(["new"]);
     expect(feed.alerts.has("live")).toBe(true);
+    const before = feed.version;
+    feed.past([over("new", now - 10)], now);
+    expect(feed.version).toBe(before);
   });
 
   it("says when an alert becomes critical, once", () => {
@@ -152,6 +156,11 @@ describe("order and counts", () => {
       alert("f", { severity: "warning", since: 3 }),
     ];
     expect(list.sort(compareAlerts).map(({ id }) => id).join("")).toBe("eabfcd");
+  });
+
+  it("puts what ended last first", () => {
+    const list = [1, 3, 2].map((resolved_at) => alert(String(resolved_at), { resolved_at }));
+    expect(list.sort(compareEnded).map(({ id }) => id).join("")).toBe("321");
   });
 
   it("counts pending ones apart", () => {

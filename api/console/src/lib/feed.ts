@@ -61,9 +61,10 @@ export class Feed {
     for (const alert of byEnd) {
       const until = (alert.resolved_at ?? 0) + ENDED_KEEP_MS;
       const known = this.alerts.has(alert.id) || this.ended.has(alert.id);
-      if (!known && isOver(alert.state) && until > now) this.ended.set(alert.id, { alert, until });
+      if (known || !isOver(alert.state) || until <= now) continue;
+      this.ended.set(alert.id, { alert, until });
+      this.version += 1;
     }
-    this.version += 1;
     this.#trim(now);
   }
 
@@ -113,6 +114,11 @@ export function compareAlerts(a: Alert, b: Alert): number {
     b.since - a.since ||
     (a.id < b.id ? -1 : Number(a.id > b.id))
   );
+}
+
+/** What ended last comes first. */
+export function compareEnded(a: Alert, b: Alert): number {
+  return (b.resolved_at ?? b.since) - (a.resolved_at ?? a.since) || (a.id < b.id ? -1 : 1);
 }
 
 /** How many there are of each severity; those pending are counted apart. */
