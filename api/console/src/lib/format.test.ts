@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+
+import { faviconOf, favicons, titleOf } from "./favicon";
+import { formatAge, formatMillis, formatValue } from "./format";
+import { devicePath, parseRoute } from "./route";
+
+describe("ages", () => {
+  const check = (ms: number, text: string): void => expect(formatAge(ms)).toBe(text);
+
+  it("are as exact as is useful", () => {
+    check(-5000, "0 s");
+    check(999, "0 s");
+    check(59_999, "59 s");
+    check(60_000, "1 m 00 s");
+    check(245_000, "4 m 05 s");
+    check(3_599_999, "59 m 59 s");
+    check(12_000_000, "3 h 20 m");
+    check(86_400_000, "1 d 0 h");
+    check(187_200_000, "2 d 4 h");
+  });
+});
+
+describe("values", () => {
+  const check = (value: number | string | null, text: string): void =>
+    expect(formatValue(value)).toBe(text);
+
+  it("have six digits at most", () => {
+    check(-18.25, "-18.25");
+    check(0, "0");
+    check(1 / 3, "0.333333");
+    check(1234567, "1234570");
+    check(2.5e12, "2.5E12");
+    check(0.00001, "1E-5");
+    check("defrost", "defrost");
+    check(null, "–");
+  });
+
+  it("tell milliseconds finely when they are few", () => {
+    expect([0.418, 3.14, 120.4, 2400].map(formatMillis)).toEqual([
+      "0.42 ms",
+      "3.1 ms",
+      "120 ms",
+      "2.4 s",
+    ]);
+  });
+});
+
+describe("the tab", () => {
+  const none = { critical: 0, warning: 0, info: 0, pending: 3 };
+
+  it("counts in its title", () => {
+    expect(titleOf(none, false, "")).toBe("Bellwire");
+    expect(titleOf({ ...none, critical: 2, warning: 1 }, false, "Devices")).toBe(
+      "2 critical, 1 warning · Devices · Bellwire",
+    );
+    expect(titleOf({ ...none, critical: 2 }, true, "")).toBe("stale, 2 critical · Bellwire");
+  });
+
+  it("has an icon that exists for every count", () => {
+    const files = new Set(favicons().map(([name]) => `/${name}`));
+    for (const n of [0, 1, 9, 10, 5000]) {
+      expect(files).toContain(faviconOf({ ...none, critical: n }, false));
+      expect(files).toContain(faviconOf({ ...none, warning: n }, false));
+    }
+    expect(files).toContain(faviconOf(none, true));
+  });
+});
+
+describe("paths", () => {
+  it("lead to a device of any name and back", () => {
+    for (const device of ["freezer-03", '<img src=x onerror="1">', "50 % & ?q=1", "ä/b"]) {
+      expect(parseRoute(devicePath(device))).toEqual({ page: "device", device });
+    }
+  });
+
+  it("that are none lead nowhere", () => {
+    expect(parseRoute("/")).toEqual({ page: "alerts" });
+    expect(parseRoute("/devices/")).toEqual({ page: "devices" });
+    for (const path of ["/nope", "/devices/a/b", "/devices/%E0%A4%A"]) {
+      expect(parseRoute(path)).toEqual({ page: "unknown" });
+    }
+  });
+});
