@@ -201,11 +201,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
     fn is_done(&self, waiting: Waiting) -> bool {
         match self.stop {
             Stop::No => false,
-            Stop::Settled => {
-                waiting == Waiting::ForEvents
-                    && self.session.owes_nothing()
-                    && self.session.output().is_empty()
-            }
+            // What is unsent then has `close_timeout` to go.
+            Stop::Settled => waiting == Waiting::ForEvents && self.session.owes_nothing(),
             Stop::Now => true,
         }
     }
@@ -257,6 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         }
         if tally.n_other > 0 {
             metrics.publishes_other.inc_by(tally.n_other);
+            metrics.acknowledged.inc_by(tally.n_acknowledged);
         }
     }
 
