@@ -29,6 +29,9 @@ use crate::message::Routed;
 use crate::session::acks::Ticket;
 use crate::session::{Batch, Deadline, Delivered, Event, Session};
 
+#[cfg(test)]
+mod tests;
+
 /// Most bytes read at once: what one delivery can be made of, beside a packet kept from before.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
@@ -93,6 +96,7 @@ pub(crate) async fn serve<S, I>(
     log(close, peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
     connection.finish(close).await;
+    drop(connection);
     drop(permit);
 }
 
