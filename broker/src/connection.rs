@@ -29,6 +29,9 @@ use crate::message::Routed;
 use crate::session::acks::Ticket;
 use crate::session::{Batch, Deadline, Delivered, Event, Session};
 
+#[cfg(test)]
+mod tests;
+
 /// Most bytes read at once: what one delivery can be made of, beside a packet kept from before.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
@@ -93,6 +96,7 @@ pub(crate) async fn serve<S, I>(
     log(close, peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
     connection.finish(close).await;
+    drop(connection);
     drop(permit);
 }
 
@@ -201,11 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
     fn is_done(&self, waiting: Waiting) -> bool {
         match self.stop {
             Stop::No => false,
-            Stop::Settled => {
-                waiting == Waiting::ForEvents
-                    && self.session.owes_nothing()
-                    && self.session.output().is_empty()
-            }
+            // What is unsent then has `close_timeout` to go.
+            Stop::Settled => waiting == Waiting::ForEvents && self.session.owes_nothing(),
             Stop::Now => true,
         }
     }
@@ -257,6 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         }
         if tally.n_other > 0 {
             metrics.publishes_other.inc_by(tally.n_other);
+            metrics.acknowledged.inc_by(tally.n_acknowledged);
         }
     }
 

@@ -19,6 +19,15 @@ enum Kind {
     Other,
 }
 
+/// When the acknowledgement of a publish that needs no receipt leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Now: the caller writes it.
+    AtOnce,
+    /// When those before it have left.
+    InTurn,
+}
+
 /// Acknowledgements that leave together.
 #[derive(Debug)]
 struct Group {
@@ -84,14 +93,18 @@ impl Owed {
         self.publishes.push_back((packet_id, Kind::Telemetry));
     }
 
-    /// Owes an acknowledgement for a publish that needs no receipt.
-    pub(crate) fn push_other(&mut self, packet_id: u16) {
+    /// Owes an acknowledgement for a publish that needs no receipt, unless it may leave at once.
+    pub(crate) fn push_other(&mut self, packet_id: u16) -> Due {
+        if self.is_empty() {
+            return Due::AtOnce;
+        }
         let settled = Some(Outcome::Durable);
         match self.groups.back_mut() {
             Some(group) if self.open || group.outcome == settled => group.n_publishes += 1,
             _ => self.groups.push_back(Group { n_publishes: 1, bytes: 0, outcome: settled }),
         }
         self.publishes.push_back((packet_id, Kind::Other));
+        Due::InTurn
     }
 
     /// Closes the group of telemetry, if there is one, and names it.
@@ -174,14 +187,14 @@ mod tests {
     #[test]
     fn other_publishes_keep_their_place_among_telemetry() {
         let mut owed = Owed::default();
-        owed.push_other(1);
+        assert_eq!(owed.push_other(1), Due::AtOnce);
         owed.push_telemetry(2, 10);
-        owed.push_other(3);
+        assert_eq!(owed.push_other(3), Due::InTurn);
         owed.push_telemetry(4, 10);
         let ticket = owed.seal().expect("a group");
-        owed.push_other(5);
-        owed.push_other(6);
-        assert_eq!(acks(&mut owed), [1]);
+        assert_eq!(owed.push_other(5), Due::InTurn);
+        assert_eq!(owed.push_other(6), Due::InTurn);
+        assert!(acks(&mut owed).is_empty());
         owed.settle(ticket, Outcome::Durable);
         assert_eq!(acks(&mut owed), [2, 3, 4, 5, 6]);
         assert_eq!(owed.seal(), None);
@@ -191,7 +204,7 @@ mod tests {
     fn a_rejection_concerns_telemetry_only() {
         let mut owed = Owed::default();
         owed.push_telemetry(1, 10);
-        owed.push_other(2);
+        assert_eq!(owed.push_other(2), Due::InTurn);
         let ticket = owed.seal().expect("a group");
         owed.settle(ticket, Outcome::Rejected);
         let mut out = Vec::new();

@@ -86,6 +86,8 @@ pub(crate) struct Tally {
     pub(crate) n_telemetry: u64,
     /// For subscribers only.
     pub(crate) n_other: u64,
+    /// Those of the latter whose acknowledgement is already written.
+    pub(crate) n_acknowledged: u64,
 }
 
 /// One client's side of the protocol.

@@ -10,6 +10,7 @@ use crate::codec::frame::Frame;
 use crate::codec::publish::{self, Publish};
 use crate::codec::{Parsed, Version, connect, encode, packet_type};
 use crate::message::Routed;
+use crate::session::acks::Due;
 use crate::session::exchange::{Exchange, SubscribeOptions, Unsubscribed};
 use crate::session::{Event, Phase, Session};
 
@@ -90,8 +91,11 @@ impl Session {
             self.telemetry(topic, &publish);
         } else {
             self.tally.n_other += 1;
-            if publish.qos == QoS::AtLeastOnce {
-                self.owed.push_other(publish.packet_id);
+            if publish.qos == QoS::AtLeastOnce
+                && self.owed.push_other(publish.packet_id) == Due::AtOnce
+            {
+                encode::puback(publish.packet_id, &mut self.out);
+                self.tally.n_acknowledged += 1;
             }
         }
         if exchange.has_subscribers() {

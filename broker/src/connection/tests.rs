@@ -1,0 +1,155 @@
+//! The driver over a pipe, in time that passes when everything waits.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bellwire_model::Timestamp;
+use prometheus::Registry;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+
+/// Has as much room as it has permits, and keeps what it takes.
+#[derive(Debug)]
+struct Log {
+    room: Semaphore,
+    taken: Mutex<Vec<Delivery>>,
+}
+
+impl Inlet for Log {
+    fn claims(&self, topic: &str) -> bool {
+        topic.starts_with("t/")
+    }
+
+    async fn submit(&self, delivery: Delivery) {
+        self.room.acquire().await.map(SemaphorePermit::forget).expect("never closed");
+        self.taken.lock().expect("not poisoned").push(delivery);
+    }
+}
+
+/// One served connection, and the client's end of it.
+struct Served {
+    client: DuplexStream,
+    shared: Arc<Shared<Log>>,
+    tracker: TaskTracker,
+    began: Instant,
+}
+
+impl Served {
+    fn new(room: usize) -> Self {
+        let limits = Arc::new(Config::default().limits().expect("in range"));
+        let metrics = Metrics::register(&Registry::new()).expect("fresh registry");
+        let shared = Arc::new(Shared {
+            inlet: Arc::new(Log { room: Semaphore::new(room), taken: Mutex::default() }),
+            hub: Arc::new(Hub::new(&limits, metrics.clone())),
+            limits,
+            metrics,
+            started_at: Timestamp::EPOCH,
+        });
+        let (client, server) = duplex(1024);
+        let tracker = TaskTracker::new();
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one");
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        tracker.spawn(serve(server, peer, Arc::clone(&shared), permit));
+        Self { client, shared, tracker, began: Instant::now() }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) {
+        self.client.write_all(bytes).await.expect("the broker reads");
+    }
+
+    async fn expect(&mut self, bytes: &[u8]) {
+        let mut read = vec![0; bytes.len()];
+        self.client.read_exact(&mut read).await.expect("the broker writes");
+        assert_eq!(read, bytes);
+    }
+
+    /// Waits for the end; gives what came before it and when that was, in seconds.
+    async fn end(&mut self) -> (Vec<u8>, u64) {
+        let mut read = Vec::new();
+        self.client.read_to_end(&mut read).await.expect("the broker closes");
+        (read, self.began.elapsed().as_secs())
+    }
+
+    fn n_closed(&self, kind: CloseKind) -> u64 {
+        self.shared.metrics.closed(kind).get()
+    }
+}
+
+const CONNECT_V3: &[u8] = b"\x10\x0D\0\x04MQTT\x04\x02\0\x0A\0\x01c";
+const CONNECT_V5: &[u8] = b"\x10\x0E\0\x04MQTT\x05\x02\0\x0A\0\0\x01c";
+/// With the will `t/w`.
+const CONNECT_WILL: &[u8] = b"\x10\x15\0\x04MQTT\x04\x06\0\x0A\0\x01c\0\x03t/w\0\x01x";
+const PUBLISH: &[u8] = b"\x32\x07\0\x03t/a\0\x01";
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stranger_is_closed_after_the_connect_timeout() {
+    let mut served = Served::new(0);
+    served.send(&CONNECT_V3[..3]).await;
+    assert_eq!(served.end().await, (vec![], 10));
+    assert_eq!(served.n_closed(CloseKind::ConnectTimeout), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_closed_after_one_and_a_half_keepalives() {
+    let mut served = Served::new(0);
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    served.send(CONNECT_V5).await;
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    served.send(b"\xC0\0").await;
+    let (read, at_s) = served.end().await;
+    assert_eq!(at_s, 9 + 14 + 15);
+    assert_eq!(read[read.len() - 5..], [0xD0, 0, 0xE0, 1, 0x8D]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keepalive_is_suspended_while_the_log_has_no_room() {
+    let mut served = Served::new(0);
+    served.send(&[CONNECT_V3, PUBLISH].concat()).await;
+    served.expect(&[0x20, 2, 0, 0]).await;
+    tokio::time::sleep(Duration::from_secs(1000)).await;
+    assert_eq!(served.shared.metrics.connections_held.get(), 1);
+    served.shared.inlet.room.add_permits(1);
+    tokio::time::sleep(Duration::from_secs(14)).await;
+    assert_eq!(served.shared.metrics.connections_held.get(), 0);
+    let taken = served.shared.inlet.taken.lock().expect("not poisoned").pop().expect("a delivery");
+    taken.receipt.settle(Outcome::Durable);
+    served.expect(&[0x40, 2, 0, 1]).await;
+    assert_eq!(served.end().await, (vec![], 1000 + 15), "then it counts again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_lost_while_held_fires_no_will() {
+    let mut served = Served::new(0);
+    served.send(&[CONNECT_WILL, PUBLISH].concat()).await;
+    served.expect(&[0x20, 2, 0, 0]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    served.shared.hub.name(&served.shared.hub.join(), &ClientId::new("c").expect("valid"));
+    served.end().await;
+    drop(served.client);
+    served.tracker.close();
+    served.tracker.wait().await;
+    assert_eq!(served.shared.metrics.closed(CloseKind::TakenOver).get(), 1);
+    assert_eq!(served.shared.metrics.wills_published.get(), 0);
+    assert!(served.shared.inlet.taken.lock().expect("not poisoned").is_empty());
+    assert_eq!(served.shared.metrics.connections_held.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_that_finds_no_room_is_given_up_and_counted() {
+    let mut served = Served::new(0);
+    served.send(CONNECT_WILL).await;
+    served.expect(&[0x20, 2, 0, 0]).await;
+    drop(served.client);
+    served.tracker.close();
+    served.tracker.wait().await;
+    assert_eq!(served.began.elapsed().as_secs(), 5, "shutdown_timeout_ms");
+    assert_eq!(served.shared.metrics.wills_published.get(), 1);
+    assert_eq!(served.shared.metrics.publishes_lost.get(), 1);
+    assert_eq!(served.shared.metrics.connections.get(), 0);
+}

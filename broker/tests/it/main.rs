@@ -1,0 +1,9 @@
+//! The MQTT server over real sockets: raw bytes, and clients other people wrote.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod acks;
+mod clients;
+mod ends;
+mod limits;
+mod subscribers;
+mod support;
