@@ -89,6 +89,25 @@ fn a_record_larger_than_a_segment_gets_one_to_itself() {
 }
 
 #[test]
+fn the_next_segment_is_full_of_zeros_before_it_is_needed() {
+    let bench = Bench::new(ROOMY);
+    let (log, outcomes) = (bench.open(), Outcomes::new());
+    let spares = || -> Vec<Vec<u8>> {
+        let items = std::fs::read_dir(bench.dir.path()).expect("readable");
+        let paths = items.map(|item| item.expect("readable").path());
+        let spares = paths.filter(|path| path.extension().is_some_and(|end| end == "tmp"));
+        spares.filter_map(|path| std::fs::read(path).ok()).collect()
+    };
+    for n in 0..3 {
+        wait_until("a spare is ready", || spares() == [[0; 8192]]);
+        append_durably(&log, n, 3000, &outcomes);
+    }
+    assert_eq!(bench.segments().len(), 3);
+    log.close();
+    assert_eq!(spares().len(), 0, "nothing is left over");
+}
+
+#[test]
 fn readers_follow_while_segments_come_and_go() {
     let bench = Bench::new(SMALL);
     let (log, outcomes) = (bench.open(), Outcomes::new());
