@@ -165,12 +165,12 @@ impl Appender {
         self.shared.metrics.rejected.inc();
         let bytes = entry.body_bytes();
         warn!("Rejected a record of {bytes} bytes: the limit is {BODY_BYTES_MAX} bytes.");
-        if let Some(receipt) = entry.receipt {
-            receipt.settle(Outcome::Rejected);
-        }
         match budget {
             Budget::Data => self.queue.release(cost_bytes as usize, 0),
             Budget::Control => self.queue.release(0, cost_bytes as usize),
+        }
+        if let Some(receipt) = entry.receipt {
+            receipt.settle(Outcome::Rejected);
         }
     }
 

@@ -79,7 +79,10 @@ impl Group {
     fn reset(&mut self) {
         self.buffer.clear();
         // One huge record must not cost its memory for ever.
-        self.buffer.shrink_to(GROUP_BYTES_MAX as usize);
+        let usual_bytes = 2 * GROUP_BYTES_MAX as usize;
+        if self.buffer.capacity() > usual_bytes {
+            self.buffer.shrink_to(usual_bytes);
+        }
         (self.data_cost_bytes, self.control_cost_bytes, self.n_publishes) = (0, 0, 0);
         self.n_records = [0; RecordKind::ALL.len()];
     }

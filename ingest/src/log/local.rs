@@ -234,7 +234,8 @@ impl Log for LocalLog {
 
     fn close(&self) {
         self.queue.close();
-        for thread in std::mem::take(&mut *lock(&self.threads)) {
+        // Locked while joining, so that a second caller waits as well.
+        for thread in lock(&self.threads).drain(..) {
             // A panic has been reported by the thread itself.
             let _ = thread.join();
         }

@@ -1,0 +1,9 @@
+//! The log as others use it: the contract of every log, and what a local disk can do to ours.
+
+mod backpressure;
+mod contract;
+mod crash;
+mod damage;
+mod failure;
+mod retention;
+mod support;
