@@ -144,15 +144,38 @@ impl Database {
     /// secret.
     #[must_use]
     pub fn managed_url(&self) -> Option<String> {
-        let dir = self.managed.as_ref()?.socket_dir().display().to_string();
         let name = crate::managed::NAME;
-        Some(format!(
-            "postgres://{name}@/{name}?host={}",
-            dir.replace('%', "%25").replace(' ', "%20")
-        ))
+        let host = percent_encoded(self.managed.as_ref()?.socket_dir());
+        Some(format!("postgres://{name}@/{name}?host={host}"))
     }
 
     pub(crate) const fn target(&self) -> &Target {
         &self.target
+    }
+}
+
+/// `path` as a value in a URL's query.
+fn percent_encoded(path: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let mut encoded = String::new();
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_fits_into_a_url() {
+        assert_eq!(percent_encoded(Path::new("/a b/ü%?&")), "/a%20b/%C3%BC%25%3F%26");
     }
 }

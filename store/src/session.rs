@@ -63,8 +63,8 @@ struct Planned {
 impl Session {
     /// Connects, and makes sure that a commit is on disk when it is answered, and that no lock of
     /// ours outlives `limit` if we vanish.
-    pub(crate) async fn open(target: &Target, limit: Duration) -> Result<Self, Error> {
-        let link = target.connect("bellwire keep").await?;
+    pub(crate) async fn open(target: &Target, log: LogId, limit: Duration) -> Result<Self, Error> {
+        let link = target.connect(&application_name(log)).await?;
         let ms = limit.as_millis();
         let setup = format!(
             "SET client_min_messages = warning; SET timezone = 'UTC'; \
@@ -190,6 +190,11 @@ impl Session {
         self.statements.insert(sql.into(), statement.clone());
         Ok(statement)
     }
+}
+
+/// What `pg_stat_activity` shows for a writer of `log`; PostgreSQL keeps 63 bytes of it.
+pub(crate) fn application_name(log: LogId) -> String {
+    format!("bellwire keep {log}")
 }
 
 /// The most statements a connection keeps; one per day's partition adds up over months.

@@ -26,7 +26,7 @@ use crate::encode::Encoder;
 use crate::metrics::{Ending, RowKind};
 use crate::migrate;
 use crate::partitions::{PARENT, Partitions};
-use crate::session::{Identity, Session, Transacted};
+use crate::session::{Identity, Session, Transacted, application_name};
 use crate::types::unsigned;
 use crate::{Error, Metrics, Mode, WriteError};
 
@@ -65,7 +65,7 @@ impl Writer {
         metrics: Metrics,
     ) -> Result<(Self, Opened), Error> {
         let opening = async {
-            let session = Session::open(&target, limit).await?;
+            let session = Session::open(&target, log, limit).await?;
             metrics.connections.inc();
             let mode = migrate::require_current(session.client()).await?;
             let (who, opened) = take_over(&session, log).await?;
@@ -156,8 +156,9 @@ impl Writer {
         let mut session = match self.session.take() {
             Some(session) => session,
             None => {
-                let session =
-                    Session::open(&self.target, self.limit).await.map_err(WriteError::of)?;
+                let session = Session::open(&self.target, self.who.log, self.limit)
+                    .await
+                    .map_err(WriteError::of)?;
                 self.metrics.connections.inc();
                 if self.settle(&session, batch).await? == Settled::Stored {
                     self.session = Some(session);
@@ -271,6 +272,18 @@ enum Settled {
 
 /// Makes or finds the log's row, and raises its epoch.
 async fn take_over(session: &Session, log: LogId) -> Result<(Identity, Opened), Error> {
+    // A writer that was frozen in the middle of a COPY would hold the row's lock for ever. Whoever
+    // loses a connection here reads the row, and is fenced.
+    session
+        .client()
+        .execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name = $1 \
+               AND pid <> pg_backend_pid()",
+            &[&application_name(log)],
+        )
+        .await
+        .map_err(failed("ending earlier writers"))?;
     let row = session
         .client()
         .query_one(

@@ -199,8 +199,9 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
+/// `path` as one element of a list (between `"`) in a setting (between `'`).
 fn quoted(path: &Path) -> String {
-    path.display().to_string().replace('\'', "''")
+    path.display().to_string().replace('"', "\"\"").replace('\'', "''")
 }
 
 /// Local only, durable, and with room for a steady stream of COPY: few checkpoints, and memory
@@ -208,7 +209,7 @@ fn quoted(path: &Path) -> String {
 const SETTINGS: &str = "\
 # Written by Bellwire at each start. Put settings of your own into local.conf beside this file.
 listen_addresses = ''
-unix_socket_directories = '{socket_dir}'
+unix_socket_directories = '\"{socket_dir}\"'
 unix_socket_permissions = 0700
 max_connections = 50
 fsync = on

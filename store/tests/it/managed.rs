@@ -76,6 +76,8 @@ async fn a_killed_server_comes_back_and_every_batch_is_stored_once() {
     database.ensure_running().await.expect("started");
     database.migrate().await.expect("migrated");
     let (mut writer, _) = database.writer(LOG).await.expect("opened");
+    let queries = database.queries().expect("valid");
+    queries.committed(LOG).await.expect("answers before");
     let names = names(1, 1);
     for n in 0..N_BATCHES {
         let start = u64::from(n) * 10;
@@ -95,6 +97,9 @@ async fn a_killed_server_comes_back_and_every_batch_is_stored_once() {
             }
         }
     }
+    // The pool's connections died with the server, and it does not give them out.
+    let committed = queries.committed(LOG).await.expect("answers after").expect("known");
+    assert_eq!(committed.position.0, u64::from(N_BATCHES) * 10);
     let client = sql(&database.managed_url().expect("managed")).await;
     let total = i64::from(N_BATCHES * N_READINGS);
     assert_eq!(tally(&client).await, (total, total));
@@ -118,6 +123,30 @@ async fn a_folder_closed_to_the_servers_user_is_named() {
         assert_eq!(started.expect("ours is open to us"), Running::Started);
         database.stop().await.expect("stopped");
     }
+}
+
+#[tokio::test]
+async fn a_long_and_odd_path_does_no_harm() {
+    let dir = data_dir();
+    let deep = dir.path().join(format!("it's, \"odd\" & {}", "long/".repeat(20)));
+    fs::create_dir_all(&deep).expect("folders");
+    let database = database(&deep);
+    database.ensure_running().await.expect("started");
+    let client = sql(&database.managed_url().expect("managed")).await;
+    let row = client.query_one("SELECT current_setting('data_directory')", &[]).await;
+    let cluster = row.expect("a row").get::<_, String>(0);
+    assert_eq!(Path::new(&cluster), deep.canonicalize().expect("there").join("postgres"));
+    database.stop().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_path_that_needs_quotes_may_hold_the_socket() {
+    let dir = data_dir();
+    let odd = dir.path().join("it's, \"odd\"");
+    let database = database(&odd);
+    database.ensure_running().await.expect("started");
+    assert!(odd.join("postgres/run/.s.PGSQL.5432").exists());
+    database.stop().await.expect("stopped");
 }
 
 #[tokio::test]

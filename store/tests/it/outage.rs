@@ -100,6 +100,30 @@ async fn a_dropped_write_may_be_offered_again() {
 }
 
 #[tokio::test]
+async fn a_frozen_writer_does_not_keep_the_next_one_out() {
+    let database = testing::database().await;
+    let proxy = Proxy::before(&database);
+    let (store, client) = open(&database).await;
+    let (mut older, _) = proxy.database.open().writer(LOG).await.expect("opened");
+    let names = names(1, 1);
+    let first = batch(0, 10, readings(0, MANY));
+    proxy.arm(Fault::SwallowCopy);
+    let taking_over = async {
+        wait_until("the COPY is stuck", || async { proxy.has_happened() }).await;
+        let (mut newer, opened) = store.writer(LOG).await.expect("opened");
+        assert_eq!(opened.epoch, 2);
+        newer.write(&first, &names).await.expect("stored");
+    };
+    let (written, ()) = tokio::join!(older.write(&first, &names), taking_over);
+    // Its COPY came to nothing; what it finds when it looks again is the newer writer's epoch, or
+    // on losing the race a position that it may still move first.
+    assert!(matches!(written, Ok(()) | Err(WriteError::Fenced)), "{written:?}");
+    assert_eq!(tally(&client).await, (i64::from(MANY), i64::from(MANY)));
+    let fenced = older.write(&batch(10, 20, readings(MANY, 1)), &names).await;
+    assert!(matches!(fenced, Err(WriteError::Fenced)), "{fenced:?}");
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_is_a_reason_to_wait() {
     let nowhere = tempfile::tempdir().expect("a folder");
     let url = format!("postgres://bellwire@/bellwire?host={}", nowhere.path().display());
