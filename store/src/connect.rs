@@ -41,7 +41,8 @@ impl Target {
         pg.connect_timeout(connect_timeout)
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
-            .keepalives_retries(3);
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(25));
         Self { pg, tracker, connect_timeout }
     }
 

@@ -114,6 +114,14 @@ impl Layout {
         private_dir(&self.socket_dir, user)
     }
 
+    /// After a stop: what lies outside the data directory does not stay.
+    pub(crate) fn remove_outer_socket_dir(&self) {
+        if !self.socket_dir.starts_with(&self.cluster) {
+            // Empty after a clean stop; if it is not, the next start uses it again.
+            let _ = fs::remove_dir(&self.socket_dir);
+        }
+    }
+
     /// Opens the log to append, and tells how long it is.
     pub(crate) fn open_log(&self) -> Result<(File, u64), Error> {
         let failed = || files("opening", &self.log);

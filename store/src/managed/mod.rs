@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
 use self::binaries::Binaries;
@@ -118,8 +118,10 @@ impl Managed {
             *server = Some(self.start(end).await?);
             Running::Started
         };
-        ensure_database(target).await?;
-        Ok(running)
+        match timeout_at(end, ensure_database(target)).await {
+            Ok(made) => made.map(|()| running),
+            Err(_) => Err(deadline("making the database", self.start_timeout)),
+        }
     }
 
     /// Stops the server if it runs, whoever started it, and waits until it has ended.
@@ -143,6 +145,7 @@ impl Managed {
             }
             sleep(LOOK_EVERY).await;
         }
+        self.layout.remove_outer_socket_dir();
         info!("Stopped PostgreSQL.");
         Ok(())
     }

@@ -136,7 +136,11 @@ async fn a_long_and_odd_path_does_no_harm() {
     let row = client.query_one("SELECT current_setting('data_directory')", &[]).await;
     let cluster = row.expect("a row").get::<_, String>(0);
     assert_eq!(Path::new(&cluster), deep.canonicalize().expect("there").join("postgres"));
+    let row = client.query_one("SELECT current_setting('unix_socket_directories')", &[]).await;
+    let socket_dir = row.expect("a row").get::<_, String>(0).replace('"', "");
+    assert!(Path::new(&socket_dir).is_dir() && !Path::new(&socket_dir).starts_with(&deep));
     database.stop().await.expect("stopped");
+    assert!(!Path::new(&socket_dir).exists(), "what lies outside the data directory goes");
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! Connections that break at the worst moment: nothing is lost, nothing is stored twice.
 
+use std::path::Path;
 use std::time::Duration;
 
-use bellwire_store::{Config, Database, WriteError, testing};
+use bellwire_store::{Config, Database, Metrics, WriteError, testing};
+use prometheus::Registry;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::proxy::{Fault, Proxy};
 use crate::support::{LOG, batch, names, number, open, readings, sql, tally, wait_until};
@@ -97,6 +100,30 @@ async fn a_dropped_write_may_be_offered_again() {
     }
     writer.write(&first, &names).await.expect("stored");
     assert_eq!(tally(&client).await, (i64::from(MANY), i64::from(MANY)));
+}
+
+#[tokio::test]
+async fn nothing_runs_on_after_a_writer_whose_server_is_silent() {
+    let database = testing::database().await;
+    let proxy = Proxy::before(&database);
+    let tracker = TaskTracker::new();
+    let metrics = Metrics::register(&Registry::new()).expect("names are free");
+    let config = proxy.database.config.clone();
+    let store = Database::new(config, Path::new("/"), tracker.clone(), metrics).expect("valid");
+    let (mut writer, _) = store.writer(LOG).await.expect("opened");
+    let queries = store.queries().expect("valid");
+    queries.committed(LOG).await.expect("answers");
+    proxy.arm(Fault::SwallowCopy);
+    let (names, first) = (names(1, 1), batch(0, 10, readings(0, MANY)));
+    tokio::select! {
+        written = writer.write(&first, &names) => {
+            panic!("a swallowed COPY ended: {written:?}")
+        }
+        () = wait_until("the COPY is stuck", || async { proxy.has_happened() }) => {}
+    }
+    drop((writer, queries, store));
+    tracker.close();
+    wait_until("all tasks have ended", || async { tracker.is_empty() }).await;
 }
 
 #[tokio::test]
