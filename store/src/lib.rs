@@ -1,1 +1,41 @@
-//! stub
+//! The only SQL of the system: everything that Bellwire keeps in, and asks of, PostgreSQL.
+//!
+//! A batch's journey: *keep* hands a [`KeepBatch`](bellwire_model::KeepBatch) to
+//! [`Writer::write`]; `dictionary` and `partitions` make sure that its names and days exist;
+//! `session` sends one transaction, in which the position moves first and `encode` writes the
+//! readings as binary COPY; in doubt, `writer` reads the position again. [`Queries`] is what the
+//! API asks. [`Database`] is where the rest of the program begins: it starts a [`Managed`] server
+//! where there is no URL, and runs the migrations.
+//!
+//! **Invariant:** no other room sees SQL, SQLSTATE or a database's type. Nothing here decides what
+//! to do while the database is away: errors say whether trying again can help.
+
+mod config;
+mod connect;
+mod database;
+mod dictionary;
+mod encode;
+mod error;
+mod managed;
+mod metrics;
+mod migrate;
+mod partitions;
+mod queries;
+mod rows;
+mod session;
+#[doc(hidden)]
+pub mod testing;
+mod types;
+mod writer;
+
+pub use config::{Config, Secret};
+pub use database::{Database, Mode};
+pub use error::{Error, WriteError};
+pub use managed::{Managed, Running};
+pub use metrics::Metrics;
+pub use migrate::Migrated;
+pub use queries::{
+    AlertPage, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries, ROWS_MAX,
+    ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,
+};
+pub use writer::{Opened, Writer};

@@ -1,0 +1,257 @@
+//! What the writer costs beside the bare COPY of the same rows into the same table.
+//!
+//! `cargo run --release -p bellwire-store --example copy_bench [transactions per turn]` starts a server of
+//! its own in a temporary folder (durable, as in service), writes 10,000 readings per transaction
+//! in three ways, turn by turn, and prints readings/s and CPU seconds per million readings of this
+//! process and of the server's:
+//! - `bare parent`: one COPY and COMMIT, rows prepared, PostgreSQL routes them;
+//! - `bare day`: the same, straight into the day's partition;
+//! - `writer`: [`Writer::write`], all included.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use bellwire_model::{
+    DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading,
+    SharedNames, Timestamp, Value,
+};
+use bellwire_store::{Config, Database, Metrics, Writer};
+use bytes::Bytes;
+use futures_util::SinkExt;
+use prometheus::Registry;
+use tokio::time::Instant;
+use tokio_postgres::{Client, NoTls};
+use tokio_util::task::TaskTracker;
+
+const ROWS: usize = 10_000;
+const DEVICES: u32 = 1_000;
+const METRICS: u32 = 3;
+/// The three ways take turns this often, so that a slow minute of the machine hits all of them.
+const ROUNDS: usize = 10;
+
+// As in the service.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Time and CPU of some transactions.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    n_readings: f64,
+    elapsed: Duration,
+    own_cpu_secs: f64,
+    server_cpu_secs: f64,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Outcome<()> {
+    let n_transactions: usize = std::env::args().nth(1).map_or(Ok(30), |text| text.parse())?;
+    let dir = std::env::temp_dir().join(format!("bellwire-copy-bench-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))?;
+    let metrics = Metrics::register(&Registry::new())?;
+    let tracker = TaskTracker::new();
+    let database = Database::new(Config::default(), &dir, tracker.clone(), metrics)?;
+    database.ensure_running().await?;
+    let measured = measure(&database, &dir, &tracker, n_transactions).await;
+    database.stop().await?;
+    fs::remove_dir_all(&dir)?;
+    measured
+}
+
+async fn measure(
+    database: &Database,
+    dir: &Path,
+    tracker: &TaskTracker,
+    n_transactions: usize,
+) -> Outcome<()> {
+    database.migrate().await?;
+    let url = database.managed_url().ok_or("a managed server")?;
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    tracker.spawn(connection);
+    let names = names();
+    let now: i64 = client
+        .query_one("SELECT extract(epoch FROM date_trunc('day', now()))::int8", &[])
+        .await?
+        .get(0);
+    let readings = readings(now + 43_200);
+    let rows = encoded(&readings, now + 43_200);
+    let (mut writer, _) = database.writer(LogId(1)).await?;
+    let mut position = 0;
+    // Makes the partition and the names.
+    write(&mut writer, &mut position, &readings, &names, 1).await?;
+    let day: String = client
+        .query_one(
+            "SELECT partition FROM bellwire.ensure_reading_days(ARRAY[date_trunc('day', now())])",
+            &[],
+        )
+        .await?
+        .get(0);
+    let mut costs = [Cost::default(); 3];
+    for _ in 0..ROUNDS {
+        let start = Start::now(dir)?;
+        copy(&client, "reading", &rows, n_transactions).await?;
+        costs[0].add(&start.end(dir, n_transactions)?);
+        let start = Start::now(dir)?;
+        copy(&client, &day, &rows, n_transactions).await?;
+        costs[1].add(&start.end(dir, n_transactions)?);
+        let start = Start::now(dir)?;
+        write(&mut writer, &mut position, &readings, &names, n_transactions).await?;
+        costs[2].add(&start.end(dir, n_transactions)?);
+        client.batch_execute("TRUNCATE bellwire.reading").await?;
+    }
+    for (name, cost) in ["bare parent", "bare day", "writer"].into_iter().zip(costs) {
+        cost.print(name);
+    }
+    Ok(())
+}
+
+fn names() -> SharedNames {
+    let names = SharedNames::default();
+    names.write(|names| {
+        for n in 0..DEVICES {
+            let id = DeviceId::new(&format!("device-{n}")).expect("a valid name");
+            names.add_device(&id).expect("room for it");
+        }
+        for n in 0..METRICS {
+            let name = MetricName::new(&format!("metric-{n}")).expect("a valid name");
+            names.add_metric(&name).expect("room for it");
+        }
+    });
+    names
+}
+
+fn readings(noon: i64) -> Vec<Reading> {
+    (0..u32::try_from(ROWS).expect("small"))
+        .map(|n| Reading {
+            device: DeviceKey(n / METRICS % DEVICES),
+            metric: MetricKey(n % METRICS),
+            at: Timestamp::from_micros(noon * 1_000_000 + i64::from(n) * 33),
+            value: Value::Number(f64::from(n) * 0.25),
+        })
+        .collect()
+}
+
+/// The same rows as the writer makes of them, but for the ids.
+fn encoded(readings: &[Reading], noon: i64) -> Bytes {
+    let mut rows = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    for (reading, n) in readings.iter().zip(0_i64..) {
+        let at = noon * 1_000_000 + n * 33 - 946_684_800_000_000;
+        rows.extend(5_i16.to_be_bytes());
+        rows.extend(8_i32.to_be_bytes());
+        rows.extend(at.to_be_bytes());
+        rows.extend(4_i32.to_be_bytes());
+        rows.extend((reading.device.0 + 1).to_be_bytes());
+        rows.extend(4_i32.to_be_bytes());
+        rows.extend((reading.metric.0 + 1).to_be_bytes());
+        rows.extend(8_i32.to_be_bytes());
+        rows.extend(reading.value.number().unwrap_or_default().to_be_bytes());
+        rows.extend((-1_i32).to_be_bytes());
+    }
+    rows.extend((-1_i16).to_be_bytes());
+    rows.into()
+}
+
+async fn copy(client: &Client, table: &str, rows: &Bytes, n_transactions: usize) -> Outcome<()> {
+    let sql = format!("COPY bellwire.{table} FROM STDIN (FORMAT binary)");
+    let statement = client.prepare(&sql).await?;
+    for _ in 0..n_transactions {
+        let mut sink = pin!(client.copy_in::<_, Bytes>(&statement).await?);
+        for chunk in rows.chunks(64 * 1024) {
+            sink.feed(rows.slice_ref(chunk)).await?;
+        }
+        sink.finish().await?;
+    }
+    Ok(())
+}
+
+async fn write(
+    writer: &mut Writer,
+    position: &mut u64,
+    readings: &[Reading],
+    names: &SharedNames,
+    n_transactions: usize,
+) -> Outcome<()> {
+    let mut batch = KeepBatch { readings: readings.to_vec(), ..KeepBatch::default() };
+    for _ in 0..n_transactions {
+        batch.start = LogPosition(*position);
+        *position += 1_000;
+        batch.end = LogPosition(*position);
+        writer.write(&batch, names).await?;
+    }
+    Ok(())
+}
+
+/// The clocks when a measurement begins.
+struct Start {
+    at: Instant,
+    own_cpu_secs: f64,
+    server_cpu_secs: f64,
+}
+
+impl Start {
+    fn now(dir: &Path) -> Outcome<Self> {
+        Ok(Self {
+            at: Instant::now(),
+            own_cpu_secs: cpu_secs("self")?,
+            server_cpu_secs: server_cpu_secs(dir)?,
+        })
+    }
+
+    fn end(&self, dir: &Path, n_transactions: usize) -> Outcome<Cost> {
+        #[expect(clippy::cast_precision_loss, reason = "a count of readings is small")]
+        Ok(Cost {
+            n_readings: (n_transactions * ROWS) as f64,
+            elapsed: self.at.elapsed(),
+            own_cpu_secs: cpu_secs("self")? - self.own_cpu_secs,
+            server_cpu_secs: server_cpu_secs(dir)? - self.server_cpu_secs,
+        })
+    }
+}
+
+impl Cost {
+    fn add(&mut self, other: &Self) {
+        self.n_readings += other.n_readings;
+        self.elapsed += other.elapsed;
+        self.own_cpu_secs += other.own_cpu_secs;
+        self.server_cpu_secs += other.server_cpu_secs;
+    }
+
+    fn print(&self, name: &str) {
+        let millions = self.n_readings / 1e6;
+        println!(
+            "{name:12} {:6.2} M readings/s, CPU-s per million: own {:.3}, PostgreSQL {:.3}",
+            millions / self.elapsed.as_secs_f64(),
+            self.own_cpu_secs / millions,
+            self.server_cpu_secs / millions,
+        );
+    }
+}
+
+/// CPU of the server's main process, its children, and those that have ended.
+fn server_cpu_secs(dir: &Path) -> Outcome<f64> {
+    let pid_file = fs::read_to_string(dir.join("postgres/postmaster.pid"))?;
+    let main = pid_file.lines().next().ok_or("a pid")?;
+    let mut total = cpu_secs(main)?;
+    let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
+    for child in children.split_whitespace() {
+        // One that has just ended is in its parent's account.
+        total += cpu_secs(child).unwrap_or_default();
+    }
+    Ok(total)
+}
+
+/// User and system time of a process and of its waited-for children, from fields 14 to 17 of
+/// `/proc/[pid]/stat`, in ticks of 10 ms.
+fn cpu_secs(pid: &str) -> Outcome<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").ok_or("a stat line")?;
+    let ticks: u32 =
+        fields.split(' ').skip(11).take(4).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
+    Ok(f64::from(ticks) / 100.0)
+}

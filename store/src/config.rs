@@ -1,0 +1,155 @@
+//! How the database is reached: the `[database]` part of the configuration.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A text that may hold a password: it is never shown, neither in logs nor by `config show`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes `text` as a secret.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Never log it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+/// How the database is reached. Every limit is checked by [`crate::Database::new`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// A PostgreSQL URL or `key=value` string. Default: none, which means a private server of our
+    /// own in the data directory (see [`crate::Managed`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Secret>,
+    /// Where `initdb` and `postgres` lie. Default: none, which means the newest of
+    /// `/usr/lib/postgresql/*/bin`, then `PATH`, then `pg_config --bindir`. Not used with `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bin_dir: Option<PathBuf>,
+    /// Milliseconds for a connection to stand, log-in included. Default 5,000: longer than any
+    /// healthy network needs.
+    pub connect_timeout_ms: u64,
+    /// Milliseconds for one query of the API. Default 15,000: an operator has left by then.
+    pub statement_timeout_ms: u64,
+    /// Milliseconds for one transaction of *keep*, COPY included. Default 30,000: a checkpoint on
+    /// a slow disk can stall a healthy COMMIT for seconds.
+    pub write_timeout_ms: u64,
+    /// Milliseconds for all migrations together. Default 600,000: they may rewrite tables.
+    pub migrate_timeout_ms: u64,
+    /// Milliseconds for the managed server to start. Default 300,000: after a crash it replays up
+    /// to 2 GB of its own log first.
+    pub start_timeout_ms: u64,
+    /// Milliseconds for the managed server to stop. Default 60,000: it writes a checkpoint.
+    pub stop_timeout_ms: u64,
+    /// The most connections the API's queries hold. Default 8; *keep* has one of its own.
+    pub pool_size: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: None,
+            bin_dir: None,
+            connect_timeout_ms: 5_000,
+            statement_timeout_ms: 15_000,
+            write_timeout_ms: 30_000,
+            migrate_timeout_ms: 600_000,
+            start_timeout_ms: 300_000,
+            stop_timeout_ms: 60_000,
+            pool_size: 8,
+        }
+    }
+}
+
+impl Config {
+    /// The first key whose value cannot work, and what would.
+    pub(crate) fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let times = [
+            ("connect_timeout_ms", self.connect_timeout_ms),
+            ("statement_timeout_ms", self.statement_timeout_ms),
+            ("write_timeout_ms", self.write_timeout_ms),
+            ("migrate_timeout_ms", self.migrate_timeout_ms),
+            ("start_timeout_ms", self.start_timeout_ms),
+            ("stop_timeout_ms", self.stop_timeout_ms),
+        ];
+        // PostgreSQL keeps its own timeouts as milliseconds in an i32.
+        let wrong = times.into_iter().find(|&(_, ms)| !(1..=MS_MAX).contains(&ms));
+        match wrong {
+            Some((key, _)) => Some((key, "1 to 2147483647")),
+            None if !(1..=POOL_MAX).contains(&self.pool_size) => Some(("pool_size", "1 to 1000")),
+            None => None,
+        }
+    }
+
+    pub(crate) const fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(crate) const fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.statement_timeout_ms)
+    }
+
+    pub(crate) const fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+
+    pub(crate) const fn migrate_timeout(&self) -> Duration {
+        Duration::from_millis(self.migrate_timeout_ms)
+    }
+
+    pub(crate) const fn start_timeout(&self) -> Duration {
+        Duration::from_millis(self.start_timeout_ms)
+    }
+
+    pub(crate) const fn stop_timeout(&self) -> Duration {
+        Duration::from_millis(self.stop_timeout_ms)
+    }
+}
+
+const MS_MAX: u64 = i32::MAX as u64;
+const POOL_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let config =
+            Config { url: Some(Secret::new("postgres://u:hush@h/d")), ..Config::default() };
+        assert!(!format!("{config:?}").contains("hush"));
+        assert!(format!("{config:?}").contains("***"));
+    }
+
+    #[test]
+    fn limits_are_checked() {
+        assert_eq!(Config::default().fault(), None);
+        let config = Config { write_timeout_ms: 0, ..Config::default() };
+        assert_eq!(config.fault(), Some(("write_timeout_ms", "1 to 2147483647")));
+        let config = Config { pool_size: 0, ..Config::default() };
+        assert_eq!(config.fault(), Some(("pool_size", "1 to 1000")));
+    }
+}

@@ -1,0 +1,185 @@
+//! What the store counts about itself.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// Seconds, from a millisecond to half a minute.
+const SECONDS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// How an attempt to write a batch ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// Committed, and we saw it.
+    Committed,
+    /// Committed, as a later look at the position showed: the answer had been lost.
+    FoundCommitted,
+    /// To be tried again.
+    Transient,
+    /// Refused by the database.
+    Refused,
+    /// Another writer has the log.
+    Fenced,
+    /// The database is elsewhere.
+    Diverged,
+}
+
+impl Ending {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Committed, "committed"),
+        (Self::FoundCommitted, "found_committed"),
+        (Self::Transient, "transient"),
+        (Self::Refused, "refused"),
+        (Self::Fenced, "fenced"),
+        (Self::Diverged, "diverged"),
+    ];
+}
+
+/// What kind of row was written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RowKind {
+    Reading,
+    Quarantined,
+    Transition,
+    Ledger,
+}
+
+/// The API's queries.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum QueryKind {
+    Readings,
+    Buckets,
+    Devices,
+    Alerts,
+    Transitions,
+    Quarantine,
+    Ledger,
+    Status,
+}
+
+const ROW_KINDS: [&str; 4] = ["reading", "quarantined", "transition", "ledger"];
+const QUERY_KINDS: [&str; 8] =
+    ["readings", "buckets", "devices", "alerts", "transitions", "quarantine", "ledger", "status"];
+
+/// What the store counts about itself. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    writes: [IntCounter; 6],
+    rows: [IntCounter; 4],
+    queries: [Histogram; 8],
+    query_errors: [IntCounter; 8],
+    pub(crate) write_seconds: Histogram,
+    pub(crate) position_bytes: IntGauge,
+    pub(crate) connections: IntCounter,
+    pub(crate) days_prepared: IntCounter,
+    pub(crate) server_starts: IntCounter,
+}
+
+impl Metrics {
+    /// Makes them known to `registry`.
+    ///
+    /// # Errors
+    /// If one of the names is taken.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let writes = IntCounterVec::new(
+            Opts::new("bellwire_store_writes_total", "Batches offered to the database, by ending."),
+            &["ending"],
+        )?;
+        let rows = IntCounterVec::new(
+            Opts::new("bellwire_store_rows_total", "Rows committed, by kind."),
+            &["kind"],
+        )?;
+        let queries = HistogramVec::new(
+            HistogramOpts::new("bellwire_store_query_seconds", "Time of the API's queries.")
+                .buckets(SECONDS.to_vec()),
+            &["query"],
+        )?;
+        let query_errors = IntCounterVec::new(
+            Opts::new("bellwire_store_query_errors_total", "Queries of the API that failed."),
+            &["query"],
+        )?;
+        registry.register(Box::new(writes.clone()))?;
+        registry.register(Box::new(rows.clone()))?;
+        registry.register(Box::new(queries.clone()))?;
+        registry.register(Box::new(query_errors.clone()))?;
+        Ok(Self {
+            writes: Ending::ALL.map(|(_, label)| writes.with_label_values(&[label])),
+            rows: ROW_KINDS.map(|label| rows.with_label_values(&[label])),
+            queries: QUERY_KINDS.map(|label| queries.with_label_values(&[label])),
+            query_errors: QUERY_KINDS.map(|label| query_errors.with_label_values(&[label])),
+            write_seconds: write_seconds(registry)?,
+            position_bytes: position_bytes(registry)?,
+            connections: counter(
+                registry,
+                "bellwire_store_writer_connections_total",
+                "Connections the writer has made; more than one means that it lost some.",
+            )?,
+            days_prepared: counter(
+                registry,
+                "bellwire_store_days_prepared_total",
+                "Days whose partition the writer has looked up or made.",
+            )?,
+            server_starts: counter(
+                registry,
+                "bellwire_store_server_starts_total",
+                "Times the managed PostgreSQL was started.",
+            )?,
+        })
+    }
+
+    pub(crate) fn count_write(&self, ending: Ending) {
+        self.writes[ending as usize].inc();
+    }
+
+    pub(crate) fn count_rows(&self, kind: RowKind, n_rows: usize) {
+        self.rows[kind as usize].inc_by(n_rows as u64);
+    }
+
+    pub(crate) fn query(&self, kind: QueryKind) -> (&Histogram, &IntCounter) {
+        (&self.queries[kind as usize], &self.query_errors[kind as usize])
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(name, help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn write_seconds(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let histogram = Histogram::with_opts(
+        HistogramOpts::new("bellwire_store_write_seconds", "Time of each committed transaction.")
+            .buckets(SECONDS.to_vec()),
+    )?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
+fn position_bytes(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::new(
+        "bellwire_store_position_bytes",
+        "How far into the log the database is: the position of the last commit.",
+    )?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_begins_with_bellwire_and_is_there_from_the_start() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("names are free");
+        metrics.count_write(Ending::Diverged);
+        let families = registry.gather();
+        assert_eq!(families.len(), 9);
+        for family in families {
+            assert!(family.name().starts_with("bellwire_store_"), "{}", family.name());
+            assert!(!family.get_metric().is_empty(), "{}", family.name());
+        }
+        assert_eq!(metrics.writes[5].get(), 1);
+    }
+}

@@ -1,0 +1,151 @@
+//! Alerts as they stand, and the transitions that led there.
+
+use bellwire_model::alert::Alert;
+use bellwire_model::{
+    AlertId, AlertState, Cursor, DeviceId, LogPosition, RuleName, Severity, Timestamp, Transition,
+};
+use tokio_postgres::Row;
+
+use super::{Queries, row_limit, word};
+use crate::Error;
+use crate::metrics::QueryKind;
+use crate::types::{At, int8, unsigned};
+
+/// Which alerts to give: newest `since` first.
+#[derive(Clone, Debug, Default)]
+pub struct AlertPage {
+    /// Only those in one of these states; empty: in any.
+    pub states: Vec<AlertState>,
+    /// Only this device's.
+    pub device: Option<DeviceId>,
+    /// Only those after the alert with this `since` and id, the last of the page before.
+    pub after: Option<(Timestamp, AlertId)>,
+    /// The most of them.
+    pub limit: usize,
+}
+
+impl Queries {
+    /// Alerts as they stand, newest first.
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn alerts(&self, page: &AlertPage) -> Result<Vec<Alert>, Error> {
+        let states: Vec<&str> = page.states.iter().map(|state| state.label()).collect();
+        let rows = self
+            .run(
+                QueryKind::Alerts,
+                "reading alerts",
+                "SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, \
+                        summary \
+                 FROM bellwire.alert \
+                 WHERE (cardinality($1::text[]) = 0 OR state = ANY($1)) \
+                   AND ($2::text IS NULL OR device = $2) \
+                   AND ($3::timestamptz IS NULL OR (since, id) < ($3, $4::text)) \
+                 ORDER BY since DESC, id DESC LIMIT $5",
+                &[
+                    &states,
+                    &page.device.as_ref().map(DeviceId::as_str),
+                    &page.after.map(|(since, _)| At(since)),
+                    &page.after.map(|(_, id)| id.to_string()),
+                    &row_limit(page.limit),
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| read_alert(row, 0)).collect()
+    }
+
+    /// One alert as it stands.
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn alert(&self, id: AlertId) -> Result<Option<Alert>, Error> {
+        let rows = self
+            .run(
+                QueryKind::Alerts,
+                "reading an alert",
+                "SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, \
+                        summary \
+                 FROM bellwire.alert WHERE id = $1",
+                &[&id.to_string()],
+            )
+            .await?;
+        rows.first().map(|row| read_alert(row, 0)).transpose()
+    }
+
+    /// The transitions after `cursor`, in the order of its log, at most `limit`. `None` if the
+    /// database does not know the log.
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn transitions_after(
+        &self,
+        cursor: Cursor,
+        limit: usize,
+    ) -> Result<Option<Vec<Transition>>, Error> {
+        let rows = self
+            .run(
+                QueryKind::Transitions,
+                "reading transitions",
+                "SELECT t.alert_id, t.rule, t.device, t.severity, t.to_state, t.since, \
+                        t.fired_at, t.resolved_at, t.value, t.summary, t.position, t.ordinal, \
+                        t.from_state, t.at, t.received_at, t.rule_version, t.reason \
+                 FROM bellwire.log_position l \
+                 LEFT JOIN LATERAL ( \
+                     SELECT * FROM bellwire.transition \
+                     WHERE log_id = l.id AND (position, ordinal) > ($2, $3) \
+                     ORDER BY position, ordinal LIMIT $4) t ON true \
+                 WHERE l.log = $1 \
+                 ORDER BY t.position, t.ordinal",
+                &[
+                    &cursor.log.to_string(),
+                    &int8(cursor.position.0),
+                    &i32::try_from(cursor.ordinal).unwrap_or(i32::MAX),
+                    &row_limit(limit),
+                ],
+            )
+            .await?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        // A log without transitions is one row of NULLs.
+        rows.iter()
+            .filter(|row| row.get::<_, Option<i64>>(10).is_some())
+            .map(read_transition)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+}
+
+/// The alert in ten columns of `row` from `first` on.
+fn read_alert(row: &Row, first: usize) -> Result<Alert, Error> {
+    let time = |index| row.get::<_, Option<At>>(first + index).map(|At(at)| at);
+    let At(since) = row.get(first + 5);
+    Ok(Alert {
+        id: word("an alert's id", row.get(first), |text| text.parse().ok())?,
+        rule: word("a rule's name", row.get(first + 1), |text| RuleName::new(text).ok())?,
+        device: word("a device", row.get(first + 2), |text| DeviceId::new(text).ok())?,
+        severity: word("a severity", row.get(first + 3), Severity::from_label)?,
+        state: word("a state", row.get(first + 4), AlertState::from_label)?,
+        since,
+        fired_at: time(6),
+        resolved_at: time(7),
+        value: row.get(first + 8),
+        summary: row.get(first + 9),
+    })
+}
+
+fn read_transition(row: &Row) -> Result<Transition, Error> {
+    let alert = read_alert(row, 0)?;
+    let (At(at), At(received_at)) = (row.get(13), row.get(14));
+    Ok(Transition {
+        position: LogPosition(unsigned(row.get(10))),
+        ordinal: u32::try_from(row.get::<_, i32>(11)).unwrap_or(0),
+        to: alert.state,
+        alert,
+        from: word("a state", row.get(12), AlertState::from_label)?,
+        at,
+        received_at,
+        rule_version: row.get::<_, i64>(15).cast_unsigned(),
+        reason: row.get::<_, String>(16).into(),
+    })
+}

@@ -1,0 +1,89 @@
+//! Payloads that could not be read, newest first.
+
+use bellwire_model::{DeviceId, LogId, LogPosition, Quarantined, RejectReason, Timestamp};
+
+use super::{Queries, row_limit, word};
+use crate::Error;
+use crate::metrics::QueryKind;
+use crate::types::{At, int8, unsigned};
+
+/// A quarantined payload and the log it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// The log.
+    pub log: LogId,
+    /// The payload.
+    pub quarantined: Quarantined,
+}
+
+/// Where a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuarantinePlace {
+    /// When the last payload given was received.
+    pub received_at: Timestamp,
+    /// Its place in the log.
+    pub position: LogPosition,
+    /// Which publish of that record.
+    pub ordinal: u32,
+}
+
+impl From<&Quarantined> for QuarantinePlace {
+    fn from(row: &Quarantined) -> Self {
+        Self { received_at: row.received_at, position: row.position, ordinal: row.ordinal }
+    }
+}
+
+impl Queries {
+    /// Quarantined payloads, of `device` or of all, newest first, those before `before`, at most
+    /// `limit`.
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn quarantine(
+        &self,
+        device: Option<&DeviceId>,
+        before: Option<QuarantinePlace>,
+        limit: usize,
+    ) -> Result<Vec<QuarantineRow>, Error> {
+        let rows = self
+            .run(
+                QueryKind::Quarantine,
+                "reading quarantined payloads",
+                "SELECT l.log, q.position, q.ordinal, q.received_at, q.device, q.topic, \
+                        q.payload, q.reason, q.detail \
+                 FROM bellwire.quarantine q JOIN bellwire.log_position l ON l.id = q.log_id \
+                 WHERE ($1::text IS NULL OR q.device = $1) \
+                   AND ($2::timestamptz IS NULL \
+                        OR (q.received_at, q.position, q.ordinal) < ($2, $3::int8, $4::int4)) \
+                 ORDER BY q.received_at DESC, q.position DESC, q.ordinal DESC LIMIT $5",
+                &[
+                    &device.map(DeviceId::as_str),
+                    &before.map(|place| At(place.received_at)),
+                    &before.map(|place| int8(place.position.0)),
+                    &before.map(|place| i32::try_from(place.ordinal).unwrap_or(i32::MAX)),
+                    &row_limit(limit),
+                ],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let At(received_at) = row.get(3);
+                let device: Option<&str> = row.get(4);
+                let quarantined = Quarantined {
+                    position: LogPosition(unsigned(row.get(1))),
+                    ordinal: u32::try_from(row.get::<_, i32>(2)).unwrap_or(0),
+                    received_at,
+                    device: device
+                        .map(|text| word("a device", text, |text| DeviceId::new(text).ok()))
+                        .transpose()?,
+                    topic: row.get::<_, &str>(5).into(),
+                    payload: row.get::<_, &[u8]>(6).into(),
+                    reason: word("a reason", row.get(7), RejectReason::from_label)?,
+                    detail: row.get::<_, &str>(8).into(),
+                };
+                let log = word("a log's id", row.get(0), |text| text.parse().ok())?;
+                Ok(QuarantineRow { log, quarantined })
+            })
+            .collect()
+    }
+}

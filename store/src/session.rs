@@ -1,0 +1,258 @@
+//! The writer's connection with its prepared statements, and the one transaction of *keep* on it.
+//!
+//! Two round trips a batch: `BEGIN`, the position, all small rows and the start of the COPY travel
+//! together; when the server has agreed to the position, the COPY's data and `COMMIT` do. A
+//! statement that fails turns `COMMIT` into a rollback, so sending it early risks nothing.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use bellwire_model::{KeepBatch, LogId};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt, join};
+use futures_util::sink::SinkExt;
+use hashbrown::HashMap;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, CopyInSink, Statement};
+
+use crate::connect::{Link, Target, failed};
+use crate::dictionary::Dictionary;
+use crate::encode::{self, Encoder};
+use crate::types::int8;
+use crate::{Error, rows};
+
+const MOVE_POSITION: &str = "UPDATE bellwire.log_position SET position = $4, \
+     ledger_position = CASE WHEN $5 THEN $4 ELSE ledger_position END \
+     WHERE log = $1 AND epoch = $2 AND position = $3";
+
+/// A writer of one log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) log: LogId,
+    /// The log's number in the database.
+    pub(crate) log_id: i32,
+    /// Ours while it is the newest.
+    pub(crate) epoch: i64,
+}
+
+/// How a transaction ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transacted {
+    /// It is committed.
+    Committed,
+    /// The database is not at the batch's start, or not ours any more; the transaction is open.
+    NotAtStart,
+}
+
+/// A connection with its prepared statements.
+#[derive(Debug)]
+pub(crate) struct Session {
+    link: Link,
+    statements: HashMap<Box<str>, Statement>,
+}
+
+/// A statement on its way: its parameters and what it does.
+struct Planned {
+    statement: Statement,
+    parameters: rows::Parameters,
+    doing: &'static str,
+}
+
+impl Session {
+    /// Connects, and makes sure that a commit is on disk when it is answered, and that no lock of
+    /// ours outlives `limit` if we vanish.
+    pub(crate) async fn open(target: &Target, log: LogId, limit: Duration) -> Result<Self, Error> {
+        let link = target.connect(&application_name(log)).await?;
+        let ms = limit.as_millis();
+        let setup = format!(
+            "SET client_min_messages = warning; SET timezone = 'UTC'; \
+             SET statement_timeout = {ms}; SET lock_timeout = {ms}; \
+             SET idle_in_transaction_session_timeout = {ms}; \
+             SELECT set_config('synchronous_commit', 'on', false) \
+             WHERE current_setting('synchronous_commit') = 'off'"
+        );
+        link.client.batch_execute(&setup).await.map_err(failed("setting the session up"))?;
+        Ok(Self { link, statements: HashMap::new() })
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        &self.link.client
+    }
+
+    /// Undoes an open transaction.
+    pub(crate) async fn rollback(&self) -> Result<(), Error> {
+        self.link.client.batch_execute("ROLLBACK").await.map_err(failed("rolling back"))
+    }
+
+    /// Writes `batch` in one transaction, its readings into `table`. All names are in
+    /// `dictionary`, all days have their partitions.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: drop the session with the future.
+    pub(crate) async fn transact(
+        &mut self,
+        who: Identity,
+        batch: &KeepBatch,
+        dictionary: &Dictionary,
+        table: &str,
+        encoder: &mut Encoder,
+    ) -> Result<Transacted, Error> {
+        let planned = self.plan(who, batch, dictionary).await?;
+        let copy = if batch.readings.is_empty() {
+            None
+        } else {
+            let columns = encode::COLUMNS;
+            let sql = format!("COPY bellwire.{table} {columns} FROM STDIN (FORMAT binary)");
+            Some(self.statement(&sql, COPYING).await?)
+        };
+        let client = &self.link.client;
+        let mut first: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::with_capacity(8);
+        first.push(
+            async { client.batch_execute("BEGIN").await.map(|()| 0).map_err(failed("beginning")) }
+                .boxed(),
+        );
+        first.extend(planned.iter().map(|planned| planned.run(client).boxed()));
+        let start = async {
+            match &copy {
+                Some(statement) => {
+                    client.copy_in(statement).await.map(Some).map_err(failed(COPYING))
+                }
+                None => Ok(None),
+            }
+        };
+        let (counts, sink) = join(in_order(first), start).await;
+        let counts = counts?;
+        if counts[1] != 1 {
+            return Ok(Transacted::NotAtStart);
+        }
+        match sink? {
+            Some(sink) => copy_and_commit(client, sink, batch, dictionary, encoder).await?,
+            None => client.batch_execute("COMMIT").await.map_err(failed(COMMITTING))?,
+        }
+        Ok(Transacted::Committed)
+    }
+
+    /// The statements before the COPY; the position's comes first.
+    async fn plan(
+        &mut self,
+        who: Identity,
+        batch: &KeepBatch,
+        dictionary: &Dictionary,
+    ) -> Result<Vec<Planned>, Error> {
+        let position: rows::Parameters = vec![
+            Box::new(who.log.to_string()),
+            Box::new(who.epoch),
+            Box::new(int8(batch.start.0)),
+            Box::new(int8(batch.end.0)),
+            Box::new(batch.ledger.is_some()),
+        ];
+        let ledger = batch.ledger.as_ref().map_or(&[][..], |flush| &flush.devices);
+        let kinds = [
+            (MOVE_POSITION, "moving the position", vec![position]),
+            (
+                rows::INSERT_QUARANTINE,
+                "storing quarantined payloads",
+                rows::quarantine(who.log_id, &batch.quarantined),
+            ),
+            (
+                rows::INSERT_TRANSITION,
+                "storing transitions",
+                rows::transitions(who.log_id, &batch.transitions),
+            ),
+            (rows::UPSERT_ALERT, "storing alerts", rows::alerts(&batch.transitions)),
+            (
+                rows::UPSERT_LEDGER,
+                "storing the ledger",
+                rows::ledger(who.log_id, dictionary, ledger),
+            ),
+        ];
+        let mut planned = Vec::new();
+        for (sql, doing, all) in kinds {
+            for parameters in all {
+                let statement = self.statement(sql, doing).await?;
+                planned.push(Planned { statement, parameters, doing });
+            }
+        }
+        Ok(planned)
+    }
+
+    /// `sql`, prepared once per connection.
+    async fn statement(&mut self, sql: &str, doing: &'static str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.link.client.prepare(sql).await.map_err(failed(doing))?;
+        if self.statements.len() >= STATEMENTS_MAX {
+            self.statements.clear();
+        }
+        self.statements.insert(sql.into(), statement.clone());
+        Ok(statement)
+    }
+}
+
+/// What `pg_stat_activity` shows for a writer of `log`; PostgreSQL keeps 63 bytes of it.
+pub(crate) fn application_name(log: LogId) -> String {
+    format!("bellwire keep {log}")
+}
+
+/// The most statements a connection keeps; one per day's partition adds up over months.
+const STATEMENTS_MAX: usize = 64;
+
+const COPYING: &str = "copying readings";
+const COMMITTING: &str = "committing";
+
+impl Planned {
+    async fn run(&self, client: &Client) -> Result<u64, Error> {
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            self.parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect();
+        client.execute(&self.statement, &parameters).await.map_err(failed(self.doing))
+    }
+}
+
+async fn copy_and_commit(
+    client: &Client,
+    sink: CopyInSink<Bytes>,
+    batch: &KeepBatch,
+    dictionary: &Dictionary,
+    encoder: &mut Encoder,
+) -> Result<(), Error> {
+    let mut sink = pin!(sink);
+    encoder.begin();
+    for reading in &batch.readings {
+        let (device, metric) =
+            (dictionary.device(reading.device), dictionary.metric(reading.metric));
+        encoder.push(device, metric, reading);
+        if let Some(chunk) = encoder.chunk() {
+            sink.feed(chunk).await.map_err(failed(COPYING))?;
+        }
+    }
+    sink.feed(encoder.end()).await.map_err(failed(COPYING))?;
+    // The COPY stands before COMMIT in the connection's queue since it began.
+    let (copied, committed) = join(sink.finish(), client.batch_execute("COMMIT")).await;
+    copied.map_err(failed(COPYING))?;
+    committed.map_err(failed(COMMITTING))
+}
+
+/// Awaits all of `futures`. Each is first polled, and thereby sent, in order and before this is:
+/// what is joined after it must not overtake. (`join_all` promises no order.)
+async fn in_order<T: Send>(
+    mut futures: Vec<BoxFuture<'_, Result<T, Error>>>,
+) -> Result<Vec<T>, Error> {
+    let mut results: Vec<Option<Result<T, Error>>> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        let mut all = Poll::Ready(());
+        for (future, result) in futures.iter_mut().zip(&mut results) {
+            if result.is_none() {
+                match Pin::new(future).poll(cx) {
+                    Poll::Ready(ready) => *result = Some(ready),
+                    Poll::Pending => all = Poll::Pending,
+                }
+            }
+        }
+        all
+    })
+    .await;
+    results.into_iter().flatten().collect()
+}

@@ -1,0 +1,8 @@
+//! The store against a real PostgreSQL: what is promised about it, and attempts to break that.
+
+mod managed;
+mod outage;
+mod proxy;
+mod queries;
+mod support;
+mod writer;

@@ -1,0 +1,161 @@
+//! What the API is answered.
+
+use std::time::Duration;
+
+use bellwire_model::{
+    AlertState, Cursor, DeviceId, DeviceKey, LogId, LogPosition, MetricKey, Timestamp, Value,
+};
+use bellwire_store::testing;
+use bellwire_store::{AlertPage, Mode, QuarantinePlace, Queries, ReadingPlace, TimeRange};
+
+use crate::support::{LOG, NOON, batch, device, metric, names, quarantined, reading, transition};
+
+/// Writes readings of two devices and metrics, quarantined payloads and an alert's life.
+async fn filled() -> Queries {
+    let store = testing::database().await.open();
+    let names = names(2, 2);
+    let (mut writer, _) = store.writer(LOG).await.expect("opened");
+    let mut rows = Vec::new();
+    for n in 0..10 {
+        let mut row = reading(NOON + n / 2 * 60, n as f64);
+        row.metric = MetricKey(u32::from(n % 2 == 1));
+        rows.push(row);
+    }
+    rows.push(reading(NOON, 0.0));
+    rows.push(reading(NOON, 100.0));
+    rows[11].device = DeviceKey(1);
+    rows.push(reading(NOON + 60, 0.0));
+    rows[12].value = Value::Text("open".into());
+    let mut first = batch(0, 100, rows);
+    first.quarantined =
+        (0..5).map(|n| quarantined(n, NOON + i64::try_from(n).expect("small"))).collect();
+    first.quarantined[4].device = None;
+    first.transitions = vec![transition(10, AlertState::Inactive, AlertState::Pending)];
+    writer.write(&first, &names).await.expect("stored");
+    let mut second = batch(100, 200, vec![]);
+    second.transitions = vec![
+        transition(120, AlertState::Pending, AlertState::Firing),
+        transition(130, AlertState::Firing, AlertState::Resolved),
+    ];
+    writer.write(&second, &names).await.expect("stored");
+    store.queries().expect("valid")
+}
+
+const HOUR: TimeRange =
+    TimeRange { from: Timestamp::from_secs(NOON), to: Timestamp::from_secs(NOON + 3600) };
+
+#[tokio::test]
+async fn pages_of_readings_miss_and_repeat_nothing() {
+    let queries = filled().await;
+    let all = queries.readings(&device(0), None, HOUR, None, 100).await.expect("answers");
+    assert_eq!(all.len(), 12);
+    assert!(all.is_sorted_by_key(|row| row.at));
+    assert!(all.iter().any(|row| row.value == Value::Text("open".into())));
+    for page_size in 1..5 {
+        let (mut paged, mut place) = (Vec::new(), None);
+        loop {
+            let page =
+                queries.readings(&device(0), None, HOUR, place, page_size).await.expect("answers");
+            let Some(next) = ReadingPlace::after(&page, place) else { break };
+            place = Some(next);
+            paged.extend(page);
+        }
+        assert_eq!(paged, all, "pages of {page_size}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_ends_before_its_end_and_knows_one_metric() {
+    let queries = filled().await;
+    let range = TimeRange { to: Timestamp::from_secs(NOON + 60), ..HOUR };
+    let rows = queries.readings(&device(0), Some(&metric(1)), range, None, 100).await;
+    let values: Vec<_> = rows.expect("answers").into_iter().map(|row| row.value).collect();
+    assert_eq!(values, [Value::Number(1.0)]);
+    let stranger = DeviceId::new("stranger").expect("valid");
+    let rows = queries.readings(&stranger, None, HOUR, None, 100).await.expect("answers");
+    assert_eq!(rows, []);
+}
+
+#[tokio::test]
+async fn buckets_gather_numbers_and_leave_texts_out() {
+    let queries = filled().await;
+    let width = Duration::from_secs(120);
+    let buckets =
+        queries.buckets(&device(0), Some(&metric(0)), HOUR, width, 100).await.expect("answers");
+    let numbers: Vec<_> = buckets.iter().map(|b| (b.min, b.max, b.count)).collect();
+    // Minutes 0 and 1 (0, 0, 2), 2 and 3 (4, 6), 4 (8).
+    assert_eq!(numbers, [(0.0, 2.0, 3), (4.0, 6.0, 2), (8.0, 8.0, 1)]);
+    assert_eq!(buckets[1].at, Timestamp::from_secs(NOON + 120));
+    assert!((buckets[0].avg - 2.0 / 3.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn devices_come_in_pages_in_order() {
+    let queries = filled().await;
+    let first = queries.devices(None, 1).await.expect("answers");
+    let rest = queries.devices(Some(&first[0].device), 10).await.expect("answers");
+    let devices: Vec<_> = first.iter().chain(&rest).map(|row| row.device.clone()).collect();
+    assert_eq!(devices, [device(0), device(1)]);
+    assert_eq!(first[0].first_seen, None);
+}
+
+#[tokio::test]
+async fn an_alert_reads_back_as_its_last_transition_left_it() {
+    let queries = filled().await;
+    let last = transition(130, AlertState::Firing, AlertState::Resolved).alert;
+    let all = AlertPage { limit: 10, ..AlertPage::default() };
+    assert_eq!(queries.alerts(&all).await.expect("answers"), std::slice::from_ref(&last));
+    assert_eq!(queries.alert(last.id).await.expect("answers").as_ref(), Some(&last));
+    let firing = AlertPage { states: vec![AlertState::Firing], ..all.clone() };
+    assert_eq!(queries.alerts(&firing).await.expect("answers"), []);
+    let next = AlertPage { after: Some((last.since, last.id)), ..all.clone() };
+    assert_eq!(queries.alerts(&next).await.expect("answers"), []);
+    let others = AlertPage { device: Some(device(1)), ..all };
+    assert_eq!(queries.alerts(&others).await.expect("answers"), []);
+}
+
+#[tokio::test]
+async fn transitions_follow_a_cursor() {
+    let queries = filled().await;
+    let all = [
+        transition(10, AlertState::Inactive, AlertState::Pending),
+        transition(120, AlertState::Pending, AlertState::Firing),
+        transition(130, AlertState::Firing, AlertState::Resolved),
+    ];
+    let mut cursor = Cursor { log: LOG, position: LogPosition(10), ordinal: 0 };
+    let after = queries.transitions_after(cursor, 10).await.expect("answers");
+    assert_eq!(after.as_deref(), Some(&all[..]));
+    cursor.ordinal = 1;
+    let after = queries.transitions_after(cursor, 1).await.expect("answers");
+    assert_eq!(after.as_deref(), Some(&all[1..2]));
+    cursor.position = LogPosition(130);
+    let after = queries.transitions_after(cursor, 10).await.expect("answers");
+    assert_eq!(after.as_deref(), Some(&[][..]));
+    cursor.log = LogId(404);
+    assert_eq!(queries.transitions_after(cursor, 10).await.expect("answers"), None);
+}
+
+#[tokio::test]
+async fn quarantined_payloads_come_newest_first() {
+    let queries = filled().await;
+    let first = queries.quarantine(None, None, 2).await.expect("answers");
+    let last = &first.last().expect("two").quarantined;
+    let rest = queries.quarantine(None, Some(QuarantinePlace::from(last)), 10).await;
+    let rest = rest.expect("answers");
+    let positions: Vec<_> =
+        first.iter().chain(&rest).map(|row| row.quarantined.position.0).collect();
+    assert_eq!(positions, [4, 3, 2, 1, 0]);
+    assert_eq!(rest[0].quarantined, quarantined(2, NOON + 2));
+    assert_eq!(rest[0].log, LOG);
+    let of_device = queries.quarantine(Some(&device(0)), None, 10).await.expect("answers");
+    assert_eq!(of_device.len(), 4);
+}
+
+#[tokio::test]
+async fn the_database_tells_what_it_is() {
+    let queries = filled().await;
+    let info = queries.server_info().await.expect("answers");
+    assert_eq!(info.timescale_version.is_some(), info.mode == Mode::Timescale);
+    assert!(info.schema_version >= 2 && info.size_bytes > 1_000_000, "{info:?}");
+    assert_eq!(queries.committed(LogId(404)).await.expect("answers"), None);
+}
