@@ -1,0 +1,13 @@
+//! The engine from outside: rules and readings in, transitions out.
+
+mod clocks;
+mod files;
+mod reference;
+mod reload;
+mod restart;
+mod rng;
+mod selection;
+mod simulation;
+mod states;
+mod words;
+mod world;
