@@ -2,6 +2,7 @@
 
 mod clocks;
 mod files;
+mod machine;
 mod reference;
 mod reload;
 mod restart;
