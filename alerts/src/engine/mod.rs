@@ -8,6 +8,7 @@ pub(crate) mod plan;
 mod reload;
 pub mod snapshot;
 mod stats;
+mod touched;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use device::{Device, Until};
 use episode::{Cause, Desk, Ordinals};
 use plan::Plans;
 pub use stats::Stats;
+use touched::Touched;
 
 /// Judges readings by rules: a pure function of its calls, which must come in log order.
 ///
@@ -51,9 +53,9 @@ pub struct Engine {
     now: Timestamp,
     ordinals: Ordinals,
     stats: Stats,
-    /// Scratch, empty between calls.
+    /// Scratch; nothing in it outlives a call.
     stack: Stack,
-    touched: Vec<u32>,
+    touched: Touched,
 }
 
 /// What is known of a device.
@@ -129,23 +131,17 @@ impl Engine {
             device.expire(Until::Before(observation.at), plan, id, &mut desk);
         }
         touched.clear();
-        let mut n_metrics = 0;
         for reading in observation.readings {
             let Some(input) = plans.input_id(reading.metric, rules, names) else { continue };
             let plan = plans.at(device.plan);
             let Some(slot) = plan.slot(input) else { continue };
             device.values[slot] = Some(reading.value.clone());
-            touched.extend_from_slice(plan.triggers(slot));
-            n_metrics += 1;
-        }
-        if n_metrics > 1 {
-            touched.sort_unstable();
-            touched.dedup();
+            touched.add(plan.triggers(slot));
         }
         let plan = plans.at(device.plan);
-        desk.stats.evaluations += touched.len() as u64;
-        for position in touched.drain(..) {
-            device.judge(position as usize, plan, id, stack, &mut desk);
+        for position in touched.iter() {
+            desk.stats.evaluations += 1;
+            device.judge(position, plan, id, stack, &mut desk);
         }
         if device.n_open > 0 || device.timer.is_some() {
             device.schedule(plan, desk.set);

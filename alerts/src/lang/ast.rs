@@ -80,6 +80,17 @@ impl Comparison {
         }
     }
 
+    /// The comparison that says the same with the sides exchanged.
+    pub(crate) const fn mirrored(self) -> Self {
+        match self {
+            Self::Greater => Self::Less,
+            Self::GreaterEqual => Self::LessEqual,
+            Self::Less => Self::Greater,
+            Self::LessEqual => Self::GreaterEqual,
+            Self::Equal | Self::NotEqual => self,
+        }
+    }
+
     pub(crate) const fn is_equality(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual)
     }

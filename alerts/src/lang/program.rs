@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bellwire_model::Value;
 
 use super::ast::{Arith, Comparison};
-use super::check::{Node, NodeKind};
+use super::check::{Node, NodeKind, constant};
 
 /// What a condition says of the present values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,7 @@ pub(crate) type Stack = Vec<f64>;
 enum Op {
     Push(f64),
     Load(u16),
+    Test(Test),
     /// Whether an input is this one of the program's texts.
     TextIs {
         input: u16,
@@ -86,12 +87,32 @@ enum Op {
     Or,
 }
 
-/// `metric > 90` and its like, which most rules are: no stack, no loop.
+/// `metric > 90` and its like, which most rules are made of: a load and a comparison in one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Simple {
+struct Test {
     input: u16,
     comparison: Comparison,
     limit: f64,
+}
+
+impl Test {
+    fn of(node: &Node) -> Option<Self> {
+        let NodeKind::Compare(comparison, left, right) = &node.kind else { return None };
+        match (&left.kind, constant(left), &right.kind, constant(right)) {
+            (&NodeKind::Input(input), _, _, Some(limit)) => {
+                Some(Self { input, comparison: *comparison, limit })
+            }
+            (_, Some(limit), &NodeKind::Input(input), _) => {
+                Some(Self { input, comparison: comparison.mirrored(), limit })
+            }
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn value(self, view: View<'_>) -> f64 {
+        compare(self.comparison, view.number(self.input), self.limit)
+    }
 }
 
 /// A compiled condition or number.
@@ -99,30 +120,21 @@ struct Simple {
 pub(crate) struct Program {
     ops: Box<[Op]>,
     texts: Box<[Arc<str>]>,
-    simple: Option<Simple>,
 }
 
 impl Program {
     pub(crate) fn compile(node: &Node) -> Self {
         let (mut ops, mut texts) = (Vec::new(), Vec::new());
         push(node, &mut ops, &mut texts);
-        let simple = match ops[..] {
-            [Op::Load(input), Op::Push(limit), Op::Compare(comparison)] => {
-                Some(Simple { input, comparison, limit })
-            }
-            _ => None,
-        };
-        Self { ops: ops.into(), texts: texts.into(), simple }
+        Self { ops: ops.into(), texts: texts.into() }
     }
 
     /// The verdict on these values.
     #[inline]
     pub(crate) fn verdict(&self, view: View<'_>, stack: &mut Stack) -> Verdict {
-        match self.simple {
-            Some(Simple { input, comparison, limit }) => {
-                Verdict::of(compare(comparison, view.number(input), limit))
-            }
-            None => Verdict::of(self.number(view, stack)),
+        match *self.ops {
+            [Op::Test(test)] => Verdict::of(test.value(view)),
+            _ => Verdict::of(self.number(view, stack)),
         }
     }
 
@@ -133,6 +145,7 @@ impl Program {
             let value = match *op {
                 Op::Push(number) => number,
                 Op::Load(input) => view.number(input),
+                Op::Test(test) => test.value(view),
                 Op::TextIs { input, text, comparison } => match view.value(input) {
                     Some(Value::Text(value)) => {
                         let same = **value == *self.texts[usize::from(text)];
@@ -155,8 +168,9 @@ impl Program {
 }
 
 fn push(node: &Node, ops: &mut Vec<Op>, texts: &mut Vec<Arc<str>>) {
-    if let Some(number) = super::check::constant(node) {
-        ops.push(Op::Push(number));
+    let fused = constant(node).map(Op::Push).or_else(|| Test::of(node).map(Op::Test));
+    if let Some(op) = fused {
+        ops.push(op);
         return;
     }
     let op = match &node.kind {
@@ -275,6 +289,7 @@ mod tests {
         for text in [
             "a > 5",
             "5 < a",
+            "7 > a and not 6 > a and 6 >= a",
             "a >= 6 and a <= 6 and a == 6 and a != 7",
             "a + 2 * 3 = 12",
             "(a + 2) * 3 = 24",
