@@ -305,6 +305,11 @@ fn read_timing(
     let hold = read_duration(reader, "for", hold);
     let keep_firing = read_duration(reader, "keep_firing_for", keep);
     let max_gap = read_duration(reader, "max_gap", gap);
+    if let (Some(Some(Duration::ZERO)), Some(field)) = (max_gap, gap) {
+        let help = "name the longest silence that may pass between two readings".to_owned();
+        reader.error(field.span(), Some("max_gap"), "`max_gap` is zero", Some(help));
+        return None;
+    }
     let hold = hold?.unwrap_or_default();
     // A device that reports every ten minutes must be able to hold for half an hour, without its
     // owner knowing of `max_gap`: a rule that never fires is worse than one that trusts silence.

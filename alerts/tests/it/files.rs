@@ -139,6 +139,14 @@ fn an_unused_parameter_is_a_slip() {
 }
 
 #[test]
+fn a_gap_of_nothing_is_refused() {
+    assert_eq!(
+        errors("[[rule]]\nname = 'r'\nwhen = 'v'\nmax_gap = '0s'"),
+        ["4:11 `max_gap` is zero (name the longest silence that may pass between two readings)"]
+    );
+}
+
+#[test]
 fn names_are_unique() {
     let text = "[[rule]]\nname = 'r'\nwhen = 'v'\n[[rule]]\nname = 'r'\nwhen = 'v'\n";
     assert_eq!(

@@ -2,7 +2,9 @@
 
 mod clocks;
 mod files;
+mod hostile;
 mod machine;
+mod numbers;
 mod reference;
 mod reload;
 mod restart;
