@@ -1,5 +1,6 @@
 //! The engine from outside: rules and readings in, transitions out.
 
+mod arithmetic;
 mod clocks;
 mod files;
 mod hostile;
