@@ -1,1 +1,25 @@
-//! stub
+//! Alerts: the rule language, and the state machine that turns readings into transitions.
+//!
+//! A rules file is parsed into a [`RuleSet`], which an [`Engine`] runs. The engine is a pure
+//! function of the calls it gets: what *judge* reads from the log goes in, [`Transition`]s come
+//! out, and the same log gives the same transitions whenever and wherever it is read.
+//!
+//! **Invariant:** no I/O, no async, no clock, no randomness. Wall-clock time enters only as
+//! `received_at` of records, and of ticks.
+//!
+//! [`Transition`]: bellwire_model::Transition
+
+pub mod engine;
+pub mod error;
+mod lang;
+pub mod metrics;
+pub mod rules;
+mod suggest;
+
+pub use engine::snapshot::SnapshotError;
+pub use engine::{Engine, Stats};
+pub use error::RuleError;
+pub use metrics::Metrics;
+pub use rules::RuleSet;
+pub use rules::labels::Labels;
+pub use rules::rule::Rule;

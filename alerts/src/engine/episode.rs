@@ -1,0 +1,212 @@
+//! An alert that is not over, and how its steps become transitions with words.
+
+use bellwire_model::{
+    Alert, AlertId, AlertState, DeviceId, LogPosition, Severity, Timestamp, Transition,
+};
+
+use super::Stats;
+use super::machine::{Edge, Phase, Why};
+use crate::lang::duration;
+use crate::lang::explain::show;
+use crate::lang::program::View;
+use crate::lang::template::Fill;
+use crate::rules::RuleSet;
+use crate::rules::rule::Rule;
+
+/// An alert that is not over.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Episode {
+    pub(crate) phase: Phase,
+    pub(crate) alert: Alert,
+    /// When its latest transition happened: the next one is not before it.
+    pub(crate) last_at: Timestamp,
+    /// What the next transition's reason must mention.
+    pub(crate) note: Option<String>,
+}
+
+/// The record that is being judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cause {
+    pub(crate) position: LogPosition,
+    pub(crate) received_at: Timestamp,
+}
+
+/// Counts the transitions of each record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ordinals {
+    pub(crate) position: LogPosition,
+    pub(crate) next: u32,
+}
+
+impl Ordinals {
+    fn peek(&mut self, position: LogPosition) -> u32 {
+        if self.position != position {
+            *self = Self { position, next: 0 };
+        }
+        self.next
+    }
+}
+
+/// Where transitions are written.
+#[derive(Debug)]
+pub(crate) struct Desk<'a> {
+    pub(crate) set: &'a RuleSet,
+    pub(crate) cause: Cause,
+    pub(crate) ordinals: &'a mut Ordinals,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) out: &'a mut Vec<Transition>,
+}
+
+/// One rule on one device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) rule: &'a Rule,
+    pub(crate) device: &'a DeviceId,
+    pub(crate) view: View<'a>,
+}
+
+impl Desk<'_> {
+    /// Opens an episode: the condition has come true at `at`.
+    pub(crate) fn open(&mut self, subject: Subject<'_>, at: Timestamp) -> Box<Episode> {
+        let Subject { rule, device, .. } = subject;
+        let ordinal = self.ordinals.peek(self.cause.position);
+        let phase = Phase::begin(&rule.timing, at);
+        let mut episode = Box::new(Episode {
+            phase,
+            alert: Alert {
+                id: AlertId::of(&rule.name, device, self.cause.position, ordinal),
+                rule: rule.name.clone(),
+                device: device.clone(),
+                severity: rule.severity,
+                state: AlertState::Inactive,
+                since: at,
+                fired_at: None,
+                resolved_at: None,
+                value: None,
+                summary: String::new(),
+            },
+            last_at: at,
+            note: None,
+        });
+        self.step(subject, &mut episode, Edge { to: phase.state(), at, why: Why::Began });
+        episode
+    }
+
+    /// Writes down a step that the episode's phase has taken.
+    pub(crate) fn step(&mut self, subject: Subject<'_>, episode: &mut Episode, edge: Edge) {
+        let reason = reason(subject, edge);
+        self.write(subject, episode, edge.to, edge.at, reason);
+    }
+
+    /// Writes down that the episode is now in state `to`, which may be the one it was in.
+    pub(crate) fn write(
+        &mut self,
+        subject: Subject<'_>,
+        episode: &mut Episode,
+        to: AlertState,
+        at: Timestamp,
+        mut reason: String,
+    ) {
+        if let Some(note) = episode.note.take() {
+            reason = format!("{reason}; {note}");
+        }
+        let at = at.max(episode.last_at);
+        episode.last_at = at;
+        let alert = &mut episode.alert;
+        let from = std::mem::replace(&mut alert.state, to);
+        match to {
+            AlertState::Firing => alert.fired_at = alert.fired_at.or(Some(at)),
+            AlertState::Resolved => alert.resolved_at = Some(at),
+            _ => {}
+        }
+        say(self.set, subject, alert);
+        self.stats.count(from, to);
+        let ordinal = self.ordinals.peek(self.cause.position);
+        self.ordinals.next += 1;
+        self.out.push(Transition {
+            position: self.cause.position,
+            ordinal,
+            alert: alert.clone(),
+            from,
+            to,
+            at,
+            received_at: self.cause.received_at,
+            rule_version: self.set.version(),
+            reason: reason.into(),
+        });
+    }
+}
+
+/// Brings value, severity and summary up to date.
+fn say(set: &RuleSet, subject: Subject<'_>, alert: &mut Alert) {
+    let value = subject.rule.when.value(subject.view);
+    alert.value = value.as_ref().and_then(bellwire_model::Value::number);
+    alert.severity = subject.rule.severity;
+    let words = Words { set, subject, severity: alert.severity, value: show(value.as_ref()) };
+    alert.summary = subject.rule.summary.render(&words);
+}
+
+/// Why a step was taken, for a person.
+fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge) -> String {
+    let Edge { to, why, .. } = edge;
+    let when = || rule.when.explain(view);
+    let hold = || duration::format(rule.timing.hold);
+    let keep = || duration::format(rule.timing.keep_firing);
+    match why {
+        Why::Began if to == AlertState::Pending => format!("{}, must hold for {}", when(), hold()),
+        Why::Began => when(),
+        Why::Held => format!("{} held for {}", when(), hold()),
+        Why::Stopped => format!("{}: held for less than {}", when(), hold()),
+        Why::Silence => format!("no reading for {}", duration::format(rule.timing.max_gap)),
+        Why::Cleared => {
+            let facts = rule.clear.as_ref().unwrap_or(&rule.when).explain(view);
+            match to {
+                AlertState::Recovering => format!("{facts}, must stay clear for {}", keep()),
+                _ => facts,
+            }
+        }
+        Why::CameBack => format!("{} again", when()),
+        Why::StayedClear => format!("clear for {}", keep()),
+    }
+}
+
+/// What stands in the places of a summary.
+struct Words<'a> {
+    set: &'a RuleSet,
+    subject: Subject<'a>,
+    severity: Severity,
+    value: String,
+}
+
+impl Fill for Words<'_> {
+    fn device(&self) -> String {
+        self.subject.device.to_string()
+    }
+
+    fn rule(&self) -> String {
+        self.subject.rule.name.to_string()
+    }
+
+    fn severity(&self) -> String {
+        self.severity.to_string()
+    }
+
+    fn value(&self) -> String {
+        self.value.clone()
+    }
+
+    fn metric(&self, input: u16) -> String {
+        show(self.subject.view.value(input))
+    }
+
+    fn label(&self, name: &str) -> String {
+        match name {
+            "device" => self.device(),
+            _ => self
+                .set
+                .labels_of(self.subject.device)
+                .get(name)
+                .map_or_else(|| show(None), str::to_owned),
+        }
+    }
+}

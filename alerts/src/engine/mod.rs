@@ -1,0 +1,245 @@
+//! The engine: readings, ticks and rules in, transitions out.
+
+pub(crate) mod clock;
+pub(crate) mod device;
+pub(crate) mod episode;
+pub(crate) mod machine;
+pub(crate) mod plan;
+mod reload;
+pub mod snapshot;
+mod stats;
+mod touched;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bellwire_model::{Alert, DeviceKey, LogPosition, Names, Observation, Timestamp, Transition};
+
+use crate::lang::program::Stack;
+use crate::rules::RuleSet;
+use clock::{Arrival, DeviceClock, Pace};
+use device::{Device, Until};
+use episode::{Cause, Desk, Ordinals};
+use plan::Plans;
+pub use stats::Stats;
+use touched::Touched;
+
+/// Judges readings by rules: a pure function of its calls, which must come in log order.
+///
+/// # Time
+/// Everything counts in the device's event time. A reading moves its device's event time to the
+/// reading's `at`; between readings, and only if the last reading came within 5 minutes of when it
+/// was made, a tick moves it on by the time received since, less 1 s for readings under way. A
+/// transition's `at` is the instant at which it became true, not the one at which that came to
+/// light: an alert fires at `since + for`, whether a reading or a tick shows it. So historical
+/// readings give the transitions they would have given live.
+///
+/// A reading older than the newest of its device changes nothing and is counted. A device whose
+/// readings stay behind for more than 5 minutes of event time has had its clock set back: the
+/// hold times of its alerts begin anew, and their next transitions say so.
+///
+/// # Order
+/// Transitions of one record are numbered in the order in which they are pushed; for one
+/// observation first what was due before it, then by the rules' order in the file.
+#[derive(Debug, Default)]
+pub struct Engine {
+    rules: Arc<RuleSet>,
+    plans: Plans,
+    /// By device key.
+    devices: Vec<Slot>,
+    /// When ticks are asked for.
+    timers: BTreeSet<(Timestamp, DeviceKey)>,
+    /// When the latest record was received.
+    now: Timestamp,
+    ordinals: Ordinals,
+    stats: Stats,
+    /// Scratch; nothing in it outlives a call.
+    stack: Stack,
+    touched: Touched,
+}
+
+/// What is known of a device.
+#[derive(Debug, Default)]
+enum Slot {
+    /// No reading of it was seen since the rules last changed.
+    #[default]
+    Unseen,
+    /// No rule is for it.
+    Unwatched,
+    Watched(Box<Device>),
+}
+
+impl Engine {
+    /// An engine without rules that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The rules it runs.
+    #[must_use]
+    pub const fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// What it has done so far, and what is open. Counts begin at the last start or restore.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Judges the readings of one instant of one device, and pushes what follows to `out`.
+    ///
+    /// Costs a few table look-ups for a device or metrics that no rule is for. Allocates only for
+    /// transitions and for a device's first reading.
+    ///
+    /// # Panics
+    /// If the observation's keys are not from `names`.
+    pub fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
+        self.now = self.now.max(observation.received_at);
+        self.stats.observations += 1;
+        let key = observation.device;
+        match self.devices.get(key.index()) {
+            Some(Slot::Watched(_)) => {}
+            Some(Slot::Unwatched) => return,
+            Some(Slot::Unseen) | None => self.meet(observation, names),
+        }
+        let Self { rules, plans, devices, timers, ordinals, stats, stack, touched, .. } = self;
+        let Slot::Watched(device) = &mut devices[key.index()] else { return };
+        let arrival = device.clock.arrive(observation.at, observation.received_at);
+        match arrival {
+            Arrival::InOrder => {}
+            Arrival::Late => {
+                stats.late += 1;
+                return;
+            }
+            Arrival::Stepped(back) => {
+                stats.clock_steps += 1;
+                device.restart(back);
+            }
+        }
+        let id = names.device(key);
+        let cause = Cause { position: observation.position, received_at: observation.received_at };
+        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        if arrival == Arrival::InOrder {
+            let plan = plans.at(device.plan);
+            device.expire(Until::Before(observation.at), plan, id, &mut desk);
+        }
+        touched.clear();
+        for reading in observation.readings {
+            let Some(input) = plans.input_id(reading.metric, rules, names) else { continue };
+            let plan = plans.at(device.plan);
+            let Some(slot) = plan.slot(input) else { continue };
+            device.values[slot] = Some(reading.value.clone());
+            touched.add(plan.triggers(slot));
+        }
+        let plan = plans.at(device.plan);
+        for position in touched.iter() {
+            desk.stats.evaluations += 1;
+            device.judge(position, plan, id, stack, &mut desk);
+        }
+        if device.n_open > 0 || device.timer.is_some() {
+            device.schedule(plan, desk.set);
+            set_timer(timers, key, device);
+        }
+    }
+
+    /// Makes room for a device and asks which rules are for it.
+    #[cold]
+    fn meet(&mut self, observation: &Observation<'_>, names: &Names) {
+        let key = observation.device;
+        if key.index() >= self.devices.len() {
+            self.devices.resize_with(names.devices().len(), Slot::default);
+        }
+        let plan = self.plans.plan_for(names.device(key), &self.rules);
+        self.devices[key.index()] = match plan {
+            None => Slot::Unwatched,
+            Some(id) => {
+                let clock = DeviceClock::new(observation.at, observation.received_at);
+                Slot::Watched(Box::new(Device::new(id, self.plans.at(id), clock)))
+            }
+        };
+    }
+
+    /// Lets the time pass that was received at `received_at`: what is due without a reading
+    /// happens. Call it for each tick record; there should be one a second while
+    /// [`Engine::next_deadline`] is `Some`, so that [`Engine::started`] can tell how long nobody
+    /// was there.
+    pub fn tick(
+        &mut self,
+        received_at: Timestamp,
+        position: LogPosition,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
+        self.now = self.now.max(received_at);
+        let Self { rules, plans, devices, timers, ordinals, stats, .. } = self;
+        let up_to = (received_at, DeviceKey(u32::MAX));
+        let mut keys: Vec<_> = timers.range(..=up_to).map(|(_, key)| *key).collect();
+        // Keys depend on the history of this process, names do not.
+        keys.sort_unstable_by_key(|key| names.device(*key));
+        let mut desk =
+            Desk { set: rules, cause: Cause { position, received_at }, ordinals, stats, out };
+        for key in keys {
+            let Slot::Watched(device) = &mut devices[key.index()] else { continue };
+            let until = Until::Through(device.clock.event_time(received_at));
+            device.expire(until, plans.at(device.plan), names.device(key), &mut desk);
+            set_timer(timers, key, device);
+        }
+    }
+
+    /// The service began again at `received_at`: the time since the record before does not count,
+    /// because readings of it are still to come.
+    pub fn started(&mut self, received_at: Timestamp) {
+        let down = received_at.since(self.now);
+        self.now = self.now.max(received_at);
+        for (key, slot) in (0..).zip(&mut self.devices) {
+            let Slot::Watched(device) = slot else { continue };
+            if device.clock.pace == Pace::Live {
+                device.clock.received_at = device.clock.received_at + down;
+                set_timer(&mut self.timers, DeviceKey(key), device);
+            }
+        }
+    }
+
+    /// The earliest time at which a tick would change something, if readings do not come first.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The alerts that are not over, by device key and rule order.
+    pub fn active(&self) -> impl Iterator<Item = &Alert> {
+        self.devices
+            .iter()
+            .filter_map(|slot| match slot {
+                Slot::Watched(device) if device.n_open > 0 => Some(device),
+                _ => None,
+            })
+            .flat_map(|device| device.episodes.iter().flatten())
+            .map(|episode| &episode.alert)
+    }
+}
+
+/// Asks for the tick that the device needs next.
+fn set_timer(timers: &mut BTreeSet<(Timestamp, DeviceKey)>, key: DeviceKey, device: &mut Device) {
+    let wanted = match device.due {
+        Timestamp::MAX => None,
+        due => device.clock.tick_for(due),
+    };
+    if wanted == device.timer {
+        return;
+    }
+    if let Some(at) = device.timer {
+        timers.remove(&(at, key));
+    }
+    if let Some(at) = wanted {
+        timers.insert((at, key));
+    }
+    device.timer = wanted;
+}

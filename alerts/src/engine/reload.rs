@@ -1,0 +1,193 @@
+//! Other rules: which alerts go on, and which are closed.
+//!
+//! | what became of the rule | its alerts |
+//! |---|---|
+//! | unchanged, or other durations | go on; `for` and `keep_firing_for` count from where they did |
+//! | other severity or summary | go on; a transition within their state says so |
+//! | other condition, parameter or metric, and it holds by the last values | firing ones go on as firing, recovering ones fire again, pending ones hold anew; a transition says so |
+//! | other condition, and it does not hold or is unknown | closed: firing and recovering ones resolve, pending ones end |
+//! | gone, or no longer for the device | closed |
+//!
+//! A renamed rule is another rule. Values of metrics that both sets use are kept. No alert begins
+//! here: the next reading decides.
+
+use std::sync::Arc;
+
+use bellwire_model::{AlertState, DeviceId, DeviceKey, LogPosition, Names, Timestamp, Transition};
+
+use super::device::Device;
+use super::episode::{Cause, Desk, Episode, Subject};
+use super::machine::Phase;
+use super::plan::{Plan, Plans};
+use super::{Engine, Slot, set_timer};
+use crate::lang::program::{Stack, Verdict};
+use crate::rules::RuleSet;
+use crate::rules::rule::Rule;
+
+impl Engine {
+    /// Replaces the rules; `received_at` and `position` are those of the record that says so. The
+    /// module's table says what becomes of alerts; each change pushes a transition to `out`.
+    /// Takes time in proportion to all devices seen.
+    pub fn set_rules(
+        &mut self,
+        rules: Arc<RuleSet>,
+        received_at: Timestamp,
+        position: LogPosition,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
+        self.now = self.now.max(received_at);
+        let old_rules = std::mem::replace(&mut self.rules, rules);
+        let old_plans = std::mem::take(&mut self.plans);
+        self.timers.clear();
+        let Self { rules, plans, devices, timers, ordinals, stats, stack, .. } = self;
+        let cause = Cause { position, received_at };
+        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut translation = vec![None; old_rules.inputs().len()];
+        for (name, input) in old_rules.inputs() {
+            translation[input as usize] = rules.input_id(name.as_str());
+        }
+        let mut keys: Vec<_> = (0..).map(DeviceKey).take(devices.len()).collect();
+        keys.sort_unstable_by_key(|key| names.device(*key));
+        for key in keys {
+            let slot = &mut devices[key.index()];
+            let Slot::Watched(old) = std::mem::take(slot) else { continue };
+            let id = names.device(key);
+            let change = Change {
+                old_rules: &old_rules,
+                old_plan: old_plans.at(old.plan),
+                translation: &translation,
+                id,
+                at: old.clock.event_time(received_at),
+            };
+            *slot = match change.apply(*old, plans, stack, &mut desk) {
+                None => Slot::Unwatched,
+                Some(mut device) => {
+                    device.schedule(plans.at(device.plan), desk.set);
+                    set_timer(timers, key, &mut device);
+                    Slot::Watched(Box::new(device))
+                }
+            };
+        }
+    }
+}
+
+/// The change of rules for one device.
+struct Change<'a> {
+    old_rules: &'a RuleSet,
+    old_plan: &'a Plan,
+    /// For each input of the old set, the new set's input for the same metric.
+    translation: &'a [Option<u32>],
+    id: &'a DeviceId,
+    at: Timestamp,
+}
+
+impl Change<'_> {
+    /// The device under the new rules, if any is for it.
+    fn apply(
+        &self,
+        old: Device,
+        plans: &mut Plans,
+        stack: &mut Stack,
+        desk: &mut Desk<'_>,
+    ) -> Option<Device> {
+        let plan_id = plans.plan_for(self.id, desk.set);
+        let mut device = plan_id.map(|id| Device::new(id, plans.at(id), old.clock));
+        let plan = plan_id.map(|id| plans.at(id));
+        if let (Some(device), Some(plan)) = (&mut device, plan) {
+            self.carry_values(&old, device, plan);
+        }
+        let old_values = old.values;
+        for (old_position, episode) in old.episodes.into_iter().enumerate() {
+            let Some(mut episode) = episode else { continue };
+            let old_rule = self.old_rules.at(self.old_plan.rules[old_position]);
+            let new_index = desk.set.index_of(old_rule.name.as_str());
+            let place = new_index
+                .zip(plan)
+                .and_then(|(index, plan)| Some((plan.rules.binary_search(&index).ok()?, plan)));
+            let (Some((position, plan)), Some(device)) = (place, &mut device) else {
+                let reason = match new_index {
+                    None => "the rule was deleted",
+                    Some(_) => "the rule is no longer for this device",
+                };
+                let view = self.old_plan.view(old_position, &old_values);
+                let subject = Subject { rule: old_rule, device: self.id, view };
+                close(desk, subject, &mut episode, self.at, reason.to_owned());
+                continue;
+            };
+            let rule = desk.set.at(plan.rules[position]);
+            let view = plan.view(position, &device.values);
+            let subject = Subject { rule, device: self.id, view };
+            if self.carry(old_rule, subject, &mut episode, stack, desk) {
+                device.episodes[position] = Some(episode);
+                device.n_open += 1;
+            }
+        }
+        device
+    }
+
+    fn carry_values(&self, old: &Device, device: &mut Device, plan: &Plan) {
+        for (value, input) in old.values.iter().zip(&self.old_plan.inputs) {
+            let slot = self.translation[*input as usize].and_then(|input| plan.slot(input));
+            if let Some(slot) = slot {
+                device.values[slot].clone_from(value);
+            }
+        }
+    }
+
+    /// Whether the episode goes on under the new rule.
+    fn carry(
+        &self,
+        old_rule: &Rule,
+        subject: Subject<'_>,
+        episode: &mut Episode,
+        stack: &mut Stack,
+        desk: &mut Desk<'_>,
+    ) -> bool {
+        let rule = subject.rule;
+        if !old_rule.decides_like(rule) {
+            let facts = rule.when.explain(subject.view);
+            if rule.when.verdict(subject.view, stack) != Verdict::True {
+                let facts =
+                    if facts.is_empty() { "its condition is unknown".into() } else { facts };
+                let reason = format!("the rule was changed: {facts}");
+                close(desk, subject, episode, self.at, reason);
+                return false;
+            }
+            match episode.phase {
+                Phase::Pending { .. } => {
+                    episode.phase.restart(self.at);
+                    episode.alert.since = self.at;
+                }
+                Phase::Firing | Phase::Recovering { .. } => episode.phase = Phase::Firing,
+            }
+            let to = episode.phase.state();
+            let reason = format!("the rule was changed and still holds: {facts}");
+            desk.write(subject, episode, to, self.at, reason);
+        } else if old_rule.severity != rule.severity || old_rule.summary != rule.summary {
+            let reason = if old_rule.severity == rule.severity {
+                "the rule's summary was changed".to_owned()
+            } else {
+                let (was, is) = (old_rule.severity, rule.severity);
+                format!("the rule's severity was {was} and is now {is}")
+            };
+            let to = episode.phase.state();
+            desk.write(subject, episode, to, self.at, reason);
+        }
+        true
+    }
+}
+
+fn close(
+    desk: &mut Desk<'_>,
+    subject: Subject<'_>,
+    episode: &mut Episode,
+    at: Timestamp,
+    reason: String,
+) {
+    let to = match episode.phase {
+        Phase::Pending { .. } => AlertState::Inactive,
+        Phase::Firing | Phase::Recovering { .. } => AlertState::Resolved,
+    };
+    desk.write(subject, episode, to, at, reason);
+}

@@ -1,0 +1,306 @@
+//! The engine's state as bytes, so that a restart need not read the whole log again.
+//!
+//! A version byte, then postcard. Names stand as text, since keys mean nothing in another process;
+//! the rules stand as their file's text, so that a snapshot cannot meet other rules than its own.
+
+use std::sync::Arc;
+
+use bellwire_model::{
+    Alert, AlertId, DeviceId, DeviceKey, LogPosition, Names, Severity, Timestamp, Value,
+};
+use serde::{Deserialize, Serialize};
+
+use super::clock::{DeviceClock, LateRun, Pace};
+use super::device::Device;
+use super::episode::{Episode, Ordinals};
+use super::machine::{Holding, Phase};
+use super::plan::Plan;
+use super::{Engine, Slot, set_timer};
+use crate::error::RuleError;
+use crate::rules::RuleSet;
+
+/// The layout that this version writes and reads. Another layout gets another number.
+const VERSION: u8 = 1;
+
+/// Why a snapshot cannot be used. The log can still be read from its beginning.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// It is of another version of Bellwire, or no snapshot.
+    #[error("the snapshot of alerts has version {found:?}, expected {VERSION}")]
+    Version {
+        /// Its first byte.
+        found: Option<u8>,
+    },
+    /// It is damaged.
+    #[error("the snapshot of alerts cannot be read")]
+    Damaged(#[source] postcard::Error),
+    /// Its rules are not valid any more.
+    #[error("the rules in the snapshot of alerts are not valid")]
+    Rules(#[source] Box<RuleError>),
+    /// Parts of it do not fit together.
+    #[error("the snapshot of alerts contradicts itself: {0}")]
+    Inconsistent(&'static str),
+}
+
+#[derive(Serialize, Deserialize)]
+struct EngineState<'a> {
+    rules: &'a str,
+    now: i64,
+    ordinals: (u64, u32),
+    devices: Vec<DeviceState<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeviceState<'a> {
+    device: &'a str,
+    watermark: i64,
+    received_at: i64,
+    live: bool,
+    /// Event time, and the microseconds covered.
+    late: Option<(i64, u64)>,
+    /// In the order of the plan's inputs.
+    #[serde(borrow)]
+    values: Vec<Option<ValueState<'a>>>,
+    #[serde(borrow)]
+    episodes: Vec<EpisodeState<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ValueState<'a> {
+    Number(f64),
+    Text(&'a str),
+}
+
+#[derive(Serialize, Deserialize)]
+enum PhaseState {
+    Pending { since: i64, held_at: i64, unknown: bool },
+    Firing,
+    Recovering { cleared_at: i64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct EpisodeState<'a> {
+    /// Its place in the plan.
+    position: u32,
+    phase: PhaseState,
+    id: u64,
+    severity: &'a str,
+    since: i64,
+    fired_at: Option<i64>,
+    value: Option<f64>,
+    summary: &'a str,
+    last_at: i64,
+    note: Option<&'a str>,
+}
+
+impl Engine {
+    /// Appends the engine's state to `out`.
+    pub fn snapshot(&self, names: &Names, out: &mut Vec<u8>) {
+        let devices = (0..)
+            .zip(&self.devices)
+            .filter_map(|(key, slot)| match slot {
+                Slot::Watched(device) => Some(save_device(names.device(DeviceKey(key)), device)),
+                _ => None,
+            })
+            .collect();
+        let state = EngineState {
+            rules: self.rules.text(),
+            now: self.now.as_micros(),
+            ordinals: (self.ordinals.position.0, self.ordinals.next),
+            devices,
+        };
+        out.push(VERSION);
+        let bytes = postcard::to_stdvec(&state).expect("a Vec takes everything");
+        out.extend_from_slice(&bytes);
+    }
+
+    /// The engine that [`Engine::snapshot`] saved, rules included: it goes on as that one would
+    /// have. Devices and metrics it knows are added to `names`. Its [`Engine::stats`] count anew.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; `names` may then have grown.
+    pub fn restore(bytes: &[u8], names: &mut Names) -> Result<Self, SnapshotError> {
+        let [VERSION, body @ ..] = bytes else {
+            return Err(SnapshotError::Version { found: bytes.first().copied() });
+        };
+        let state: EngineState<'_> = postcard::from_bytes(body).map_err(SnapshotError::Damaged)?;
+        let mut engine = Self {
+            rules: load_rules(state.rules)?,
+            now: Timestamp::from_micros(state.now),
+            ordinals: Ordinals { position: LogPosition(state.ordinals.0), next: state.ordinals.1 },
+            ..Self::default()
+        };
+        for (metric, _) in engine.rules.inputs() {
+            names.add_metric(metric);
+        }
+        for device in state.devices {
+            engine.load_device(device, names)?;
+        }
+        Ok(engine)
+    }
+
+    fn load_device(
+        &mut self,
+        state: DeviceState<'_>,
+        names: &mut Names,
+    ) -> Result<(), SnapshotError> {
+        let id = DeviceId::new(state.device)
+            .map_err(|_| SnapshotError::Inconsistent("a device's name is not valid"))?;
+        let key =
+            names.add_device(&id).ok_or(SnapshotError::Inconsistent("it has too many devices"))?;
+        let plan_id = self
+            .plans
+            .plan_for(&id, &self.rules)
+            .ok_or(SnapshotError::Inconsistent("no rule is for one of its devices"))?;
+        let plan = self.plans.at(plan_id);
+        let clock = load_clock(&state);
+        let mut device = Device::new(plan_id, plan, clock);
+        if state.values.len() != device.values.len() {
+            return Err(SnapshotError::Inconsistent("a device's values do not fit its rules"));
+        }
+        for (slot, value) in device.values.iter_mut().zip(state.values) {
+            *slot = value.map(|value| match value {
+                ValueState::Number(number) => Value::Number(number),
+                ValueState::Text(text) => Value::Text(text.into()),
+            });
+        }
+        for episode in state.episodes {
+            let position = episode.position as usize;
+            let alert = load_alert(&episode, &id, plan, &self.rules)?;
+            self.stats.count_open(alert.state);
+            device.n_open += 1;
+            device.episodes[position] = Some(Box::new(Episode {
+                phase: load_phase(&episode.phase),
+                alert,
+                last_at: Timestamp::from_micros(episode.last_at),
+                note: episode.note.map(str::to_owned),
+            }));
+        }
+        device.schedule(plan, &self.rules);
+        set_timer(&mut self.timers, key, &mut device);
+        if key.index() >= self.devices.len() {
+            self.devices.resize_with(key.index() + 1, Slot::default);
+        }
+        self.devices[key.index()] = Slot::Watched(Box::new(device));
+        Ok(())
+    }
+}
+
+fn save_device<'a>(id: &'a DeviceId, device: &'a Device) -> DeviceState<'a> {
+    let values = device.values.iter().map(|value| {
+        value.as_ref().map(|value| match value {
+            Value::Number(number) => ValueState::Number(*number),
+            Value::Text(text) => ValueState::Text(text),
+        })
+    });
+    let episodes = (0..).zip(&device.episodes).filter_map(|(position, episode)| {
+        episode.as_ref().map(|episode| save_episode(position, episode))
+    });
+    let DeviceClock { watermark, received_at, pace, late } = device.clock;
+    DeviceState {
+        device: id.as_str(),
+        watermark: watermark.as_micros(),
+        received_at: received_at.as_micros(),
+        live: pace == Pace::Live,
+        late: late.map(|run| {
+            // At most twice the lateness.
+            let covered = u64::try_from(run.covered.as_micros()).unwrap_or(u64::MAX);
+            (run.at.as_micros(), covered)
+        }),
+        values: values.collect(),
+        episodes: episodes.collect(),
+    }
+}
+
+fn save_episode(position: u32, episode: &Episode) -> EpisodeState<'_> {
+    let phase = match episode.phase {
+        Phase::Pending { since, held_at, now } => PhaseState::Pending {
+            since: since.as_micros(),
+            held_at: held_at.as_micros(),
+            unknown: now == Holding::Unknown,
+        },
+        Phase::Firing => PhaseState::Firing,
+        Phase::Recovering { cleared_at } => {
+            PhaseState::Recovering { cleared_at: cleared_at.as_micros() }
+        }
+    };
+    EpisodeState {
+        position,
+        phase,
+        id: episode.alert.id.0,
+        severity: episode.alert.severity.label(),
+        since: episode.alert.since.as_micros(),
+        fired_at: episode.alert.fired_at.map(Timestamp::as_micros),
+        value: episode.alert.value,
+        summary: &episode.alert.summary,
+        last_at: episode.last_at.as_micros(),
+        note: episode.note.as_deref(),
+    }
+}
+
+fn load_rules(text: &str) -> Result<Arc<RuleSet>, SnapshotError> {
+    if text.is_empty() {
+        return Ok(Arc::default());
+    }
+    RuleSet::parse(text).map(Arc::new).map_err(|errors| {
+        // There is at least one.
+        errors
+            .into_iter()
+            .next()
+            .map_or(SnapshotError::Inconsistent("its rules are not valid"), |error| {
+                SnapshotError::Rules(Box::new(error))
+            })
+    })
+}
+
+fn load_clock(state: &DeviceState<'_>) -> DeviceClock {
+    DeviceClock {
+        watermark: Timestamp::from_micros(state.watermark),
+        received_at: Timestamp::from_micros(state.received_at),
+        pace: if state.live { Pace::Live } else { Pace::Historical },
+        late: state.late.map(|(at, covered)| LateRun {
+            at: Timestamp::from_micros(at),
+            covered: std::time::Duration::from_micros(covered),
+        }),
+    }
+}
+
+fn load_phase(state: &PhaseState) -> Phase {
+    match *state {
+        PhaseState::Pending { since, held_at, unknown } => Phase::Pending {
+            since: Timestamp::from_micros(since),
+            held_at: Timestamp::from_micros(held_at),
+            now: if unknown { Holding::Unknown } else { Holding::Yes },
+        },
+        PhaseState::Firing => Phase::Firing,
+        PhaseState::Recovering { cleared_at } => {
+            Phase::Recovering { cleared_at: Timestamp::from_micros(cleared_at) }
+        }
+    }
+}
+
+fn load_alert(
+    state: &EpisodeState<'_>,
+    device: &DeviceId,
+    plan: &Plan,
+    rules: &RuleSet,
+) -> Result<Alert, SnapshotError> {
+    let rule = plan
+        .rules
+        .get(state.position as usize)
+        .ok_or(SnapshotError::Inconsistent("an alert's rule is not for its device"))?;
+    let severity = Severity::from_label(state.severity)
+        .ok_or(SnapshotError::Inconsistent("a severity is unknown"))?;
+    Ok(Alert {
+        id: AlertId(state.id),
+        rule: rules.at(*rule).name.clone(),
+        device: device.clone(),
+        severity,
+        state: load_phase(&state.phase).state(),
+        since: Timestamp::from_micros(state.since),
+        fired_at: state.fired_at.map(Timestamp::from_micros),
+        resolved_at: None,
+        value: state.value,
+        summary: state.summary.to_owned(),
+    })
+}

@@ -1,0 +1,437 @@
+//! Asks whether a condition makes sense, and numbers the metrics it uses.
+//!
+//! All that is wrong is reported, not the first thing only: a part that is wrong has the kind
+//! [`Kind::Wrong`], about which nothing more is said.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bellwire_model::MetricName;
+
+use super::ast::{Arith, Binary, Comparison, Expr, ExprKind};
+use super::functions::{FUNCTIONS, Function};
+use super::{Problem, Span, parser};
+use crate::suggest;
+
+/// A rule's parameters, by name.
+pub(crate) type Params = BTreeMap<String, Param>;
+
+/// What a parameter stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Param {
+    Number(f64),
+    Truth(bool),
+    Text(Arc<str>),
+}
+
+/// A part of a condition that makes sense.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) kind: NodeKind,
+    /// Where it stands in the condition's text.
+    pub(crate) span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum NodeKind {
+    /// Also a boolean, as 1 or 0.
+    Constant(f64),
+    /// The last value of this one of the rule's [`Names::inputs`].
+    Input(u16),
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    Abs(Box<Node>),
+    Arith(Arith, Box<Node>, Box<Node>),
+    Compare(Comparison, Box<Node>, Box<Node>),
+    /// Whether an input is this text, or ([`Comparison::NotEqual`]) is not.
+    TextIs {
+        op: Comparison,
+        input: u16,
+        /// Where the input stands in the condition's text.
+        metric: Span,
+        text: Arc<str>,
+    },
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+}
+
+/// What `when` and `clear` of one rule refer to; shared by both.
+#[derive(Debug)]
+pub(crate) struct Names<'a> {
+    pub(crate) params: &'a Params,
+    /// The parameters that were used.
+    pub(crate) used_params: Vec<String>,
+    /// The metrics, each once, in order of appearance.
+    pub(crate) inputs: Vec<MetricName>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(params: &'a Params) -> Self {
+        Self { params, used_params: Vec::new(), inputs: Vec::new() }
+    }
+
+    /// The number of a metric, known or new.
+    pub(crate) fn input(&mut self, name: MetricName) -> u16 {
+        let known = self.inputs.iter().position(|input| *input == name);
+        let index = known.unwrap_or_else(|| {
+            self.inputs.push(name);
+            self.inputs.len() - 1
+        });
+        // `NODES_MAX` and the template's own limit keep it far below 65,536.
+        u16::try_from(index).expect("fewer inputs than nodes")
+    }
+}
+
+/// Reads and checks a condition.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn condition(text: &str, names: &mut Names<'_>) -> Result<Node, Vec<Problem>> {
+    let expr = parser::parse(text).map_err(|problem| vec![problem])?;
+    let n_inputs_used = uses_metric(&expr, names.params);
+    let mut checker = Checker { text, names, problems: Vec::new() };
+    let (node, kind) = checker.node(&expr);
+    checker.must_be_truth(&expr, kind, "the condition");
+    if checker.problems.is_empty() && !n_inputs_used {
+        let problem = Problem::new(expr.span, "the condition names no metric");
+        checker.problems.push(problem.help("it would always be the same"));
+    }
+    if checker.problems.is_empty() { Ok(node) } else { Err(checker.problems) }
+}
+
+fn uses_metric(expr: &Expr, params: &Params) -> bool {
+    match &expr.kind {
+        ExprKind::Number(_) | ExprKind::Truth(_) | ExprKind::Text(_) => false,
+        ExprKind::Name(name) => !params.contains_key(name.as_ref()),
+        ExprKind::Metric(_) => true,
+        ExprKind::Not(inner) | ExprKind::Negate(inner) => uses_metric(inner, params),
+        ExprKind::Binary { left, right, .. } => {
+            uses_metric(left, params) || uses_metric(right, params)
+        }
+        ExprKind::Call { args, .. } => args.iter().any(|arg| uses_metric(arg, params)),
+    }
+}
+
+/// What a part can be used as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Number,
+    Truth,
+    Text,
+    /// A bare metric: whatever its place asks for.
+    Metric,
+    /// Already reported.
+    Wrong,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Number => "a number",
+            Self::Truth => "a condition",
+            Self::Text => "a text",
+            Self::Metric => "a metric",
+            Self::Wrong => "an error",
+        }
+    }
+}
+
+struct Checker<'a, 'n> {
+    text: &'a str,
+    names: &'a mut Names<'n>,
+    problems: Vec<Problem>,
+}
+
+impl Checker<'_, '_> {
+    fn wrong(&mut self, problem: Problem) -> Kind {
+        self.problems.push(problem);
+        Kind::Wrong
+    }
+
+    fn node(&mut self, expr: &Expr) -> (Node, Kind) {
+        let (kind, of) = match &expr.kind {
+            ExprKind::Number(number) => (NodeKind::Constant(*number), Kind::Number),
+            ExprKind::Truth(truth) => (NodeKind::Constant(f64::from(*truth)), Kind::Truth),
+            ExprKind::Text(_) => (NodeKind::Constant(f64::NAN), Kind::Text),
+            ExprKind::Name(name) => match self.names.params.get(name.as_ref()) {
+                Some(param) => {
+                    let param = param.clone();
+                    self.names.used_params.push(name.to_string());
+                    match param {
+                        Param::Number(number) => (NodeKind::Constant(number), Kind::Number),
+                        Param::Truth(truth) => (NodeKind::Constant(f64::from(truth)), Kind::Truth),
+                        Param::Text(_) => (NodeKind::Constant(f64::NAN), Kind::Text),
+                    }
+                }
+                None => self.metric(name, expr.span),
+            },
+            ExprKind::Metric(name) => self.metric(name, expr.span),
+            ExprKind::Not(inner) => {
+                let (node, kind) = self.node(inner);
+                let kind = self.must_be_truth(inner, kind, "what `not` negates");
+                (NodeKind::Not(Box::new(node)), kind)
+            }
+            ExprKind::Negate(inner) => {
+                let (node, kind) = self.node(inner);
+                let kind = self.must_be_number(inner, kind, "-");
+                (NodeKind::Negate(Box::new(node)), kind)
+            }
+            ExprKind::Call { name, at, args } => self.call(name, *at, args, expr.span),
+            ExprKind::Binary { op, at, left, right } => self.binary(*op, *at, left, right),
+        };
+        (Node { kind, span: expr.span }, of)
+    }
+
+    fn metric(&mut self, name: &str, span: Span) -> (NodeKind, Kind) {
+        match MetricName::new(name) {
+            Ok(name) => (NodeKind::Input(self.names.input(name)), Kind::Metric),
+            Err(error) => {
+                let problem = Problem::new(span, format!("`{name}` cannot be a metric: {error}"));
+                (NodeKind::Constant(f64::NAN), self.wrong(problem))
+            }
+        }
+    }
+
+    /// Reports a part that is no truth; gives the kind of a whole that needs it to be one.
+    fn must_be_truth(&mut self, expr: &Expr, kind: Kind, role: &str) -> Kind {
+        let source = expr.span.of(self.text);
+        match kind {
+            Kind::Truth | Kind::Metric => Kind::Truth,
+            Kind::Wrong => Kind::Wrong,
+            Kind::Number | Kind::Text => self.wrong(
+                Problem::new(expr.span, format!("{role} is {}: `{source}`", kind.name()))
+                    .help("compare it with something, as in `temperature > 90`"),
+            ),
+        }
+    }
+
+    fn must_be_number(&mut self, expr: &Expr, kind: Kind, op: &str) -> Kind {
+        let source = expr.span.of(self.text);
+        match kind {
+            Kind::Number | Kind::Metric => Kind::Number,
+            Kind::Wrong => Kind::Wrong,
+            Kind::Truth | Kind::Text => self.wrong(Problem::new(
+                expr.span,
+                format!("`{op}` needs numbers, but `{source}` is {}", kind.name()),
+            )),
+        }
+    }
+
+    fn call(&mut self, name: &str, at: Span, args: &[Expr], span: Span) -> (NodeKind, Kind) {
+        let nothing = NodeKind::Constant(f64::NAN);
+        let Some(function) = Function::named(name) else {
+            let known = FUNCTIONS.map(|(name, _)| name);
+            let help = match suggest::nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("the functions are {}", suggest::list(&known)),
+            };
+            let problem = Problem::new(at, format!("unknown function `{name}`")).help(help);
+            return (nothing, self.wrong(problem));
+        };
+        let Some(arg) = Function::argument(args) else {
+            let message = format!("`{name}` takes one argument, not {}", args.len());
+            let help = format!("write {}", function.usage());
+            return (nothing, self.wrong(Problem::new(span, message).help(help)));
+        };
+        let (node, kind) = self.node(arg);
+        match (function, kind) {
+            (_, Kind::Wrong) => (nothing, Kind::Wrong),
+            (Function::Last, Kind::Metric) => (node.kind, Kind::Metric),
+            (Function::Last, _) => {
+                let source = arg.span.of(self.text);
+                let message = format!("`last` needs a metric, but `{source}` is {}", kind.name());
+                (nothing, self.wrong(Problem::new(arg.span, message)))
+            }
+            (Function::Abs, _) => {
+                let kind = self.must_be_number(arg, kind, name);
+                (NodeKind::Abs(Box::new(node)), kind)
+            }
+        }
+    }
+
+    fn binary(&mut self, op: Binary, at: Span, left: &Expr, right: &Expr) -> (NodeKind, Kind) {
+        let (l, l_kind) = self.node(left);
+        let (r, r_kind) = self.node(right);
+        match op {
+            Binary::And | Binary::Or => {
+                let role = if op == Binary::And { "a side of `and`" } else { "a side of `or`" };
+                let kinds = [
+                    self.must_be_truth(left, l_kind, role),
+                    self.must_be_truth(right, r_kind, role),
+                ];
+                let (l, r) = (Box::new(l), Box::new(r));
+                let node = if op == Binary::And { NodeKind::And(l, r) } else { NodeKind::Or(l, r) };
+                (node, whole(kinds, Kind::Truth))
+            }
+            Binary::Arith(op) => {
+                let symbol = at.of(self.text);
+                let kinds = [
+                    self.must_be_number(left, l_kind, symbol),
+                    self.must_be_number(right, r_kind, symbol),
+                ];
+                self.arith(op, at, (l, r), whole(kinds, Kind::Number))
+            }
+            Binary::Compare(op) => self.compare(op, at, (left, l, l_kind), (right, r, r_kind)),
+        }
+    }
+
+    fn arith(&mut self, op: Arith, at: Span, (l, r): (Node, Node), kind: Kind) -> (NodeKind, Kind) {
+        let divides = matches!(op, Arith::Divide | Arith::Remainder);
+        if divides && kind != Kind::Wrong && constant(&r) == Some(0.0) {
+            let message = format!("`{}` is zero", r.span.of(self.text));
+            let problem = Problem::new(at.to(r.span), message);
+            let kind = self.wrong(problem.help("a division by zero is always unknown"));
+            return (NodeKind::Constant(f64::NAN), kind);
+        }
+        (NodeKind::Arith(op, Box::new(l), Box::new(r)), kind)
+    }
+
+    fn compare(
+        &mut self,
+        op: Comparison,
+        at: Span,
+        (left, l, l_kind): (&Expr, Node, Kind),
+        (right, r, r_kind): (&Expr, Node, Kind),
+    ) -> (NodeKind, Kind) {
+        let symbol = at.of(self.text);
+        let nothing = NodeKind::Constant(f64::NAN);
+        match (l_kind, r_kind) {
+            (Kind::Wrong, _) | (_, Kind::Wrong) => return (nothing, Kind::Wrong),
+            (Kind::Text, Kind::Metric) | (Kind::Metric, Kind::Text) => {
+                let (metric, text) = if l_kind == Kind::Text { (&r, left) } else { (&l, right) };
+                let (NodeKind::Input(input), Some(text)) = (&metric.kind, self.text_of(text))
+                else {
+                    return (nothing, Kind::Wrong);
+                };
+                if op.is_equality() {
+                    let (input, metric) = (*input, metric.span);
+                    return (NodeKind::TextIs { op, input, metric, text }, Kind::Truth);
+                }
+                let message = format!("texts have no order, so `{symbol}` cannot compare them");
+                let problem = Problem::new(at, message).help("use `=` or `!=`");
+                return (nothing, self.wrong(problem));
+            }
+            (Kind::Number | Kind::Metric, Kind::Number | Kind::Metric) => {}
+            (Kind::Truth | Kind::Metric, Kind::Truth | Kind::Metric) if op.is_equality() => {}
+            _ => {
+                let (l_source, r_source) = (left.span.of(self.text), right.span.of(self.text));
+                let message = format!(
+                    "`{symbol}` cannot compare {} `{l_source}` with {} `{r_source}`",
+                    l_kind.name(),
+                    r_kind.name()
+                );
+                return (nothing, self.wrong(Problem::new(left.span.to(right.span), message)));
+            }
+        }
+        (NodeKind::Compare(op, Box::new(l), Box::new(r)), Kind::Truth)
+    }
+
+    fn text_of(&self, expr: &Expr) -> Option<Arc<str>> {
+        match &expr.kind {
+            ExprKind::Text(text) => Some(Arc::clone(text)),
+            ExprKind::Name(name) => match self.names.params.get(name.as_ref()) {
+                Some(Param::Text(text)) => Some(Arc::clone(text)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// The kind of a whole whose parts have these kinds.
+fn whole(parts: [Kind; 2], kind: Kind) -> Kind {
+    if parts.contains(&Kind::Wrong) { Kind::Wrong } else { kind }
+}
+
+/// The value of a part in which no metric is, if it is a finite number.
+pub(crate) fn constant(node: &Node) -> Option<f64> {
+    use super::program::arith;
+    let value = match &node.kind {
+        NodeKind::Constant(number) => *number,
+        NodeKind::Negate(inner) => -constant(inner)?,
+        NodeKind::Abs(inner) => constant(inner)?.abs(),
+        NodeKind::Arith(op, left, right) => arith(*op, constant(left)?, constant(right)?),
+        _ => return None,
+    };
+    value.is_finite().then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> Vec<(usize, String, Option<String>)> {
+        let params = Params::from([
+            ("limit".to_owned(), Param::Number(5.0)),
+            ("mode".to_owned(), Param::Text("x".into())),
+        ]);
+        let Err(problems) = condition(text, &mut Names::new(&params)) else {
+            return Vec::new();
+        };
+        problems.into_iter().map(|p| (p.span.start, p.message, p.help)).collect()
+    }
+
+    fn check(text: &str, expected: &[(usize, &str)]) {
+        let found = problems(text);
+        let found: Vec<_> = found.iter().map(|(start, m, _)| (*start, m.as_str())).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn sound_conditions_pass() {
+        for text in [
+            "temperature > limit",
+            "door_open",
+            "not door_open and temperature >= -limit + 2 * 3",
+            "state = 'defrost' or 'off' != state or state = mode",
+            "door_open = true",
+            "(a > 1) = (b > 1)",
+            "abs(a - last(b)) > 1 and uptime < 5m",
+            "limit < a",
+        ] {
+            check(text, &[]);
+        }
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_is_reported() {
+        check(
+            "avg(a) > 1 and lst(b) > 1 and 'x' > c",
+            &[
+                (0, "unknown function `avg`"),
+                (15, "unknown function `lst`"),
+                (34, "texts have no order, so `>` cannot compare them"),
+            ],
+        );
+        let helps: Vec<_> = problems("avg(a) > lst(b)").into_iter().map(|p| p.2).collect();
+        assert_eq!(
+            helps,
+            [
+                Some("the functions are `abs` and `last`".to_owned()),
+                Some("did you mean `last`?".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        check("a + 1", &[(0, "the condition is a number: `a + 1`")]);
+        check("limit > 3", &[(0, "the condition names no metric")]);
+        check("a and 5", &[(6, "a side of `and` is a number: `5`")]);
+        check("not -a", &[(4, "what `not` negates is a number: `-a`")]);
+        check("(a > b) + 1 > 2", &[(0, "`+` needs numbers, but `(a > b)` is a condition")]);
+        check("(a > b) > c", &[(0, "`>` cannot compare a condition `(a > b)` with a metric `c`")]);
+        check("'x' = 'y'", &[(0, "`=` cannot compare a text `'x'` with a text `'y'`")]);
+        check(
+            "a = 1 or b = 'x' and 'y' = 3",
+            &[(21, "`=` cannot compare a text `'y'` with a number `3`")],
+        );
+        check("a / (limit - 5) > 1", &[(2, "`(limit - 5)` is zero")]);
+        check("last(a + 1) > 1", &[(5, "`last` needs a metric, but `a + 1` is a number")]);
+        check("abs(a, 5m) > 1", &[(0, "`abs` takes one argument, not 2")]);
+        check(
+            "`a/b` > 1",
+            &[(0, "`a/b` cannot be a metric: name has the forbidden character '/'")],
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The engine's numbers for Prometheus.
+
+use bellwire_model::AlertState;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use crate::engine::Engine;
+
+/// What `/metrics` says about alerts.
+#[derive(Debug)]
+pub struct Metrics {
+    observations: IntCounter,
+    evaluations: IntCounter,
+    late: IntCounter,
+    clock_steps: IntCounter,
+    /// By the order of [`AlertState::ALL`].
+    transitions: Vec<IntCounter>,
+    /// For the states in [`OPEN`].
+    open: Vec<IntGauge>,
+    rules: IntGauge,
+}
+
+/// The states in which an alert is not over and this version puts alerts.
+const OPEN: [AlertState; 3] = [AlertState::Pending, AlertState::Firing, AlertState::Recovering];
+
+impl Metrics {
+    /// Registers all of them; all are 0 until [`Metrics::record`].
+    ///
+    /// # Errors
+    /// If one is registered already.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let transitions = IntCounterVec::new(
+            Opts::new("bellwire_alerts_transitions_total", "Alert transitions, by the new state."),
+            &["state"],
+        )?;
+        registry.register(Box::new(transitions.clone()))?;
+        let open = IntGaugeVec::new(
+            Opts::new("bellwire_alerts_open", "Alerts that are not over, by state."),
+            &["state"],
+        )?;
+        registry.register(Box::new(open.clone()))?;
+        let rules = IntGauge::new("bellwire_alerts_rules", "Alert rules in force.")?;
+        registry.register(Box::new(rules.clone()))?;
+        Ok(Self {
+            observations: counter(
+                "bellwire_alerts_observations_total",
+                "Observations given to the alert engine.",
+            )?,
+            evaluations: counter("bellwire_alerts_evaluations_total", "Rules judged.")?,
+            late: counter(
+                "bellwire_alerts_late_observations_total",
+                "Observations older than their device's newest, which change no alert.",
+            )?,
+            clock_steps: counter(
+                "bellwire_alerts_clock_steps_total",
+                "Times a device's clock was set back.",
+            )?,
+            transitions: AlertState::ALL
+                .iter()
+                .map(|state| transitions.with_label_values(&[state.label()]))
+                .collect(),
+            open: OPEN.iter().map(|state| open.with_label_values(&[state.label()])).collect(),
+            rules,
+        })
+    }
+
+    /// Brings them up to the engine's numbers. Costs some loads and stores; call it once a batch.
+    /// After a restore the engine counts anew: give it new metrics, or counters stand still until
+    /// they are passed.
+    pub fn record(&self, engine: &Engine) {
+        let stats = engine.stats();
+        raise(&self.observations, stats.observations);
+        raise(&self.evaluations, stats.evaluations);
+        raise(&self.late, stats.late);
+        raise(&self.clock_steps, stats.clock_steps);
+        for (state, counter) in AlertState::ALL.iter().zip(&self.transitions) {
+            raise(counter, stats.transitions(*state));
+        }
+        for (state, gauge) in OPEN.iter().zip(&self.open) {
+            gauge.set(signed(stats.open(*state)));
+        }
+        self.rules.set(signed(engine.rules().rules().len() as u64));
+    }
+}
+
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,133 @@
+//! A rules file, checked and compiled.
+
+pub(crate) mod field;
+pub(crate) mod file;
+pub(crate) mod labels;
+pub(crate) mod place;
+pub(crate) mod rule;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bellwire_model::{DeviceId, MetricName};
+use hashbrown::HashMap;
+
+use crate::error::RuleError;
+use crate::lang::select::Select;
+use labels::{LabelRule, Labels};
+use rule::Rule;
+
+/// The longest rules file, in bytes.
+pub const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The most rules in a file.
+pub const RULES_MAX: usize = 10_000;
+/// The most `[[labels]]` entries in a file.
+pub const LABELS_MAX: usize = 10_000;
+
+/// All rules and labels of one file. It never changes; a changed file is another set.
+#[derive(Default)]
+pub struct RuleSet {
+    text: Arc<str>,
+    version: u64,
+    rules: Vec<Rule>,
+    /// Places of the rules by name.
+    by_name: HashMap<Box<str>, u32>,
+    /// The selections, each text once.
+    selects: Vec<Select>,
+    labels: Vec<LabelRule>,
+    /// The metrics that any rule uses, each once.
+    inputs: HashMap<MetricName, u32>,
+}
+
+impl RuleSet {
+    /// Reads and checks the text of a rules file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, by line; never empty. One syntax error hides what else is
+    /// wrong with the same expression, and a file that is no TOML hides everything else.
+    pub fn parse(text: &str) -> Result<Self, Vec<RuleError>> {
+        file::read(text)
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// A hash of the text (FNV-1a, 64 bits): it never changes for the same text. 0 for no file.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The rules, in file order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The rule with this name.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.index_of(name).map(|index| self.at(index))
+    }
+
+    /// What the file's `[[labels]]` say about `device`. Where several entries give the same label,
+    /// the last of them wins. The label `device`, which selections may use, is not listed.
+    #[must_use]
+    pub fn labels_of(&self, device: &DeviceId) -> Labels {
+        labels::labels_of(&self.labels, device)
+    }
+
+    /// The rules that are for `device`, by their place, ascending.
+    pub(crate) fn rules_for(&self, device: &DeviceId) -> Vec<u32> {
+        let labels = self.labels_of(device);
+        let label_of = |name: &str| match name {
+            "device" => device.as_str(),
+            _ => labels.get(name).unwrap_or_default(),
+        };
+        let chosen: Vec<bool> =
+            self.selects.iter().map(|select| select.chooses(&label_of)).collect();
+        (0_u32..)
+            .zip(&self.rules)
+            .filter(|(_, rule)| rule.select.is_none_or(|select| chosen[select as usize]))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    pub(crate) fn at(&self, index: u32) -> &Rule {
+        &self.rules[index as usize]
+    }
+
+    pub(crate) fn index_of(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The place of a metric among those that rules use.
+    pub(crate) fn input_id(&self, metric: &str) -> Option<u32> {
+        self.inputs.get(metric).copied()
+    }
+
+    /// The metrics that rules use, with their places.
+    pub(crate) fn inputs(&self) -> impl ExactSizeIterator<Item = (&MetricName, u32)> {
+        self.inputs.iter().map(|(name, id)| (name, *id))
+    }
+}
+
+impl fmt::Debug for RuleSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuleSet")
+            .field("version", &format_args!("{:016x}", self.version))
+            .field("n_rules", &self.rules.len())
+            .field("n_labels", &self.labels.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// FNV-1a: it must never change, since transitions in the database name versions by it.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

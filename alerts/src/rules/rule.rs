@@ -1,0 +1,105 @@
+//! One alert rule, checked and compiled.
+
+use std::time::Duration;
+
+use bellwire_model::{MetricName, RuleName, Severity};
+
+use crate::engine::machine::Timing;
+use crate::lang::explain::Condition;
+use crate::lang::template::Template;
+
+/// What to watch, how long it must hold, and what to say.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub(crate) name: RuleName,
+    pub(crate) when: Condition,
+    pub(crate) clear: Option<Condition>,
+    pub(crate) timing: Timing,
+    pub(crate) severity: Severity,
+    /// As written.
+    pub(crate) select_text: Option<Box<str>>,
+    /// Which of the rule set's selections it is.
+    pub(crate) select: Option<u32>,
+    /// As written.
+    pub(crate) summary_text: Box<str>,
+    pub(crate) summary: Template,
+    /// The metrics it uses; conditions and summary know them by their place here.
+    pub(crate) inputs: Vec<MetricName>,
+    /// Of these, how many `when` and `clear` use: the first ones. The others are only shown.
+    pub(crate) n_judged: usize,
+    /// The same inputs, by their place in [`crate::RuleSet`].
+    pub(crate) input_ids: Box<[u32]>,
+}
+
+impl Rule {
+    /// Its name, unlike any other rule's.
+    #[must_use]
+    pub const fn name(&self) -> &RuleName {
+        &self.name
+    }
+
+    /// How bad it is when it fires.
+    #[must_use]
+    pub const fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// The condition, as written.
+    #[must_use]
+    pub fn when(&self) -> &str {
+        self.when.source()
+    }
+
+    /// The condition that clears it, as written; without one it clears when `when` is false.
+    #[must_use]
+    pub fn clear(&self) -> Option<&str> {
+        self.clear.as_ref().map(Condition::source)
+    }
+
+    /// How long the condition must hold before it fires (`for`), in event time.
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
+        self.timing.hold
+    }
+
+    /// How long it stays after it has cleared (`keep_firing_for`), in event time.
+    #[must_use]
+    pub const fn keep_firing(&self) -> Duration {
+        self.timing.keep_firing
+    }
+
+    /// The longest time without a reading that does not break `for` (`max_gap`), in event time.
+    #[must_use]
+    pub const fn max_gap(&self) -> Duration {
+        self.timing.max_gap
+    }
+
+    /// Which devices it is for, as written; without it, all.
+    #[must_use]
+    pub fn select(&self) -> Option<&str> {
+        self.select_text.as_deref()
+    }
+
+    /// What operators read, as written.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary_text
+    }
+
+    /// The metrics it uses.
+    #[must_use]
+    pub fn metrics(&self) -> &[MetricName] {
+        &self.inputs
+    }
+
+    /// Whether `other` decides the same from the same readings, durations aside.
+    pub(crate) fn decides_like(&self, other: &Self) -> bool {
+        let clear = match (&self.clear, &other.clear) {
+            (None, None) => true,
+            (Some(mine), Some(theirs)) => mine.decides_like(theirs),
+            _ => false,
+        };
+        let judged = self.inputs[..self.n_judged] == other.inputs[..other.n_judged];
+        clear && judged && self.when.decides_like(&other.when)
+    }
+}

@@ -1,0 +1,17 @@
+//! The engine from outside: rules and readings in, transitions out.
+
+mod arithmetic;
+mod clocks;
+mod files;
+mod hostile;
+mod machine;
+mod numbers;
+mod reference;
+mod reload;
+mod restart;
+mod rng;
+mod selection;
+mod simulation;
+mod states;
+mod words;
+mod world;
