@@ -1,0 +1,4 @@
+//! The fleet against a broker that only acknowledges, and against a database.
+
+mod delivery;
+mod support;
