@@ -1,16 +1,17 @@
 //! A run of the fleet: its connections made, driven in one task, and added up.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::link::{Ended, Link, LinkSettings, Refill, Shared};
+use crate::link::Link;
 use crate::load::{Load, Plan};
 use crate::pace::Pace;
 use crate::source::Source;
 use crate::tally::Tally;
+use crate::terms::{Ended, LinkSettings, Refill, Shared};
 use crate::{
     AckLog, Driver, FleetConfig, FleetError, Histogram, LinkError, Progress, Surroundings, rumqtt,
 };
@@ -58,58 +59,79 @@ pub async fn run(
             Load::new(&config, &plan, at, config.rate.map(pace))
         })
         .collect::<Result<Vec<_>, FleetError>>()?;
-    let shared = Shared {
-        clock: Arc::clone(&surroundings.clock),
-        stop: surroundings.stop.clone(),
-        tally: Arc::new(Tally::default()),
-    };
-    let began = Instant::now();
-    let driving = async {
-        match config.driver {
-            Driver::Raw => run_raw(&config, &shared, loads).await,
-            Driver::Rumqttc => rumqtt::run(&config, &shared, loads).await,
+    match config.driver {
+        Driver::Raw => {
+            let settings = (1..).map(|number| raw_settings(&config, number));
+            run_connected(settings.zip(loads).collect(), &config.address, &surroundings).await
         }
-    };
-    with_progress(driving, &shared.tally, began, &surroundings).await
-}
-
-async fn run_raw(
-    config: &FleetConfig,
-    shared: &Shared,
-    loads: Vec<Load>,
-) -> Result<FleetReport, FleetError> {
-    let address: Arc<str> = config.address.as_str().into();
-    let links = loads.into_iter().zip(1..).map(|(load, number)| {
-        let settings = LinkSettings {
-            address: Arc::clone(&address),
-            client_id: client_id(config, number),
-            protocol: config.protocol,
-            qos: config.qos,
-            in_flight: config.in_flight,
-            refill: if config.rate.is_some() { Refill::AnyRoom } else { Refill::HalfFree },
-            patience: Some(config.patience),
-            drain: config.drain,
-        };
-        Link::new(settings, shared.clone(), load)
-    });
-    // All stand before the first publishes: a rate is one of the whole fleet.
-    let mut connecting = futures_util::stream::iter(links)
-        .map(|mut link| async move {
-            let reached = link.reach().await;
-            (link, reached)
-        })
-        .buffer_unordered(CONNECTING_MAX);
-    let mut standing = Vec::new();
-    while let Some((link, reached)) = connecting.next().await {
-        match reached {
-            Ok(stream) => standing.push((link, Some(stream))),
-            Err(None) => standing.push((link, None)),
-            Err(Some(source)) => {
-                return Err(FleetError::Connect { address: config.address.clone(), source });
-            }
+        Driver::Rumqttc => {
+            let shared = Shared::new(&surroundings);
+            let running = rumqtt::run(&config, &shared, loads);
+            with_progress(running, &shared.tally, &surroundings).await
         }
     }
-    Ok(drive(standing, shared).await)
+}
+
+fn raw_settings(config: &FleetConfig, number: u32) -> LinkSettings {
+    LinkSettings {
+        address: config.address.as_str().into(),
+        client_id: client_id(config, number),
+        protocol: config.protocol,
+        qos: config.qos,
+        in_flight: config.in_flight,
+        refill: if config.rate.is_some() { Refill::AnyRoom } else { Refill::HalfFree },
+        patience: Some(config.patience),
+        drain: config.drain,
+    }
+}
+
+/// Drives connections to their end. All stand before the first publishes, so that a rate is one of
+/// the whole fleet.
+///
+/// # Errors
+/// [`FleetError::Connect`] if one of them cannot be made.
+pub(crate) async fn run_connected<S: Source>(
+    parts: Vec<(LinkSettings, S)>,
+    address: &str,
+    surroundings: &Surroundings,
+) -> Result<FleetReport, FleetError> {
+    let shared = Shared::new(surroundings);
+    let running = async {
+        let mut connecting = futures_util::stream::iter(parts)
+            .map(|(settings, source)| {
+                let mut link = Link::new(settings, shared.clone(), source);
+                async move {
+                    let reached = link.reach().await;
+                    (link, reached)
+                }
+            })
+            .buffer_unordered(CONNECTING_MAX);
+        let mut standing = Vec::new();
+        while let Some((link, reached)) = connecting.next().await {
+            match reached {
+                Ok(stream) => standing.push((link, Some(stream))),
+                Err(None) => standing.push((link, None)),
+                Err(Some(source)) => {
+                    return Err(FleetError::Connect { address: address.to_owned(), source });
+                }
+            }
+        }
+        Ok(drive(standing, &shared).await)
+    };
+    with_progress(running, &shared.tally, surroundings).await
+}
+
+/// Drives connections to their end, each beginning at once and publishing when it is connected.
+pub(crate) async fn run_unconnected<S: Source>(
+    parts: Vec<(LinkSettings, S)>,
+    surroundings: &Surroundings,
+) -> FleetReport {
+    let shared = Shared::new(surroundings);
+    let links = parts.into_iter().map(|(settings, source)| {
+        let link = Link::new(settings, shared.clone(), source);
+        (link, None)
+    });
+    with_progress(drive(links.collect(), &shared), &shared.tally, surroundings).await
 }
 
 /// What a connection calls itself: the device's name if it has one of its own.
@@ -122,8 +144,8 @@ pub(crate) fn client_id(config: &FleetConfig, number: u32) -> String {
 }
 
 /// Runs connections to their end and adds up what they have done.
-pub(crate) async fn drive<S: Source>(
-    links: Vec<(Link<S>, Option<tokio::net::TcpStream>)>,
+async fn drive<S: Source>(
+    links: Vec<(Link<S>, Option<TcpStream>)>,
     shared: &Shared,
 ) -> FleetReport {
     let began = shared.moment();
@@ -170,13 +192,13 @@ impl FleetReport {
 }
 
 /// Drives a run and tells how it goes, to whoever listens.
-pub(crate) async fn with_progress<T>(
+async fn with_progress<T>(
     driving: impl Future<Output = T>,
     tally: &Tally,
-    began: Instant,
     surroundings: &Surroundings,
 ) -> T {
     let Some(listener) = &surroundings.progress else { return driving.await };
+    let began = Instant::now();
     let mut driving = std::pin::pin!(driving);
     let mut every = tokio::time::interval(PROGRESS_EVERY);
     let tell = || {

@@ -1,21 +1,19 @@
 //! One connection of the raw driver: publishes what its source has, many per write, and brings
 //! what was not acknowledged over to the next connection.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{Clock, QoS};
+use bellwire_model::QoS;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
+use crate::LinkError;
 use crate::backoff::Backoff;
 use crate::packet::{self, Incoming, PublishHead, Sent};
 use crate::socket::{Socket, Woken};
 use crate::source::{Moment, Next, Source, Verdict};
-use crate::tally::Tally;
+use crate::terms::{Ended, LinkSettings, Refill, Shared};
 use crate::window::Window;
-use crate::{LinkError, Protocol};
 
 /// No more is encoded ahead of the socket, in bytes; only QoS 0 can reach it.
 const OUT_BYTES_MAX: usize = 64 * 1024;
@@ -25,54 +23,6 @@ const KEEPALIVE_S: u16 = 60;
 const PING_AFTER: Duration = Duration::from_secs(30);
 /// How long the service may take to accept a connection and answer CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What a connection needs to know.
-#[derive(Clone, Debug)]
-pub(crate) struct LinkSettings {
-    pub(crate) address: Arc<str>,
-    pub(crate) client_id: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) qos: QoS,
-    pub(crate) in_flight: u16,
-    pub(crate) refill: Refill,
-    /// `None`: until stopped.
-    pub(crate) patience: Option<Duration>,
-    pub(crate) drain: Duration,
-}
-
-/// When an opened window is filled again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refill {
-    /// When at least half of it is free: fewer, larger writes.
-    HalfFree,
-    /// At once.
-    AnyRoom,
-}
-
-/// What the connections of a run share.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) stop: CancellationToken,
-    pub(crate) tally: Arc<Tally>,
-}
-
-impl Shared {
-    pub(crate) fn moment(&self) -> Moment {
-        Moment { instant: Instant::now(), wall: self.clock.now() }
-    }
-}
-
-/// How a connection's work ended.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// Everything was published and everything that can be was acknowledged.
-    Finished,
-    /// It ran out of time with publishes on their way.
-    Unsettled,
-    /// The service was away for too long.
-    GaveUp(LinkError),
-}
 
 /// How one TCP connection ended, if it did not fail.
 enum Served {

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::client::{self, Asker, Events, Heard};
 use crate::fleet::{FleetReport, client_id};
-use crate::link::{Ended, Shared};
 use crate::load::Load;
 use crate::source::{Next, Source, Verdict};
+use crate::terms::{Ended, Shared};
 use crate::window::Flight;
 use crate::{FleetConfig, FleetError, LinkError};
 
