@@ -21,6 +21,8 @@ const OUT_BYTES_MAX: usize = 64 * 1024;
 const KEEPALIVE_S: u16 = 60;
 /// A ping goes out after so long without a publish: well within the keepalive.
 const PING_AFTER: Duration = Duration::from_secs(30);
+/// A connection has held, and the one after it may be made at once, after so long.
+const HELD_AFTER: Duration = Duration::from_secs(1);
 /// How long the service may take to accept a connection and answer CONNECT.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -165,6 +167,7 @@ impl<S: Source> Link<S> {
                 },
             };
             self.count_connection();
+            let connected_at = Instant::now();
             let served = self.serve(stream).await;
             self.shared.tally.lock().progress.connected -= 1;
             match served {
@@ -175,6 +178,11 @@ impl<S: Source> Link<S> {
                     tracing::debug!(client.id = %self.settings.client_id, %error, "Lost connection.");
                     self.cut = false;
                     let now = Instant::now();
+                    // Nothing is acknowledged with QoS 0: a connection that held is all there is.
+                    let held = now >= connected_at + HELD_AFTER;
+                    if self.settings.qos == QoS::AtMostOnce && held {
+                        self.backoff.succeeded();
+                    }
                     self.backoff.failed(now);
                     if self.settings.patience.is_some_and(|p| self.backoff.down_for(now) >= p) {
                         return Ended::GaveUp(error);
@@ -350,6 +358,7 @@ impl<S: Source> Link<S> {
             };
             let Some(flight) = self.window.settle(packet_id) else { continue };
             self.progress_at = now;
+            self.backoff.succeeded();
             if reason < 0x80 {
                 self.source.settle(&flight.item, Verdict::Acknowledged);
                 counts.progress.acknowledged += 1;
@@ -358,10 +367,6 @@ impl<S: Source> Link<S> {
                 self.source.settle(&flight.item, Verdict::Refused);
                 counts.progress.refused += 1;
             }
-        }
-        drop(counts);
-        if self.progress_at == now {
-            self.backoff.succeeded();
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -105,6 +106,7 @@ pub struct Sink {
 struct State {
     config: SinkConfig,
     seen: Mutex<Seen>,
+    changed: Notify,
 }
 
 impl Sink {
@@ -119,7 +121,7 @@ impl Sink {
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State { config, seen: Mutex::default() });
+        let state = Arc::new(State { config, seen: Mutex::default(), changed: Notify::new() });
         tasks.spawn(accept(listener, Arc::clone(&state), tasks.clone(), stop));
         Ok(Self { address, state })
     }
@@ -134,6 +136,20 @@ impl Sink {
     #[must_use]
     pub fn seen(&self) -> Seen {
         self.state.lock().clone()
+    }
+
+    /// Waits until it has seen what `reached` asks for.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
+    pub async fn wait_until(&self, reached: impl Fn(&Seen) -> bool + Send + Sync) {
+        loop {
+            let changed = self.state.changed.notified();
+            if reached(&self.state.lock()) {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -200,12 +216,14 @@ impl Client {
             filled += bytes;
             let (taken, goes) = self.take(&inbox[..filled], &mut out)?;
             if goes == Goes::Cut {
+                self.state.changed.notify_waiters();
                 return Ok(());
             }
             inbox.copy_within(taken..filled, 0);
             filled -= taken;
             stream.write_all(&out).await?;
             out.clear();
+            self.state.changed.notify_waiters();
         }
     }
 

@@ -1,8 +1,8 @@
 //! The check against a real PostgreSQL: what is lost or there twice is found, and nothing else.
 
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use bellwire_fleet::{AckLog, DeviceAcks, Report, verify, verify_within};
@@ -13,47 +13,44 @@ use crate::support::PATIENCE;
 
 /// A PostgreSQL of the test's own, gone with it.
 struct Postgres {
-    server: Child,
+    bin: PathBuf,
+    user: Option<(u32, u32)>,
     dir: tempfile::TempDir,
 }
 
 impl Postgres {
-    async fn start() -> Self {
+    fn start() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let bin = newest_server().expect("PostgreSQL is installed: apt-get install postgresql");
-        let data = dir.path().join("data");
-        std::fs::create_dir(&data).expect("made");
-        let user = server_user();
-        if let Some((uid, gid)) = user {
-            for path in [dir.path(), &data] {
+        let postgres = Self { bin, user: server_user(), dir };
+        std::fs::create_dir(postgres.data()).expect("made");
+        if let Some((uid, gid)) = postgres.user {
+            for path in [postgres.dir.path(), &postgres.data()] {
                 std::os::unix::fs::chown(path, Some(uid), Some(gid)).expect("given away");
             }
         }
-        let command = |program: &str| {
-            let mut command = Command::new(bin.join(program));
-            command.arg("-D").arg(&data).current_dir(dir.path());
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            if let Some((uid, gid)) = user {
-                command.uid(uid).gid(gid);
-            }
-            command
-        };
-        let options = ["--username=test", "--auth=trust", "--no-sync", "--encoding=UTF8"];
-        let made = command("initdb").args(options).status().expect("initdb runs");
-        assert!(made.success(), "initdb: {made}");
-        let server = command("postgres")
-            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-c"])
-            .arg(format!("unix_socket_directories={}", dir.path().display()))
-            .spawn()
-            .expect("the server starts");
-        let postgres = Self { server, dir };
-        let ready = async {
-            while tokio_postgres::connect(&postgres.url(), NoTls).await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, ready).await.expect("the server answers");
         postgres
+            .run("initdb", &["--username=test", "--auth=trust", "--no-sync", "--encoding=UTF8"]);
+        let socket_dir = postgres.dir.path().display();
+        let options = format!("-c listen_addresses= -c unix_socket_directories={socket_dir}");
+        postgres.run("pg_ctl", &["start", "--wait", "--options", &options]);
+        postgres
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Runs one of the server's programs on our cluster.
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let mut command = Command::new(self.bin.join(program));
+        command.args(arguments).arg("-D").arg(self.data()).current_dir(self.dir.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
+        }
+        let status = command.status().expect("PostgreSQL's programs run");
+        assert!(status.success() || std::thread::panicking(), "{program}: {status}");
     }
 
     fn url(&self) -> String {
@@ -71,12 +68,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // The server ends its backends itself when it is asked to, not when it is killed.
-        let pid = self.server.id().to_string();
-        let asked = Command::new("kill").args(["-INT", &pid]).status();
-        if asked.is_ok_and(|status| status.success()) {
-            let _ = self.server.wait();
-        }
+        self.run("pg_ctl", &["stop", "--wait", "--mode=immediate"]);
     }
 }
 
@@ -96,7 +88,7 @@ fn server_user() -> Option<(u32, u32)> {
     if !we_are_root {
         return None;
     }
-    let users = std::fs::read_to_string(Path::new("/etc/passwd")).expect("readable");
+    let users = std::fs::read_to_string("/etc/passwd").expect("readable");
     let line = users.lines().find(|line| line.starts_with("postgres:")).expect("user postgres");
     let mut fields = line.split(':').skip(2).map(|field| field.parse().expect("a number"));
     Some((fields.next().expect("a user"), fields.next().expect("a group")))
@@ -135,7 +127,7 @@ fn of(device: &str, a: u64, b: u64) -> (DeviceId, u64, u64) {
 
 #[tokio::test]
 async fn what_is_lost_or_twice_is_found_and_nothing_else() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::start();
     postgres.execute(SCHEMA).await;
     let url = postgres.url();
     let check = async |log: AckLog, expected: Report| {
@@ -185,7 +177,7 @@ async fn what_is_lost_or_twice_is_found_and_nothing_else() {
 
 #[tokio::test]
 async fn readings_that_are_still_on_their_way_are_awaited() {
-    let postgres = Postgres::start().await;
+    let postgres = Postgres::start();
     let log = log(&[("slow", 1, 3, "1-2")]);
     // Nobody has made the view yet: an error that waiting may mend.
     let soon = verify_within(&postgres.url(), &log, Duration::ZERO).await;

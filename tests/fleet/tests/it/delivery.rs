@@ -256,10 +256,10 @@ async fn a_rate_is_kept() {
 
 #[tokio::test]
 async fn without_a_service_a_run_says_so() {
-    let bench = Bench::start(SinkConfig::default()).await;
+    let bench = Bench::start_apart(78).await;
     let (address, surroundings) = (bench.address(), bench.surroundings.clone());
     bench.finish().await;
     let config = FleetConfig { address, patience: Duration::from_millis(20), ..small(10) };
     let error = bellwire_fleet::run(config, surroundings).await.expect_err("nobody listens");
-    assert!(error.to_string().starts_with("no connection to 127.0.0.1:"), "{error}");
+    assert!(error.to_string().starts_with("no connection to 127.0.0.78:"), "{error}");
 }

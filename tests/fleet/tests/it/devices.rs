@@ -90,7 +90,12 @@ async fn the_freezer_that_fails_warms_up_and_the_others_stay_cold() {
     assert_eq!(names, ["freezer-01", "freezer-02", "freezer-03"]);
     let stop = bench.surroundings.stop.clone();
     let enough = async {
-        wait_until(&bench.sink, |seen| seen.acknowledged >= 300).await;
+        wait_until(&bench.sink, |seen| {
+            ["freezer-01", "freezer-02", "freezer-03"].into_iter().all(|client| {
+                seen.received.iter().filter(|received| received.client == client).count() >= 100
+            })
+        })
+        .await;
         stop.cancel();
     };
     let (report, ()) = tokio::join!(freezers.run(bench.surroundings.clone()), enough);
@@ -110,7 +115,7 @@ async fn the_freezer_that_fails_warms_up_and_the_others_stay_cold() {
 
 #[tokio::test]
 async fn freezers_outlive_the_service_and_lose_nothing() {
-    let bench = Bench::start(SinkConfig::default()).await;
+    let bench = Bench::start_apart(77).await;
     let listen = bench.sink.address();
     let mut surroundings = bench.surroundings.clone();
     surroundings.stop = CancellationToken::new();

@@ -1,5 +1,6 @@
 //! A sink, a clock that stands still, and a way to wait for a state.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +37,13 @@ impl Bench {
         let clock = Arc::new(Still(Timestamp::from_secs(1_764_000_000)));
         let surroundings = Surroundings::new(clock, CancellationToken::new());
         Self { sink, tasks, stop_sink, surroundings }
+    }
+
+    /// At an address that no outgoing connection has for its own, so that the port stays free while
+    /// nobody listens.
+    pub(crate) async fn start_apart(last_byte: u8) -> Self {
+        let listen = SocketAddr::from(([127, 0, 0, last_byte], 0));
+        Self::start(SinkConfig { listen, ..SinkConfig::default() }).await
     }
 
     pub(crate) async fn acknowledging(acks: Acks) -> Self {
@@ -83,10 +91,5 @@ pub(crate) fn n_of(received: &Received) -> Option<u64> {
 
 /// Waits for a state of the sink.
 pub(crate) async fn wait_until(sink: &Sink, reached: impl Fn(&Seen) -> bool + Send + Sync) {
-    let waiting = async {
-        while !reached(&sink.seen()) {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("reached in time");
+    tokio::time::timeout(PATIENCE, sink.wait_until(reached)).await.expect("reached in time");
 }
