@@ -1,0 +1,72 @@
+//! What every request handler shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire_model::{Clock, DeviceId};
+use prometheus::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::live::hub::Hub;
+use crate::metrics::Metrics;
+use crate::ports::{DeviceInfo, History, PortFuture, Ports};
+use crate::problem::Problem;
+
+/// What every request handler shares.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) config: Config,
+    pub(crate) ports: Ports,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) registry: Registry,
+    pub(crate) metrics: Metrics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tracker: TaskTracker,
+    /// The service stops: live clients are told, polls are answered.
+    pub(crate) closing: CancellationToken,
+    /// How many may query history at once.
+    pub(crate) history_gate: Semaphore,
+}
+
+impl App {
+    /// Asks history, within the limits on how many may and for how long.
+    ///
+    /// # Errors
+    /// A problem if it has no answer in time.
+    pub(crate) async fn history<'a, T>(
+        &'a self,
+        ask: impl FnOnce(&'a dyn History) -> PortFuture<'a, T> + Send,
+    ) -> Result<T, Problem> {
+        let limit = Duration::from_millis(self.config.history_timeout_ms.get());
+        let answer = async {
+            let permit = self.history_gate.acquire().await;
+            let _permit = permit.expect("the gate is never closed");
+            ask(&*self.ports.history).await
+        };
+        match tokio::time::timeout(limit, answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Problem::later(
+                "history_timeout",
+                "The database did not answer in time: ask for less, or later.",
+                5,
+            )),
+        }
+    }
+
+    /// A device that is known.
+    ///
+    /// # Errors
+    /// A problem if it is not.
+    pub(crate) fn device(&self, device: &DeviceId) -> Result<DeviceInfo, Problem> {
+        self.ports.present.device(device).ok_or_else(|| no_such_device(device.as_str()))
+    }
+}
+
+/// The problem of a device that is not known.
+pub(crate) fn no_such_device(name: &str) -> Problem {
+    let name: String = name.chars().take(256).collect();
+    Problem::not_found("device_not_found", format!("No device {name:?} has ever published."))
+}

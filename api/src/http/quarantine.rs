@@ -1,0 +1,132 @@
+//! `quarantine`: payloads that could not be read, as they came.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use bellwire_model::{DeviceId, Quarantined};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::params::Params;
+use crate::ports::QuarantineQuery;
+use crate::problem::Problem;
+use crate::rfc3339::Rfc3339;
+
+/// How much of a payload is shown, in bytes.
+const SHOWN_MAX: usize = 16 * 1024;
+/// How many are shown if the client does not say: payloads may be long.
+const LIMIT_DEFAULT: usize = 100;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    id: String,
+    received_at: Rfc3339,
+    device: Option<&'a str>,
+    topic: &'a str,
+    reason: &'static str,
+    detail: &'a str,
+    payload_bytes: usize,
+    /// The payload where it is text, up to 16 KiB; else absent.
+    payload: Option<&'a str>,
+    /// The payload in base64 where it is no text, up to 16 KiB.
+    payload_base64: Option<String>,
+}
+
+/// `GET quarantine?device&limit&cursor`: latest first.
+pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Quarantine<'a> {
+        quarantine: Vec<Row<'a>>,
+        next: Option<&'a str>,
+    }
+    let params = Params::read(&uri, &["device", "limit", "cursor"])?;
+    let limit = params.limit()?;
+    let query = QuarantineQuery {
+        device: params.parsed("device", "a device's name", |text| DeviceId::new(text).ok())?,
+        limit: params.text("limit").map_or(LIMIT_DEFAULT, |_| limit),
+        after: params.page()?,
+    };
+    let page = app.history(|history| history.quarantine(query)).await?;
+    let quarantine = page.rows.iter().map(row).collect();
+    Ok(Json(Quarantine { quarantine, next: page.next.as_deref() }).into_response())
+}
+
+fn row(it: &Quarantined) -> Row<'_> {
+    let shown = &it.payload[..it.payload.len().min(SHOWN_MAX)];
+    let payload = match std::str::from_utf8(shown) {
+        Ok(text) => Some(text),
+        // A letter that the cut went through does not make it binary.
+        Err(error) if error.error_len().is_none() && shown.len() < it.payload.len() => {
+            std::str::from_utf8(&shown[..error.valid_up_to()]).ok()
+        }
+        Err(_) => None,
+    };
+    Row {
+        id: format!("{}-{}", it.position, it.ordinal),
+        received_at: Rfc3339(it.received_at),
+        device: it.device.as_ref().map(DeviceId::as_str),
+        topic: &it.topic,
+        reason: it.reason.label(),
+        detail: &it.detail,
+        payload_bytes: it.payload.len(),
+        payload_base64: payload.is_none().then(|| base64(shown)),
+        payload,
+    }
+}
+
+/// RFC 4648, section 4, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |n: usize| u32::from(chunk.get(n).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for n in 0..4 {
+            let letter = LETTERS[(bits >> (18 - 6 * n) & 63) as usize];
+            text.push(if n > chunk.len() { '=' } else { char::from(letter) });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_as_the_standard_shows() {
+        let shown = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ];
+        for (bytes, text) in shown {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_letters() {
+        let it = Quarantined {
+            position: bellwire_model::LogPosition(3),
+            ordinal: 1,
+            received_at: bellwire_model::Timestamp::EPOCH,
+            device: None,
+            topic: "t".into(),
+            payload: format!("{}ü", "x".repeat(SHOWN_MAX - 1)).into_bytes().into(),
+            reason: bellwire_model::RejectReason::BadJson,
+            detail: "d".into(),
+        };
+        let row = row(&it);
+        assert_eq!(row.payload.map(str::len), Some(SHOWN_MAX - 1));
+        assert_eq!(row.payload_base64, None);
+        assert_eq!(row.id, "3-1");
+    }
+}

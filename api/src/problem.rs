@@ -1,0 +1,120 @@
+//! Errors as HTTP says them: `application/problem+json` (RFC 9457) with a stable `code`.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tracing::error;
+
+use crate::ports::PortError;
+
+/// An error that a client is told.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    retry_after_secs: Option<u16>,
+}
+
+/// The body of a problem.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code, detail: detail.into(), retry_after_secs: None }
+    }
+
+    pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub(crate) fn not_found(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    /// It may work later.
+    pub(crate) fn later(
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+        after_secs: u16,
+    ) -> Self {
+        let retry_after_secs = Some(after_secs);
+        Self { retry_after_secs, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
+    /// The stable word for what is wrong.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+}
+
+impl From<PortError> for Problem {
+    fn from(port: PortError) -> Self {
+        match port {
+            PortError::DatabaseAway => Self::later(
+                "database_away",
+                "The database is away. Live alerts go on; history is back when it is.",
+                5,
+            ),
+            PortError::BadPage => Self::bad_request(
+                "invalid_parameter",
+                "`cursor` is not one that this list has given as `next`.",
+            ),
+            PortError::Failed(cause) => {
+                error!(error = %Chain(&*cause), "A query for the API failed: {}.", Chain(&*cause));
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "The query failed; the service's log says why.",
+                )
+            }
+        }
+    }
+}
+
+/// Shows an error and its causes, outermost first.
+struct Chain<'a>(&'a (dyn std::error::Error + 'a));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+        };
+        let body = serde_json::to_vec(&body).expect("strings and a number always serialize");
+        let kind = HeaderValue::from_static("application/problem+json");
+        let mut response = (self.status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        if let Some(secs) = self.retry_after_secs {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
+        }
+        response
+    }
+}

@@ -1,0 +1,103 @@
+//! All routes in one place, and what every request passes on its way to one.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+
+use crate::app::App;
+use crate::live::{events, poll, websocket};
+use crate::problem::Problem;
+use crate::{console, guard, http};
+
+const DEVICES: &str = "/api/v1/devices";
+const DEVICE: &str = "/api/v1/devices/{id}";
+const LATEST: &str = "/api/v1/devices/{id}/latest";
+const READINGS: &str = "/api/v1/devices/{id}/readings";
+const AUDIT: &str = "/api/v1/devices/{id}/audit";
+const ALERTS: &str = "/api/v1/alerts";
+const ALERT: &str = "/api/v1/alerts/{id}";
+const RULES: &str = "/api/v1/rules";
+const QUARANTINE: &str = "/api/v1/quarantine";
+const LIVE: &str = "/api/v1/live";
+const LIVE_EVENTS: &str = "/api/v1/live/events";
+const LIVE_POLL: &str = "/api/v1/live/poll";
+const METRICS: &str = "/metrics";
+const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+
+/// Every route's template, as a metric's label.
+pub(crate) const TEMPLATES: [&str; 15] = [
+    DEVICES,
+    DEVICE,
+    LATEST,
+    READINGS,
+    AUDIT,
+    ALERTS,
+    ALERT,
+    RULES,
+    QUARANTINE,
+    LIVE,
+    LIVE_EVENTS,
+    LIVE_POLL,
+    METRICS,
+    HEALTHZ,
+    READYZ,
+];
+
+/// Everything that HTTP answers.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route(DEVICES, get(http::devices::list))
+        .route(DEVICE, get(http::devices::one))
+        .route(LATEST, get(http::devices::latest))
+        .route(READINGS, get(http::readings::readings))
+        .route(AUDIT, get(http::devices::audit))
+        .route(ALERTS, get(http::alerts::list))
+        .route(ALERT, get(http::alerts::one))
+        .route(RULES, get(http::rules::list))
+        .route(QUARANTINE, get(http::quarantine::list))
+        .route(LIVE, get(websocket::live))
+        .route(LIVE_EVENTS, get(events::events))
+        .route(LIVE_POLL, get(poll::poll));
+    // Here is the place of the layer that says who is asking and what they may: around `api`, so
+    // that health and the console's own files stay open.
+    let open = Router::new()
+        .route(METRICS, get(http::health::metrics))
+        .route(HEALTHZ, get(http::health::alive))
+        .route(READYZ, get(http::health::ready));
+    // Later layers are further out: a request passes `count`, then `body_limit`.
+    api.merge(open)
+        .fallback(fallback)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(Arc::clone(&app), guard::body_limit))
+        .layer(from_fn_with_state(Arc::clone(&app), guard::count))
+        .with_state(app)
+}
+
+async fn fallback(
+    method: Method,
+    uri: Uri,
+    headers: axum::http::HeaderMap,
+) -> Result<axum::response::Response, Problem> {
+    if uri.path() == "/api" || uri.path().starts_with("/api/") {
+        let detail = "There is no such route; the API's are under /api/v1.";
+        return Err(Problem::not_found("route_not_found", detail));
+    }
+    if !matches!(method, Method::GET | Method::HEAD) {
+        return Err(wrong_method().await);
+    }
+    console::serve(&console::Embedded, uri.path(), &headers)
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This route takes GET and HEAD only.",
+    )
+}
