@@ -96,11 +96,6 @@ impl AckLog {
         self.devices.get(device)
     }
 
-    /// The device of this name and its account.
-    pub(crate) fn entry(&self, device: &str) -> Option<(&DeviceId, &DeviceAcks)> {
-        self.devices.get_key_value(device)
-    }
-
     /// How many devices it knows.
     #[must_use]
     pub fn len(&self) -> usize {

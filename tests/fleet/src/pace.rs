@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Publishes released together span at most this long: at high rates a wake-up costs more than a
 /// publish.
-const RELEASE_SPAN_SECONDS: f64 = 0.004;
+const RELEASE_SPAN_SECONDS: f64 = 0.008;
 
 /// The schedule of one connection. It is open: whoever was held up catches up.
 #[derive(Clone, Debug)]

@@ -1,11 +1,12 @@
 //! Holds what was acknowledged against the database: lost, twice, or as promised.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use bellwire_model::DeviceId;
+use futures_util::TryStreamExt as _;
 use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls};
 
 use crate::{AckLog, DeviceAcks, FleetError, RangeSet};
@@ -15,44 +16,20 @@ const DETAILS_MAX: usize = 100;
 /// How long between two looks of [`verify_within`].
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What each device's numbers look like from far: one row per device asked for. A reading counts
-/// if its `n` is one that the device published.
-const SUMMARY: &str = "
-    SELECT want.device, count(r.value) AS rows, count(DISTINCT r.value) AS distinct_values,
-           count(*) FILTER (WHERE r.value <> floor(r.value)) AS fractions
-    FROM unnest($1::text[], $2::float8[], $3::float8[]) AS want (device, first, last)
-    LEFT JOIN readings r
-        ON r.device = want.device AND r.metric = 'n' AND r.value BETWEEN want.first AND want.last
-    GROUP BY want.device";
+/// For our own connection. Readings are not analyzed yet when we come, and the planner's guess that
+/// there are none made it loop over two million rows once per device: a minute instead of seconds.
+const SETTINGS: &str = "SET enable_nestloop = off; SET enable_mergejoin = off;";
 
-/// Which numbers are there, as ranges: consecutive numbers keep their distance to the row number.
-const FOUND: &str = "
-    SELECT device, min(value) AS first, max(value) AS last
-    FROM (
-        SELECT device, value,
-               value - row_number() OVER (PARTITION BY device ORDER BY value) AS island
-        FROM (
-            SELECT DISTINCT r.device, r.value
-            FROM unnest($1::text[], $2::float8[], $3::float8[]) AS want (device, first, last)
-            JOIN readings r
-                ON r.device = want.device AND r.metric = 'n'
-                AND r.value BETWEEN want.first AND want.last
-            WHERE r.value = floor(r.value)
-        ) AS numbers
-    ) AS islands
-    GROUP BY device, island
-    ORDER BY device, first";
-
-/// Which numbers are there more than once.
-const TWICE: &str = "
-    SELECT r.device, r.value, count(*) AS times
-    FROM unnest($1::text[], $2::float8[], $3::float8[]) AS want (device, first, last)
+/// Every row whose `n` is one that the device published, by the device's place in the arguments.
+///
+/// Not counted by the server: `count(DISTINCT …)` sorts all of it, which takes five times as long as
+/// sending it here, where a bit per `n` says the same.
+const NUMBERS: &str = "
+    SELECT want.place, r.value
+    FROM unnest($1::text[], $2::float8[], $3::float8[]) WITH ORDINALITY
+        AS want (device, first, last, place)
     JOIN readings r
-        ON r.device = want.device AND r.metric = 'n' AND r.value BETWEEN want.first AND want.last
-    GROUP BY r.device, r.value
-    HAVING count(*) > 1
-    ORDER BY r.device, r.value
-    LIMIT $4";
+        ON r.device = want.device AND r.metric = 'n' AND r.value BETWEEN want.first AND want.last";
 
 /// What the database has of what was acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +50,7 @@ pub struct Report {
     pub lost_ranges: Vec<(DeviceId, u64, u64)>,
     /// Rows beyond the first of the same `n`, acknowledged or not.
     pub twice: u64,
-    /// The first 100 `n`s of which there are several rows, and how many.
+    /// 100 of the `n`s of which there are several rows, and how many rows of each.
     pub twice_details: Vec<(DeviceId, u64, u64)>,
     /// Rows whose `n` is no whole number: nothing that we published.
     pub strange: u64,
@@ -175,100 +152,91 @@ async fn look(client: &Client, log: &AckLog) -> Result<Report, FleetError> {
         devices: log.len() as u64,
         ..Report::default()
     };
-    let wanted = Wanted::new(log.iter().filter(|(_, acks)| acks.published() > 0));
-    let mut unclear = Vec::new();
-    let mut several = Vec::new();
-    let rows = client
-        .query(SUMMARY, &[&wanted.devices, &wanted.firsts, &wanted.lasts])
-        .await
-        .map_err(|source| FleetError::Database { operation: "counting readings", source })?;
-    for row in rows {
-        let count = |at: usize| row.get::<_, i64>(at).unsigned_abs();
-        let (n_rows, n_distinct, fractions) = (count(1), count(2), count(3));
-        report.strange += fractions;
-        report.twice += n_rows - n_distinct;
-        let Some((device, acks)) = log.entry(row.get(0)) else { continue };
-        if n_rows > n_distinct {
-            several.push((device, acks));
-        }
-        // As many different whole numbers as there are in the range: it is all of them.
-        if n_distinct == acks.published() && fractions == 0 {
-            report.found += n_distinct;
-            report.unacknowledged_but_found += acks.unacknowledged().count();
-        } else {
-            unclear.push((device, acks));
-        }
+    let published = log.iter().filter(|(_, acks)| acks.published() > 0);
+    let mut numbers: Vec<_> = published.map(|(device, acks)| Numbers::new(device, acks)).collect();
+    let failed = |source| FleetError::Database { operation: "reading the readings", source };
+    fetch(client, &mut numbers, &mut report).await.map_err(failed)?;
+    for of_device in &numbers {
+        of_device.sum_up(&mut report);
     }
-    if !unclear.is_empty() {
-        take_in_found(client, &unclear, &mut report).await?;
-    }
-    if !several.is_empty() {
-        report.twice_details = twice(client, &several).await?;
-    }
+    report.twice_details.sort();
     Ok(report)
 }
 
-/// Looks at single numbers, of the devices where the counts do not tell.
-async fn take_in_found(
+/// Marks every number that is there.
+async fn fetch(
     client: &Client,
-    unclear: &[(&DeviceId, &DeviceAcks)],
+    numbers: &mut [Numbers<'_>],
     report: &mut Report,
-) -> Result<(), FleetError> {
-    let wanted = Wanted::new(unclear.iter().copied());
-    let rows = client
-        .query(FOUND, &[&wanted.devices, &wanted.firsts, &wanted.lasts])
-        .await
-        .map_err(|source| FleetError::Database { operation: "looking for readings", source })?;
-    let mut found = BTreeMap::<String, RangeSet>::new();
-    for row in rows {
-        found.entry(row.get(0)).or_default().insert_range(whole(row.get(1)), whole(row.get(2)));
-    }
-    for (device, acks) in unclear {
-        let found = found.remove(device.as_str()).unwrap_or_default();
-        let lost = acks.acknowledged.minus(&found);
-        report.found += found.count();
-        report.unacknowledged_but_found += found.minus(&acks.acknowledged).count();
-        report.lost += lost.count();
-        let room = DETAILS_MAX - report.lost_ranges.len();
-        let ranges = lost.ranges().iter().take(room);
-        report.lost_ranges.extend(ranges.map(|range| ((*device).clone(), range.0, range.1)));
+) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(SETTINGS).await?;
+    let devices: Vec<&str> = numbers.iter().map(|numbers| numbers.device.as_str()).collect();
+    let firsts: Vec<f64> = numbers.iter().map(|numbers| numbers.acks.first as f64).collect();
+    let lasts: Vec<f64> = numbers.iter().map(|numbers| (numbers.acks.next - 1) as f64).collect();
+    let arguments: [&(dyn ToSql + Sync); 3] = [&devices, &firsts, &lasts];
+    let rows = client.query_raw(NUMBERS, arguments).await?;
+    let mut rows = std::pin::pin!(rows);
+    while let Some(row) = rows.try_next().await? {
+        let place = row.try_get::<_, i64>(0)?.unsigned_abs();
+        let value: f64 = row.try_get(1)?;
+        if value.fract() != 0.0 {
+            report.strange += 1;
+            continue;
+        }
+        let of_device = usize::try_from(place - 1).ok().and_then(|at| numbers.get_mut(at));
+        let of_device = of_device.expect("places are those of the arguments");
+        of_device.mark(whole(value), report);
     }
     Ok(())
 }
 
-async fn twice(
-    client: &Client,
-    several: &[(&DeviceId, &DeviceAcks)],
-) -> Result<Vec<(DeviceId, u64, u64)>, FleetError> {
-    let wanted = Wanted::new(several.iter().copied());
-    let limit = i64::try_from(DETAILS_MAX).expect("a small number");
-    let rows = client
-        .query(TWICE, &[&wanted.devices, &wanted.firsts, &wanted.lasts, &limit])
-        .await
-        .map_err(|source| FleetError::Database { operation: "looking for repetitions", source })?;
-    let details = rows.iter().filter_map(|row| {
-        let device = DeviceId::new(row.get(0)).ok()?;
-        Some((device, whole(row.get(1)), row.get::<_, i64>(2).unsigned_abs()))
-    });
-    Ok(details.collect())
+/// Which numbers of one device are there.
+struct Numbers<'a> {
+    device: &'a DeviceId,
+    acks: &'a DeviceAcks,
+    /// A bit for each number it published.
+    there: Vec<u64>,
 }
 
-/// The arguments that all three queries take: device, first and last `n`.
-struct Wanted<'a> {
-    devices: Vec<&'a str>,
-    firsts: Vec<f64>,
-    lasts: Vec<f64>,
-}
+impl<'a> Numbers<'a> {
+    fn new(device: &'a DeviceId, acks: &'a DeviceAcks) -> Self {
+        let words = acks.published().div_ceil(64);
+        let words = usize::try_from(words).expect("what was published fits into memory");
+        Self { device, acks, there: vec![0; words] }
+    }
 
-impl<'a> Wanted<'a> {
-    fn new(of: impl Iterator<Item = (&'a DeviceId, &'a DeviceAcks)>) -> Self {
-        let mut wanted = Self { devices: Vec::new(), firsts: Vec::new(), lasts: Vec::new() };
-        for (device, acks) in of {
-            wanted.devices.push(device.as_str());
-            wanted.firsts.push(acks.first as f64);
-            wanted.lasts.push((acks.next - 1) as f64);
+    /// Marks `n`, one of those it published, as there.
+    fn mark(&mut self, n: u64, report: &mut Report) {
+        let at = n - self.acks.first;
+        let word = &mut self.there[(at / 64) as usize];
+        let bit = 1 << (at % 64);
+        if *word & bit == 0 {
+            *word |= bit;
+            return;
         }
-        wanted
+        report.twice += 1;
+        let known = report.twice_details.iter_mut().find(|d| d.0 == *self.device && d.1 == n);
+        if let Some((_, _, times)) = known {
+            *times += 1;
+        } else if report.twice_details.len() < DETAILS_MAX {
+            report.twice_details.push((self.device.clone(), n, 2));
+        }
+    }
+
+    fn sum_up(&self, report: &mut Report) {
+        let is_there = |n: &u64| {
+            let at = n - self.acks.first;
+            self.there[(at / 64) as usize] & 1 << (at % 64) != 0
+        };
+        let mut found = RangeSet::default();
+        (self.acks.first..self.acks.next).filter(is_there).for_each(|n| found.insert(n));
+        let lost = self.acks.acknowledged.minus(&found);
+        report.found += found.count();
+        report.unacknowledged_but_found += found.minus(&self.acks.acknowledged).count();
+        report.lost += lost.count();
+        let room = DETAILS_MAX - report.lost_ranges.len();
+        let ranges = lost.ranges().iter().take(room);
+        report.lost_ranges.extend(ranges.map(|range| (self.device.clone(), range.0, range.1)));
     }
 }
 
@@ -276,7 +244,7 @@ impl<'a> Wanted<'a> {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "the queries give whole numbers that were published"
+    reason = "it is whole and was published"
 )]
 fn whole(value: f64) -> u64 {
     value as u64

@@ -181,7 +181,7 @@ async fn readings_that_are_still_on_their_way_are_awaited() {
     let log = log(&[("slow", 1, 3, "1-2")]);
     // Nobody has made the view yet: an error that waiting may mend.
     let soon = verify_within(&postgres.url(), &log, Duration::ZERO).await;
-    assert!(soon.is_err_and(|error| error.to_string() == "failed counting readings"));
+    assert!(soon.is_err_and(|error| error.to_string() == "failed reading the readings"));
     let (url, awaiting) = (postgres.url(), PATIENCE);
     let rows = "INSERT INTO rows SELECT now(), 'slow', 'n', n FROM generate_series(1, 2) AS n;";
     let story = async {
