@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod logging;
+mod measure;
 mod runtime;
 
 /// The exit code for an error: found by its type, wherever in the chain it is.

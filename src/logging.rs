@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// If the filter cannot be read.
-pub fn start(filter: &str) -> anyhow::Result<()> {
+pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| anyhow::anyhow!("log_filter {filter:?}: {error}"))?;
     // Fails only if something else, a test say, logs already.

@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 ///
 /// # Errors
 /// If the system gives no threads.
-pub fn multi_thread() -> std::io::Result<Runtime> {
+pub(crate) fn multi_thread() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_name("worker").build()
 }
 
@@ -15,6 +15,6 @@ pub fn multi_thread() -> std::io::Result<Runtime> {
 ///
 /// # Errors
 /// If the system gives no event queue.
-pub fn single_thread() -> std::io::Result<Runtime> {
+pub(crate) fn single_thread() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }

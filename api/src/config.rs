@@ -3,10 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Settings of HTTP and the live feed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where HTTP listens. Default `127.0.0.1:8080`: this machine only, since there are no
@@ -49,7 +49,7 @@ impl Default for Config {
 }
 
 /// Settings of the live feed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LiveConfig {
     /// The most live clients at once. Default 1024. Each holds at most its `client_readings_max`

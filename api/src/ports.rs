@@ -90,8 +90,6 @@ pub struct RuleInfo {
     pub summary: Option<String>,
     /// A hash of the text; transitions carry it.
     pub version: u64,
-    /// The whole rule as it stands in the file.
-    pub text: String,
 }
 
 /// What is known in memory: always there, never waits.

@@ -19,7 +19,6 @@ pub struct Metrics {
     judged_publishes: [IntCounter; 3],
     quarantined: Vec<IntCounter>,
     judged_readings: IntCounter,
-    transitions: IntCounter,
     judge_latency: Histogram,
     judge_lag: IntGauge,
     keep: KeepMetrics,
@@ -143,7 +142,6 @@ impl Metrics {
                 .map(|reason| quarantined.with_label_values(&[reason.label()]))
                 .collect(),
             judged_readings: new.counter("bellwire_judged_readings_total", "Readings judged.")?,
-            transitions: new.counter("bellwire_transitions_total", "Alert transitions decided.")?,
             judge_latency: seconds(
                 "bellwire_judge_latency_seconds",
                 "From receipt to decision, of records with transitions.",
@@ -170,7 +168,6 @@ impl Metrics {
             self.quarantined[quarantined.reason as usize].inc();
         }
         self.judged_readings.inc_by(group.output.readings.len() as u64);
-        self.transitions.inc_by(group.transitions.len() as u64);
         for transition in &group.transitions {
             self.judge_latency.observe(now.since(transition.received_at).as_secs_f64());
         }

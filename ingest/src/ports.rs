@@ -26,13 +26,16 @@ pub trait Rules: Send {
     fn load(&mut self, text: &str, moment: Moment, names: &Names, out: &mut Vec<Transition>);
 
     /// The service began (again).
-    fn started(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>);
+    fn started(&mut self, moment: Moment);
 
     /// Time has passed.
     fn tick(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>);
 
     /// Readings of one device at one instant.
     fn observe(&mut self, observation: &Observation<'_>, names: &Names, out: &mut Vec<Transition>);
+
+    /// A group of records is done: the time to bring metrics up to date.
+    fn judged(&self);
 
     /// The alerts that are not over.
     fn active(&self) -> Vec<Alert>;

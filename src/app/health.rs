@@ -58,15 +58,22 @@ impl ServiceHealth {
     fn log_check(&self) -> Check {
         let (status, detail) = match self.log.held() {
             None => (HealthStatus::Ok, "it has room".to_owned()),
-            Some(Held::Full) => (HealthStatus::Unavailable, "it is full: devices are held back".to_owned()),
-            Some(Held::Disk) => (HealthStatus::Unavailable, "the disk is full: devices are held back".to_owned()),
+            Some(Held::Full) => {
+                (HealthStatus::Unavailable, "it is full: devices are held back".to_owned())
+            }
+            Some(Held::Disk) => {
+                (HealthStatus::Unavailable, "the disk is full: devices are held back".to_owned())
+            }
         };
         Check { name: "log", status, detail }
     }
 
     fn database_check(&self) -> Check {
         let (status, detail) = if self.database.is_away() {
-            (HealthStatus::Degraded, "it is away: readings wait in the log, alerts go on".to_owned())
+            (
+                HealthStatus::Degraded,
+                "it is away: readings wait in the log, alerts go on".to_owned(),
+            )
         } else {
             (HealthStatus::Ok, self.database.detail())
         };

@@ -40,16 +40,20 @@ fn port_error(error: Error) -> PortError {
 }
 
 /// A page of rows, with a token if it is full: there may be more.
-fn page<R, T>(rows: Vec<R>, limit: usize, next: impl FnOnce(&[R]) -> Option<String>, row: fn(R) -> T) -> Page<T> {
+fn page<R, T>(
+    rows: Vec<R>,
+    limit: usize,
+    next: impl FnOnce(&[R]) -> Option<String>,
+    row: fn(R) -> T,
+) -> Page<T> {
     let next = if rows.len() < limit { None } else { next(&rows) };
     Page { rows: rows.into_iter().map(row).collect(), next }
 }
 
 impl Kept {
     async fn readings_page(&self, query: ReadingsQuery) -> Result<Page<ReadingRow>, PortError> {
-        let after = query.after.as_deref().map(read::<2>).transpose()?.map(|[at, n]| ReadingPlace {
-            at: to_time(at),
-            n_given: u32::try_from(n).unwrap_or(u32::MAX),
+        let after = query.after.as_deref().map(read::<2>).transpose()?.map(|[at, n]| {
+            ReadingPlace { at: to_time(at), n_given: u32::try_from(n).unwrap_or(u32::MAX) }
         });
         let range = TimeRange { from: query.from, to: query.to };
         let (device, metric) = (&query.device, query.metric.as_ref());
@@ -112,11 +116,18 @@ impl Kept {
         let from = transitions.last().map_or(Place::default(), |last| Place::of(last).after());
         let newer = self.journal_from(from, usize::MAX)?;
         transitions.extend(newer.into_iter().filter(|transition| transition.alert.id == id));
-        Ok(transitions.last().map(|last| last.alert.clone()).map(|alert| AlertHistory { alert, transitions }))
+        Ok(transitions
+            .last()
+            .map(|last| last.alert.clone())
+            .map(|alert| AlertHistory { alert, transitions }))
     }
 
     /// The database's up to where the journal begins, then the journal's.
-    async fn transitions_page(&self, from: Place, limit: usize) -> Result<Vec<Transition>, PortError> {
+    async fn transitions_page(
+        &self,
+        from: Place,
+        limit: usize,
+    ) -> Result<Vec<Transition>, PortError> {
         let mut found = Vec::new();
         let begin = Place { position: self.journal.begin(), ordinal: 0 };
         if from < begin {
@@ -137,7 +148,10 @@ impl Kept {
             .map_err(|error| PortError::Failed(error.into()))
     }
 
-    async fn quarantine_page(&self, query: QuarantineQuery) -> Result<Page<Quarantined>, PortError> {
+    async fn quarantine_page(
+        &self,
+        query: QuarantineQuery,
+    ) -> Result<Page<Quarantined>, PortError> {
         let before = query.after.as_deref().map(read::<3>).transpose()?;
         let before = before.map(|[received_at, position, ordinal]| QuarantinePlace {
             received_at: to_time(received_at),
@@ -145,7 +159,8 @@ impl Kept {
             ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
         });
         let device = query.device.as_ref();
-        let rows = self.queries.quarantine(device, before, query.limit).await.map_err(port_error)?;
+        let rows =
+            self.queries.quarantine(device, before, query.limit).await.map_err(port_error)?;
         let next = |rows: &[bellwire_store::QuarantineRow]| {
             let last = &rows.last()?.quarantined;
             let received_at: Timestamp = last.received_at;

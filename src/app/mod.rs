@@ -207,8 +207,9 @@ fn check_secure(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path)
-        .map_err(|error| anyhow::anyhow!("cannot make the data directory {}: {error}", path.display()))
+    std::fs::create_dir_all(path).map_err(|error| {
+        anyhow::anyhow!("cannot make the data directory {}: {error}", path.display())
+    })
 }
 
 fn new_registry() -> Result<Registry, prometheus::Error> {

@@ -27,12 +27,16 @@ pub struct Now {
 
 impl Now {
     fn info(&self, device: &DeviceId, present: &DevicePresent, now: Timestamp) -> DeviceInfo {
+        let labels = self.rules.load().labels_of(device);
         DeviceInfo {
             device: device.clone(),
             first_seen: present.first_seen,
             last_seen: present.last_seen,
             online: now.since(present.last_seen) <= ONLINE_FOR,
-            labels: self.rules.load().labels_of(device),
+            labels: labels
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
         }
     }
 }

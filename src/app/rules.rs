@@ -3,9 +3,11 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bellwire_alerts::{Engine, RuleSet};
+use bellwire_alerts::{Engine, Metrics, RuleSet};
+use bellwire_api::ports::RuleInfo;
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{Alert, Names, Observation, Timestamp, Transition};
 use tracing::error;
@@ -17,15 +19,15 @@ pub type SharedRules = Arc<ArcSwap<RuleSet>>;
 #[derive(Debug)]
 pub struct EngineRules {
     engine: Engine,
-    text: String,
     shared: SharedRules,
+    metrics: Metrics,
 }
 
 impl EngineRules {
     /// An engine without rules; whichever it gets are put into `shared` too.
     #[must_use]
-    pub fn new(shared: SharedRules) -> Self {
-        Self { engine: Engine::new(), text: String::new(), shared }
+    pub fn new(shared: SharedRules, metrics: Metrics) -> Self {
+        Self { engine: Engine::new(), shared, metrics }
     }
 }
 
@@ -34,20 +36,20 @@ impl Rules for EngineRules {
         match RuleSet::parse(text) {
             Ok(rules) => {
                 let rules = Arc::new(rules);
-                text.clone_into(&mut self.text);
                 self.shared.store(Arc::clone(&rules));
                 self.engine.set_rules(rules, moment.received_at, moment.position, names, out);
             }
             // Checked before it was logged: only an older version of this program can get here.
             Err(errors) => error!(
                 n_errors = errors.len(),
-                "The rules logged at {} are not understood; those before stay in force.", moment.position
+                "The rules logged at {} are not understood; those before stay in force.",
+                moment.position
             ),
         }
     }
 
-    fn started(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>) {
-        self.engine.started(moment.received_at, moment.position, names, out);
+    fn started(&mut self, moment: Moment) {
+        self.engine.started(moment.received_at);
     }
 
     fn tick(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>) {
@@ -66,23 +68,21 @@ impl Rules for EngineRules {
         self.engine.next_deadline()
     }
 
-    /// Length of the rules' text, the text, the engine.
+    fn judged(&self) {
+        self.metrics.record(&self.engine);
+    }
+
     fn snapshot(&self, names: &Names, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.text.len() as u64).to_le_bytes());
-        out.extend_from_slice(self.text.as_bytes());
         self.engine.snapshot(names, out);
     }
 
-    fn restore(&mut self, bytes: &[u8], names: &mut Names) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let (len, rest) = bytes.split_first_chunk::<8>().ok_or("the rules are cut short")?;
-        let len = usize::try_from(u64::from_le_bytes(*len))?;
-        let (text, engine) = rest.split_at_checked(len).ok_or("the rules are cut short")?;
-        let text = std::str::from_utf8(text)?;
-        let rules = RuleSet::parse(text).map_err(|_| "the rules are not understood")?;
-        let rules = Arc::new(rules);
-        self.engine = Engine::restore(engine, Arc::clone(&rules), names)?;
-        text.clone_into(&mut self.text);
-        self.shared.store(rules);
+    fn restore(
+        &mut self,
+        bytes: &[u8],
+        names: &mut Names,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.engine = Engine::restore(bytes, names)?;
+        self.shared.store(Arc::clone(self.engine.rules()));
         Ok(())
     }
 }
@@ -114,9 +114,54 @@ pub enum RulesFileError {
 pub fn read(path: &Path) -> Result<(String, RuleSet), RulesFileError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| RulesFileError::Read { path: path.to_owned(), source })?;
+    let file = path.display().to_string();
     let rules = RuleSet::parse(&text).map_err(|errors| {
-        let reports: Vec<_> = errors.iter().map(|error| error.report(path, &text)).collect();
+        let reports: Vec<_> = errors.iter().map(|error| error.render(&file, &text)).collect();
         RulesFileError::Wrong { report: reports.join("\n") }
     })?;
     Ok((text, rules))
+}
+
+/// The rules as the API shows them.
+#[must_use]
+pub fn infos(rules: &RuleSet) -> Vec<RuleInfo> {
+    let info = |rule: &bellwire_alerts::Rule| RuleInfo {
+        name: rule.name().clone(),
+        severity: rule.severity(),
+        when: rule.when().to_owned(),
+        clear: rule.clear().map(ToOwned::to_owned),
+        hold: duration(rule.hold()),
+        keep_firing_for: duration(rule.keep_firing()),
+        select: rule.select().map(ToOwned::to_owned),
+        summary: Some(rule.summary().to_owned()),
+        version: rules.version(),
+    };
+    rules.rules().iter().map(info).collect()
+}
+
+/// A duration as rules write it; absent if it is zero.
+fn duration(duration: Duration) -> Option<String> {
+    let ms = duration.as_millis();
+    match ms {
+        0 => None,
+        _ if ms.is_multiple_of(3_600_000) => Some(format!("{}h", ms / 3_600_000)),
+        _ if ms.is_multiple_of(60_000) => Some(format!("{}m", ms / 60_000)),
+        _ if ms.is_multiple_of(1_000) => Some(format!("{}s", ms / 1_000)),
+        _ => Some(format!("{ms}ms")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_shown_in_their_largest_whole_unit() {
+        let shown = |ms| duration(Duration::from_millis(ms));
+        assert_eq!(shown(0), None);
+        assert_eq!(shown(120_000).as_deref(), Some("2m"));
+        assert_eq!(shown(90_000).as_deref(), Some("90s"));
+        assert_eq!(shown(7_200_000).as_deref(), Some("2h"));
+        assert_eq!(shown(1_500).as_deref(), Some("1500ms"));
+    }
 }

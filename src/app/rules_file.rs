@@ -36,7 +36,8 @@ pub(super) fn watch(
     let name = path.file_name().map(ToOwned::to_owned);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let concerns = |event: &notify::Event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
+            !event.kind.is_access()
+                && event.paths.iter().any(|path| path.file_name() == name.as_deref())
         };
         if event.as_ref().is_ok_and(concerns) {
             let _ = changed.try_send(());
@@ -49,7 +50,12 @@ pub(super) fn watch(
 }
 
 /// Reads the file again after each change, until the watch ends.
-async fn follow(path: PathBuf, mut text: String, log: Arc<dyn Log>, mut changes: mpsc::Receiver<()>) {
+async fn follow(
+    path: PathBuf,
+    mut text: String,
+    log: Arc<dyn Log>,
+    mut changes: mpsc::Receiver<()>,
+) {
     while changes.recv().await.is_some() {
         while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
         match rules::read(&path) {

@@ -7,7 +7,7 @@ use bellwire_ingest::ledger::StoredLedger;
 use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_model::{KeepBatch, LogId, SharedNames};
 use bellwire_store::{Database, Error, WriteError, Writer};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::health::DatabaseState;
 
@@ -89,6 +89,15 @@ impl BatchSink for StoreSink {
             }
             Err(error @ WriteError::Transient(_)) => {
                 self.revive().await;
+                Err(SinkError::Away(error.into()))
+            }
+            // Trying again is all that can be done, and loses nothing: the log has it.
+            Err(error @ WriteError::Refused { .. }) => {
+                self.state.away();
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "The database refuses a batch; nothing is stored until that is mended."
+                );
                 Err(SinkError::Away(error.into()))
             }
             Err(error) => Err(SinkError::Closed(error.into())),

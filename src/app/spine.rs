@@ -85,7 +85,10 @@ impl Spine {
                 place.ledger_position
             }
             Err(SinkError::Away(error)) if has_been_open => {
-                warn!(error = error.as_ref() as &dyn std::error::Error, "Starting without the database.");
+                warn!(
+                    error = error.as_ref() as &dyn std::error::Error,
+                    "Starting without the database."
+                );
                 snapshots.committed()
             }
             Err(SinkError::Away(error)) => return Err(DatabaseUnavailable(error).into()),
@@ -276,9 +279,10 @@ fn recover(
     hub: &Arc<Hub>,
     metrics: &Metrics,
 ) -> anyhow::Result<JudgeThread<EngineRules, HubFeed>> {
+    let alert_metrics = bellwire_alerts::Metrics::register(&common.registry)?;
     let parts = JudgeParts {
         log: Arc::clone(log),
-        rules: EngineRules::new(Arc::clone(&shared.rules)),
+        rules: EngineRules::new(Arc::clone(&shared.rules), alert_metrics),
         feed: HubFeed::new(Arc::clone(hub)),
         names: shared.names.clone(),
         present: shared.present.clone(),

@@ -31,7 +31,11 @@ pub(super) fn config(common: &Common) -> Result<u8, Failure> {
     match &config.rules {
         Some(path) => {
             let (_, rules) = rules::read(path)?;
-            println!("The configuration is right; {} rules in {}.", rules.rules().len(), path.display());
+            println!(
+                "The configuration is right; {} rules in {}.",
+                rules.rules().len(),
+                path.display()
+            );
         }
         None => println!("The configuration is right; it names no rules."),
     }

@@ -11,7 +11,7 @@ pub(super) fn run(common: &Common) -> Result<u8, Failure> {
     let config = common.load()?;
     logging::start(&config.log_filter)?;
     runtime::multi_thread()?.block_on(async {
-        let app = App::start(config).await?;
+        let mut app = App::start(config).await?;
         let signals = wait_for_signal();
         let reason = tokio::select! {
             name = signals => { info!("Stopping on {}.", name?); None }

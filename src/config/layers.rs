@@ -101,7 +101,9 @@ pub fn load(
     for (key, value) in overrides {
         set(&mut table, key, value);
     }
-    table.try_into().map_err(|error: toml::de::Error| ConfigError::Value(error.message().to_owned()))
+    table
+        .try_into()
+        .map_err(|error: toml::de::Error| ConfigError::Value(error.message().to_owned()))
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
@@ -109,7 +111,8 @@ fn read_file(path: &Path) -> Result<Table, ConfigError> {
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let file_error = |error: toml::de::Error| {
         let place = error.span().map(|span| place_of(&text, span.start));
-        let place = place.map_or_else(String::new, |(line, column)| format!("line {line}, column {column}: "));
+        let place = place
+            .map_or_else(String::new, |(line, column)| format!("line {line}, column {column}: "));
         ConfigError::File { path: path.to_owned(), message: format!("{place}{}", error.message()) }
     };
     // The whole file is checked against the keys here, where places are still known.
@@ -129,17 +132,21 @@ fn variables(environment: &Environment) -> Result<Vec<(String, String, Value)>, 
     let keys = keys();
     let mut found = Vec::new();
     for (variable, text) in &environment.0 {
-        if !variable.starts_with("BELLWIRE_") || OTHER_VARIABLES.contains(&variable.as_str()) || text.is_empty() {
+        if !variable.starts_with("BELLWIRE_")
+            || OTHER_VARIABLES.contains(&variable.as_str())
+            || text.is_empty()
+        {
             continue;
         }
-        let Some((key, default)) = keys.iter().find(|(key, _)| variable_of(key) == *variable) else {
-            warn!("The environment variable {variable} is no key of the configuration: it is not used.");
+        let Some((key, default)) = keys.iter().find(|(key, _)| variable_of(key) == *variable)
+        else {
+            warn!(
+                "The environment variable {variable} is no key of the configuration: it is not used."
+            );
             continue;
         };
-        let value = parse(text, default).map_err(|message| ConfigError::Variable {
-            variable: variable.clone(),
-            message,
-        })?;
+        let value = parse(text, default)
+            .map_err(|message| ConfigError::Variable { variable: variable.clone(), message })?;
         found.push((variable.clone(), key.clone(), value));
     }
     Ok(found)
@@ -155,7 +162,8 @@ fn keys() -> Vec<(String, Value)> {
     let defaults = Table::try_from(Config::default()).expect("the defaults are plain values");
     let mut keys = Vec::new();
     collect(&defaults, "", &mut keys);
-    let optional = OPTIONAL_KEYS.iter().map(|key| ((*key).to_owned(), Value::String(String::new())));
+    let optional =
+        OPTIONAL_KEYS.iter().map(|key| ((*key).to_owned(), Value::String(String::new())));
     keys.extend(optional);
     keys
 }
@@ -175,7 +183,9 @@ fn parse(text: &str, default: &Value) -> Result<Value, String> {
         Value::Integer(_) => {
             text.parse().map(Value::Integer).map_err(|_| format!("`{text}` is no whole number"))
         }
-        Value::Float(_) => text.parse().map(Value::Float).map_err(|_| format!("`{text}` is no number")),
+        Value::Float(_) => {
+            text.parse().map(Value::Float).map_err(|_| format!("`{text}` is no number"))
+        }
         Value::Boolean(_) => match text {
             "1" | "true" | "yes" | "on" => Ok(Value::Boolean(true)),
             "0" | "false" | "no" | "off" => Ok(Value::Boolean(false)),
@@ -215,7 +225,10 @@ mod tests {
 
     #[test]
     fn the_environment_beats_the_file_and_flags_beat_both() {
-        let environment = Environment::from([("BELLWIRE_DATA_DIR", "/env"), ("BELLWIRE_KEEP_BATCH_READINGS", "7")]);
+        let environment = Environment::from([
+            ("BELLWIRE_DATA_DIR", "/env"),
+            ("BELLWIRE_KEEP_BATCH_READINGS", "7"),
+        ]);
         let config = with_file("data_dir = '/file'\nlog_filter = 'warn'", &environment).unwrap();
         assert_eq!(config.data_dir, Path::new("/env"));
         assert_eq!((config.log_filter.as_str(), config.keep.batch_readings), ("warn", 7));
@@ -226,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_is_named_with_its_place() {
-        let error = with_file("insecure = true\n[keep]\nbatch_readigns = 5\n", &Environment::default());
+        let error =
+            with_file("insecure = true\n[keep]\nbatch_readigns = 5\n", &Environment::default());
         let text = error.unwrap_err().to_string();
         assert!(text.contains("line 3, column 1"), "{text}");
         assert!(text.contains("batch_readigns") && text.contains("batch_readings"), "{text}");
@@ -236,7 +250,10 @@ mod tests {
     fn a_variable_that_does_not_fit_is_named() {
         let environment = Environment::from([("BELLWIRE_INSECURE", "perhaps")]);
         let text = load(None, &environment, Vec::new()).unwrap_err().to_string();
-        assert_eq!(text, "environment variable BELLWIRE_INSECURE: `perhaps` is neither true nor false");
+        assert_eq!(
+            text,
+            "environment variable BELLWIRE_INSECURE: `perhaps` is neither true nor false"
+        );
         let environment = Environment::from([("BELLWIRE_MQTT_LISTEN", "nowhere")]);
         let text = load(None, &environment, Vec::new()).unwrap_err().to_string();
         assert!(text.starts_with("environment variable BELLWIRE_MQTT_LISTEN: "), "{text}");

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 pub use layers::{ConfigError, Environment, Overrides, load};
 
+/// A configuration file with every key at its default, and what each does.
+pub const EXAMPLE: &str = include_str!("../../deploy/bellwire.example.toml");
+
 /// Everything that can be set. A key `part.key` is also `BELLWIRE_PART_KEY` in the environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -15,15 +15,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A `bellwire serve` of our own, in a temporary data directory.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
     dir: PathBuf,
     /// Where MQTT listens.
-    pub mqtt: String,
+    pub(crate) mqtt: String,
     /// Where HTTP listens.
-    pub http: String,
+    pub(crate) http: String,
     /// The URL of its database.
-    pub database: String,
+    pub(crate) database: String,
 }
 
 #[derive(Deserialize)]
@@ -35,11 +35,11 @@ struct Endpoints {
 
 /// CPU time used so far.
 #[derive(Clone, Copy, Debug)]
-pub struct CpuTimes {
+pub(crate) struct CpuTimes {
     /// By the service.
-    pub service: Duration,
+    pub(crate) service: Duration,
     /// By its PostgreSQL, all processes together.
-    pub postgres: Duration,
+    pub(crate) postgres: Duration,
 }
 
 impl Service {
@@ -47,13 +47,20 @@ impl Service {
     ///
     /// # Errors
     /// If it does not start; what it said is in the error.
-    pub async fn start(rules: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(rules: &str) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("bellwire-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         std::fs::write(dir.join("rules.toml"), rules)?;
         let log = std::fs::File::create(dir.join("stderr.log"))?;
         let child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--insecure", "--mqtt-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+            .args([
+                "serve",
+                "--insecure",
+                "--mqtt-listen",
+                "127.0.0.1:0",
+                "--http-listen",
+                "127.0.0.1:0",
+            ])
             .arg("--data-dir")
             .arg(dir.join("data"))
             .arg("--rules")
@@ -92,7 +99,7 @@ impl Service {
     ///
     /// # Errors
     /// If a process has ended.
-    pub fn cpu(&self) -> anyhow::Result<CpuTimes> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<CpuTimes> {
         let pid = self.child.id().context("the service has ended")?;
         let postmaster = std::fs::read_to_string(self.dir.join("data/postgres/postmaster.pid"))?;
         let postmaster = postmaster.lines().next().context("no postmaster")?.trim().parse()?;
@@ -101,7 +108,7 @@ impl Service {
 
     /// Where its data lies.
     #[must_use]
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
 
@@ -109,7 +116,7 @@ impl Service {
     ///
     /// # Errors
     /// If it does not end.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let pid = self.child.id().context("the service has ended")?;
         // SAFETY: kill has no preconditions; the process is our child.
         unsafe { libc::kill(libc::pid_t::try_from(pid)?, libc::SIGTERM) };

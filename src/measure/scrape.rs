@@ -8,20 +8,20 @@ use super::Quantiles;
 
 /// All samples of one scrape, as text lines.
 #[derive(Clone, Debug, Default)]
-pub struct Scrape(String);
+pub(crate) struct Scrape(String);
 
 impl Scrape {
     /// Asks `host:port` for `/metrics`.
     ///
     /// # Errors
     /// If it does not answer with 200.
-    pub async fn take(address: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn take(address: &str) -> anyhow::Result<Self> {
         Ok(Self(get(address, "/metrics").await?))
     }
 
     /// The sum of all samples with this name, whatever their labels.
     #[must_use]
-    pub fn sum(&self, name: &str) -> f64 {
+    pub(crate) fn sum(&self, name: &str) -> f64 {
         self.samples(name).map(|(_, value)| value).sum()
     }
 
@@ -37,7 +37,7 @@ impl Scrape {
     /// The histogram `name` since `before`: median and 99th percentile in milliseconds, by linear
     /// interpolation inside a bucket as Prometheus' `histogram_quantile` does.
     #[must_use]
-    pub fn quantiles_since(&self, before: &Self, name: &str) -> Option<Quantiles> {
+    pub(crate) fn quantiles_since(&self, before: &Self, name: &str) -> Option<Quantiles> {
         let bucket_name = format!("{name}_bucket");
         let buckets = |scrape: &Self| -> Vec<(f64, f64)> {
             let found = scrape.samples(&bucket_name).filter_map(|(labels, count)| {
@@ -76,7 +76,7 @@ fn quantile(buckets: &[(f64, f64)], q: f64) -> Option<f64> {
 ///
 /// # Errors
 /// If it does not answer with 200.
-pub async fn get(address: &str, path: &str) -> anyhow::Result<String> {
+pub(crate) async fn get(address: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;

@@ -15,21 +15,21 @@ use tokio_util::sync::CancellationToken;
 
 /// What a screen has seen.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Transitions.
-    pub transitions: u64,
+    pub(crate) transitions: u64,
     /// From publish to here, of those whose publish is known.
-    pub latency: Histogram,
+    pub(crate) latency: Histogram,
 }
 
 /// What a screen has seen so far; shared with whoever watches it.
 #[derive(Clone, Debug, Default)]
-pub struct SharedSeen(Arc<Mutex<Seen>>);
+pub(crate) struct SharedSeen(Arc<Mutex<Seen>>);
 
 impl SharedSeen {
     /// A copy of it.
     #[must_use]
-    pub fn get(&self) -> Seen {
+    pub(crate) fn get(&self) -> Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -63,7 +63,7 @@ struct FrameAlert {
 ///
 /// # Errors
 /// If the feed cannot be reached or ends.
-pub async fn watch(
+pub(crate) async fn watch(
     address: &str,
     published: Arc<PublishedLog>,
     seen: SharedSeen,

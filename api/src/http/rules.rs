@@ -24,7 +24,6 @@ struct Rule<'a> {
     select: Option<&'a str>,
     summary: Option<&'a str>,
     version: Text<Hex>,
-    text: &'a str,
 }
 
 /// `GET rules`: in the file's order.
@@ -47,7 +46,6 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
             select: rule.select.as_deref(),
             summary: rule.summary.as_deref(),
             version: Text(Hex(rule.version)),
-            text: &rule.text,
         })
         .collect();
     Ok(Json(Rules { rules }).into_response())

@@ -78,7 +78,7 @@ impl<R: Rules> Judge<R> {
         let out = &mut group.transitions;
         match frame.record()? {
             Record::Tick => self.rules.tick(moment, &self.names.read(), out),
-            Record::Started { .. } => self.rules.started(moment, &self.names.read(), out),
+            Record::Started { .. } => self.rules.started(moment),
             Record::Rules { text } => self.rules.load(text, moment, &self.names.read(), out),
             Record::Publishes { client, publishes } => {
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());

@@ -253,6 +253,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
                 .map_err(|source| JudgeError::Record { position: frame.position, source })?;
         }
         group.end = chunk.end();
+        self.core.rules().judged();
         let judged = self.clock.now();
         self.journal.append(&group).map_err(|source| JudgeError::Journal { position, source })?;
         let times = StageTimes { received: Timestamp::EPOCH, durable: durable_at, judged };

@@ -18,6 +18,8 @@ pub struct AlertPage {
     pub states: Vec<AlertState>,
     /// Only this device's.
     pub device: Option<DeviceId>,
+    /// Only this rule's.
+    pub rule: Option<RuleName>,
     /// Only those after the alert with this `since` and id, the last of the page before.
     pub after: Option<(Timestamp, AlertId)>,
     /// The most of them.
@@ -41,6 +43,7 @@ impl Queries {
                  WHERE (cardinality($1::text[]) = 0 OR state = ANY($1)) \
                    AND ($2::text IS NULL OR device = $2) \
                    AND ($3::timestamptz IS NULL OR (since, id) < ($3, $4::text)) \
+                   AND ($6::text IS NULL OR rule = $6) \
                  ORDER BY since DESC, id DESC LIMIT $5",
                 &[
                     &states,
@@ -48,6 +51,7 @@ impl Queries {
                     &page.after.map(|(since, _)| At(since)),
                     &page.after.map(|(_, id)| id.to_string()),
                     &row_limit(page.limit),
+                    &page.rule.as_ref().map(RuleName::as_str),
                 ],
             )
             .await?;
@@ -70,6 +74,26 @@ impl Queries {
             )
             .await?;
         rows.first().map(|row| read_alert(row, 0)).transpose()
+    }
+
+    /// One alert's transitions, in order; none if it is not known.
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn transitions_of(&self, id: AlertId) -> Result<Vec<Transition>, Error> {
+        let rows = self
+            .run(
+                QueryKind::Transitions,
+                "reading an alert's transitions",
+                "SELECT alert_id, rule, device, severity, to_state, since, fired_at, resolved_at, \
+                        value, summary, position, ordinal, from_state, at, received_at, \
+                        rule_version, reason \
+                 FROM bellwire.transition WHERE alert_id = $1 \
+                 ORDER BY position, ordinal LIMIT $2",
+                &[&id.to_string(), &row_limit(super::ROWS_MAX)],
+            )
+            .await?;
+        rows.iter().map(read_transition).collect()
     }
 
     /// The transitions after `cursor`, in the order of its log, at most `limit`. `None` if the

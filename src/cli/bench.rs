@@ -1,0 +1,223 @@
+//! `bellwire bench`: rate, CPU cost and latency of the whole service on this machine, each beside
+//! something measured in the same run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bellwire_fleet::bench::time_fdatasync;
+use bellwire_fleet::{
+    Bound, FleetConfig, FleetReport, Histogram, ProbeConfig, PublishedLog, Surroundings,
+};
+use clap::Args;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::{EXIT_FAILURE, EXIT_OK, Failure};
+use crate::clock::SystemClock;
+use crate::measure::child::{CpuTimes, Service};
+use crate::measure::scrape::Scrape;
+use crate::measure::screen::{self, SharedSeen};
+use crate::measure::{Quantiles, millis};
+use crate::{logging, runtime};
+
+/// How long verification waits for readings on their way to the database.
+const SETTLE: Duration = Duration::from_secs(120);
+
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// Seconds of each part
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Connections of the saturating part
+    #[arg(long, default_value_t = 100)]
+    connections: u32,
+    /// Publishes on their way per connection
+    #[arg(long, default_value_t = 32)]
+    in_flight: u16,
+    /// Publishes per second of the part that measures latency
+    #[arg(long, default_value_t = 5_000.0)]
+    rate: f64,
+}
+
+const RULES: &str = "
+[[rule]]
+name = \"probe\"
+when = \"probe > 0\"
+severity = \"info\"
+select = \"device = 'probe-01'\"
+
+[[rule]]
+name = \"hot\"
+when = \"temperature > 1000\"
+severity = \"info\"
+";
+
+pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
+    logging::start("warn")?;
+    // One thread: the generator shall cost the service as little as it can.
+    runtime::single_thread()?.block_on(async {
+        let service = Service::start(RULES).await?;
+        let exact = saturate(args, &service).await?;
+        let exact = latency(args, &service).await? && exact;
+        service.stop().await?;
+        Ok(if exact { EXIT_OK } else { EXIT_FAILURE })
+    })
+}
+
+fn around() -> Surroundings {
+    Surroundings::new(SystemClock::shared(), CancellationToken::new())
+}
+
+/// As many publishes as the service acknowledges; then waits until all of them are stored.
+async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
+    let config = FleetConfig {
+        address: service.mqtt.clone(),
+        devices: args.connections,
+        connections: args.connections,
+        prefix: "load".to_owned(),
+        rate: None,
+        in_flight: args.in_flight,
+        bound: Bound::Duration(Duration::from_secs(args.seconds)),
+        ..FleetConfig::default()
+    };
+    let before = (service.cpu()?, Scrape::take(&service.http).await?);
+    let begun = Instant::now();
+    let report = bellwire_fleet::run(config, around()).await?;
+    let acked_after = report.progress.elapsed;
+    let lag = Scrape::take(&service.http).await?;
+    wait_stored(service, &before.1, report.progress.acknowledged).await?;
+    let stored_after = begun.elapsed();
+    let cpu = service.cpu()?;
+    let after = Scrape::take(&service.http).await?;
+    println!(
+        "saturated: {} connections × {} on their way, QoS 1, three metrics",
+        args.connections, args.in_flight
+    );
+    print_rates(&report, acked_after, stored_after);
+    print_cpu(&before.0, &cpu, report.progress.acknowledged);
+    print_line("acknowledged after", Quantiles::of(&report.ack_latency));
+    print_line("stored after", after.quantiles_since(&before.1, "bellwire_stored_latency_seconds"));
+    println!(
+        "  database behind at the end  {:.1} MB of log",
+        lag.sum("bellwire_keep_lag_bytes") / 1e6
+    );
+    check(service, &report).await
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rates for people")]
+fn print_rates(report: &FleetReport, acked_after: Duration, stored_after: Duration) {
+    let n = report.progress.acknowledged as f64;
+    println!("  acknowledged (durable)      {:.0}/s", n / acked_after.as_secs_f64());
+    println!("  acknowledged and stored     {:.0}/s", n / stored_after.as_secs_f64());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "costs for people")]
+fn print_cpu(before: &CpuTimes, after: &CpuTimes, publishes: u64) {
+    let per_million = |cpu: Duration| cpu.as_secs_f64() / (publishes as f64 / 1e6);
+    println!(
+        "  service                     {:.2} CPU-s per million publishes",
+        per_million(after.service - before.service)
+    );
+    println!(
+        "  PostgreSQL                  {:.2} CPU-s per million publishes",
+        per_million(after.postgres - before.postgres)
+    );
+}
+
+fn print_line(what: &str, quantiles: Option<Quantiles>) {
+    if let Some(Quantiles { p50, p99 }) = quantiles {
+        println!("  {what:27} p50 {p50:.2} ms, p99 {p99:.2} ms");
+    }
+}
+
+/// Waits until as many publishes as this are in the database's account.
+async fn wait_stored(service: &Service, before: &Scrape, publishes: u64) -> anyhow::Result<()> {
+    let name = "bellwire_stored_latency_seconds_count";
+    let until = Instant::now() + SETTLE;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2⁵³")]
+    let wanted = before.sum(name) + publishes as f64;
+    while Scrape::take(&service.http).await?.sum(name) < wanted {
+        if Instant::now() > until {
+            bail!("not everything was stored within {} s", SETTLE.as_secs());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn check(service: &Service, report: &FleetReport) -> anyhow::Result<bool> {
+    let found = bellwire_fleet::verify_within(&service.database, &report.acks, SETTLE).await?;
+    println!("  {found}\n");
+    Ok(found.is_exact())
+}
+
+/// A steady rate beside which a probe crosses a rule's threshold and a screen watches.
+async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
+    let config = FleetConfig {
+        address: service.mqtt.clone(),
+        devices: args.connections,
+        connections: args.connections,
+        prefix: "steady".to_owned(),
+        rate: Some(args.rate),
+        in_flight: args.in_flight,
+        bound: Bound::Duration(Duration::from_secs(args.seconds)),
+        ..FleetConfig::default()
+    };
+    let (stop, published, seen) =
+        (CancellationToken::new(), Arc::new(PublishedLog::default()), SharedSeen::default());
+    let watching =
+        screen::watch(&service.http, Arc::clone(&published), seen.clone(), || {}, stop.clone());
+    let probe_around = Surroundings {
+        published: Some(published),
+        ..Surroundings::new(SystemClock::shared(), stop.clone())
+    };
+    let probe = ProbeConfig {
+        interval: Duration::from_millis(20),
+        ..ProbeConfig::new(service.mqtt.clone())
+    };
+    let probing = async { anyhow::Ok(bellwire_fleet::probe(probe, probe_around).await) };
+    let syncing = sync_beside(service, stop.clone());
+    let before = (service.cpu()?, Scrape::take(&service.http).await?);
+    let loading = async {
+        let report = bellwire_fleet::run(config, around()).await?;
+        stop.cancel();
+        anyhow::Ok(report)
+    };
+    let (report, (), _, syncs) = tokio::try_join!(loading, watching, probing, syncing)?;
+    let (cpu, after) = (service.cpu()?, Scrape::take(&service.http).await?);
+    println!("steady: {} publishes/s, three metrics, a probe 50 times a second", args.rate);
+    print_cpu(&before.0, &cpu, report.progress.acknowledged);
+    print_line("acknowledged after", Quantiles::of(&report.ack_latency));
+    print_line("stored after", after.quantiles_since(&before.1, "bellwire_stored_latency_seconds"));
+    let alert = Quantiles::of(&seen.get().latency);
+    print_line("on the screen after", alert);
+    let own = "bellwire_log_sync_seconds";
+    print_line("the log's own fdatasync", after.quantiles_since(&before.1, own));
+    print_line("fdatasync beside it", Quantiles::of(&syncs));
+    let bound = syncs.quantile(990).map(|p99| 2.0 * millis(p99) + 3.0);
+    if let (Some(alert), Some(bound)) = (alert, bound) {
+        let verdict = if alert.p99 <= bound { "kept" } else { "missed" };
+        println!(
+            "  objective {verdict}: p99 {:.2} ms, allowed 2 × fdatasync p99 + 3 = {bound:.2} ms",
+            alert.p99
+        );
+    }
+    check(service, &report).await
+}
+
+/// Times fdatasync in the same folder while the service works, ten times a second.
+async fn sync_beside(service: &Service, stop: CancellationToken) -> anyhow::Result<Histogram> {
+    let mut all = Histogram::default();
+    let dir = service.data_dir();
+    while !stop.is_cancelled() {
+        let dir = dir.clone();
+        let one = tokio::task::spawn_blocking(move || time_fdatasync(&dir, 1));
+        all.merge(&one.await.context("the sampler ended badly")??);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(Duration::from_millis(100)) => {}
+        }
+    }
+    Ok(all)
+}
