@@ -1,9 +1,9 @@
 //! What a pipelined QoS 1 publish costs the broker alone: the log is replaced by an inlet that
 //! settles every receipt, at once or from a thread of its own as a log does.
 //!
-//! `cargo run --release -p bellwire-broker --example broker_bench -- [thread|inline] [seconds]`
+//! `cargo run --release -p bellwire-broker --example broker_bench -- [thread|inline] [seconds] [connections] [in-flight]`
 //!
-//! 100 connections, each with 32 publishes of 120 bytes in flight, over loopback. CPU time is that
+//! Publishes of 120 bytes over loopback, by default 32 in flight on 100 connections. CPU time is that
 //! of the broker's threads, by the kernel's account.
 
 use std::fs;
@@ -20,8 +20,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-const N_CONNECTIONS: usize = 100;
-const N_IN_FLIGHT: usize = 32;
+/// How much the load generator keeps going.
+#[derive(Clone, Copy)]
+struct Load {
+    n_connections: usize,
+    n_in_flight: u16,
+}
+
 const PACKET_BYTES: usize = 120;
 
 #[derive(Debug)]
@@ -56,10 +61,10 @@ fn settle_all(receipts: &Receiver<Receipt>) {
     }
 }
 
-fn publishes(connection: usize) -> Vec<u8> {
+fn publishes(connection: usize, n: u16) -> Vec<u8> {
     let topic = format!("devices/device-{connection:03}/telemetry");
     let mut bytes = Vec::new();
-    for packet_id in 1..=u16::try_from(N_IN_FLIGHT).expect("small") {
+    for packet_id in 1..=n {
         let payload_bytes = PACKET_BYTES - 2 - 2 - topic.len() - 2;
         bytes.extend([0x32, u8::try_from(PACKET_BYTES - 2).expect("short")]);
         bytes.extend(u16::try_from(topic.len()).expect("short").to_be_bytes());
@@ -84,18 +89,19 @@ fn connect(address: SocketAddr, connection: usize) -> TcpStream {
 }
 
 /// Publishes until `end`; gives how many were acknowledged, and the CPU time that took.
-fn load(address: SocketAddr, end: Instant) -> (u64, Duration) {
-    let mut clients: Vec<_> =
-        (0..N_CONNECTIONS).map(|it| (connect(address, it), publishes(it))).collect();
+fn generate(load: Load, address: SocketAddr, end: Instant) -> (u64, Duration) {
+    let mut clients: Vec<_> = (0..load.n_connections)
+        .map(|it| (connect(address, it), publishes(it, load.n_in_flight)))
+        .collect();
     for (stream, publishes) in &mut clients {
         stream.write_all(publishes).expect("the broker reads");
     }
-    let mut acks = [0; 4 * N_IN_FLIGHT];
+    let mut acks = vec![0; 4 * usize::from(load.n_in_flight)];
     let mut n_acknowledged = 0;
     while Instant::now() < end {
         for (stream, publishes) in &mut clients {
             stream.read_exact(&mut acks).expect("acknowledgements");
-            n_acknowledged += N_IN_FLIGHT as u64;
+            n_acknowledged += u64::from(load.n_in_flight);
             stream.write_all(publishes).expect("the broker reads");
         }
     }
@@ -114,7 +120,7 @@ fn cpu_time(prefix: &str) -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
-async fn serve(inlet: Settler, seconds: u64) {
+async fn serve(inlet: Settler, load: Load, seconds: u64) {
     let registry = prometheus::Registry::new();
     let metrics = Metrics::register(&registry).expect("a fresh registry");
     let config =
@@ -129,7 +135,7 @@ async fn serve(inlet: Settler, seconds: u64) {
     tracker.spawn(broker.run(shutdown));
     let end = Instant::now() + Duration::from_secs(seconds);
     let generator = thread::Builder::new().name("load".into());
-    let generator = generator.spawn(move || load(address, end)).expect("a thread");
+    let generator = generator.spawn(move || generate(load, address, end)).expect("a thread");
     let before = cpu_time("broker");
     let (n_acknowledged, load_cpu) =
         tokio::task::spawn_blocking(move || generator.join().expect("it ends")).await.expect("ok");
@@ -155,12 +161,15 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let inline = arguments.next().is_some_and(|mode| mode == "inline");
     let seconds = arguments.next().and_then(|it| it.parse().ok()).unwrap_or(5);
+    let n_connections = arguments.next().and_then(|it| it.parse().ok()).unwrap_or(100);
+    let n_in_flight = arguments.next().and_then(|it| it.parse().ok()).unwrap_or(32);
+    let load = Load { n_connections, n_in_flight };
     let (sender, receiver) = sync_channel(1024);
     let inlet = Settler((!inline).then_some(sender));
     let log = thread::Builder::new().name("log".into());
     let log = log.spawn(move || settle_all(&receiver)).expect("a thread");
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).thread_name("broker").enable_all().build();
-    runtime.expect("a runtime").block_on(serve(inlet, seconds));
+    runtime.expect("a runtime").block_on(serve(inlet, load, seconds));
     log.join().expect("it ends with the broker");
 }

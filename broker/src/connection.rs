@@ -297,7 +297,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
     /// Hands telemetry to the log. While that has no room nothing is read, but what is due is
     /// sent. Gives the reason to close, if one comes up meanwhile.
     async fn submit(&mut self, batch: Batch) -> Option<Close> {
-        let client = self.desk.mailbox.client.get()?.clone();
+        let client = self.desk.mailbox.client.get().expect("CONNECT came first").clone();
         let receipt = self.receipt(&batch);
         let delivery = Delivery { client, publishes: batch.publishes, receipt };
         self.desk.shared.metrics.deliveries.inc();

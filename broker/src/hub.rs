@@ -121,7 +121,7 @@ impl Hub {
         }
     }
 
-    /// Adds or replaces a subscription; true if it is new.
+    /// Adds or replaces a subscription.
     pub(crate) fn subscribe(
         &self,
         mailbox: &Arc<Mailbox>,

@@ -167,7 +167,7 @@ pub(crate) fn disconnect(
             && session_expiry_s == 0
             && it.val() != 0
         {
-            return Err(Close::protocol("DISCONNECT sets a session expiry")); // [MQTT-3.14.2-2]
+            return Err(Close::protocol("DISCONNECT sets a session expiry")); // 3.14.2.2.2
         }
     }
     match packet.reason_code() {

@@ -221,7 +221,7 @@ impl Session {
     pub(crate) fn accept(&mut self, connect: Connect, client: &ClientId) {
         self.phase = Phase::Connected;
         self.version = connect.version;
-        // [MQTT-3.1.2-24] one and a half times; 0 turns it off [MQTT-3.1.2-10 non-normative]
+        // [MQTT-3.1.2-24] one and a half times; 0 turns it off
         self.silence_max = (connect.keep_alive_s != 0)
             .then(|| Duration::from_millis(u64::from(connect.keep_alive_s) * 1500));
         self.session_expiry_s = connect.session_expiry_s;
