@@ -1,6 +1,10 @@
 //! What holds for the whole of Bellwire: its layout, its habits, and its promises end to end.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod arrows;
+mod journey;
+mod recording;
 mod shim;
 mod support;
 mod tidy;

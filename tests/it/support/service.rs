@@ -170,7 +170,8 @@ impl Service {
 
     /// The URL of its database.
     pub(crate) fn database_url(&self) -> String {
-        let own = self.settings.environment.iter().find(|(name, _)| name == "BELLWIRE_DATABASE_URL");
+        let own =
+            self.settings.environment.iter().find(|(name, _)| name == "BELLWIRE_DATABASE_URL");
         match own {
             Some((_, url)) => url.clone(),
             None => self.endpoints["database"].as_str().expect("it is managed").to_owned(),
@@ -212,7 +213,9 @@ impl Service {
         let log = self.log();
         let bad: Vec<_> = log
             .lines()
-            .filter(|line| line.contains("WARN") || line.contains("ERROR") || line.contains("panicked"))
+            .filter(|line| {
+                line.contains("WARN") || line.contains("ERROR") || line.contains("panicked")
+            })
             .filter(|line| !expected.iter().any(|text| line.contains(text)))
             .collect();
         assert!(bad.is_empty(), "unexpected:\n{}", bad.join("\n"));

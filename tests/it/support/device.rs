@@ -1,0 +1,46 @@
+//! One device with a real MQTT client: publishes and knows when it was acknowledged.
+
+use std::time::Duration;
+
+use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS};
+use tokio::time::timeout;
+
+use super::service::PATIENCE;
+
+/// A connected device.
+pub(crate) struct Device {
+    client: AsyncClient,
+    events: EventLoop,
+}
+
+impl Device {
+    /// Connects to `host:port` with `name` as client identifier.
+    pub(crate) async fn connect(address: &str, name: &str) -> Self {
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let mut options = MqttOptions::new(name, host, port.parse().unwrap());
+        options.set_keep_alive(Duration::from_secs(30));
+        let (client, events) = AsyncClient::new(options, 10);
+        let mut device = Self { client, events };
+        device.until(|packet| matches!(packet, Packet::ConnAck(_))).await;
+        device
+    }
+
+    /// Publishes with QoS 1 and waits for the acknowledgement.
+    pub(crate) async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
+        self.client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();
+        self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&Packet) -> bool) {
+        let waiting = async {
+            loop {
+                match self.events.poll().await {
+                    Ok(Event::Incoming(packet)) if wanted(&packet) => return,
+                    Ok(_) => {}
+                    Err(error) => panic!("the connection ended: {error}"),
+                }
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("an answer in time");
+    }
+}
