@@ -32,6 +32,18 @@ async fn live_clients_are_told_and_requests_finish() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_history_is_told_too() {
+    let service = Service::start().await;
+    service.kept.stuck.store(true, Ordering::Relaxed);
+    let mut client = service.live(&format!("?cursor={LOG}-5-0")).await;
+    until("history is asked", || !service.kept.asked.lock().expect("whole").is_empty()).await;
+    service.shutdown.cancel();
+    assert_eq!(client.end().await.0, 1_001);
+    service.tracker.close();
+    within("all tasks have ended", service.tracker.wait()).await;
+}
+
+#[tokio::test]
 async fn what_does_not_finish_in_time_is_cut_off() {
     let service = Service::start_with(|config| {
         config.shutdown_grace_ms = 50.try_into().expect("not zero");
