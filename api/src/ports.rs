@@ -112,8 +112,8 @@ pub trait Present: Send + Sync + Debug {
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// Handed back as `after` it gives the next part; absent at the end. At most 512 bytes, of the
-    /// port's own making.
+    /// Handed back as `after` it gives the next part; absent at the end. At most 512 bytes of the
+    /// port's own making, not beginning with `open:`.
     pub next: Option<String>,
 }
 

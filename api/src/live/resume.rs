@@ -159,8 +159,17 @@ impl CatchUp {
             self.stage = snapshot(subscriber, Resume::TooOld);
             return None;
         }
-        let page = match app.history(|history| history.transitions(from, limit)).await {
-            Ok(page) => page,
+        let page = tokio::select! {
+            page = app.history(|history| history.transitions(from, limit)) => page,
+            // The client is about to be told that the service stops: it need not wait for this.
+            () = app.closing.cancelled() => Ok(Vec::new()),
+        };
+        let page = match page {
+            Ok(page) if !app.closing.is_cancelled() => page,
+            Ok(_) => {
+                self.stage = snapshot(subscriber, Resume::HistoryAway);
+                return None;
+            }
             Err(problem) => {
                 let code = problem.code();
                 warn!(code, "A live client gets a snapshot instead of what it missed: {code}.");

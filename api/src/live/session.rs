@@ -18,7 +18,7 @@ use crate::metrics::Ended;
 /// The longest message a client may send, in bytes.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// How long a client has to take our goodbye and answer it.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The close code and reason of each ending; none where there is no one to tell.
 const fn goodbye(ended: Ended) -> Option<(u16, &'static str)> {
@@ -198,5 +198,110 @@ where
 
     async fn refuse(&mut self, detail: &str) -> Result<(), Ended> {
         self.send(vec![Message::Text(frames::error("bad_message", detail))]).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::live::testing;
+
+    /// A socket in memory: what the client says comes in, what the session says goes out.
+    struct Wire {
+        said: mpsc::Receiver<Message>,
+        heard: mpsc::Sender<Message>,
+    }
+
+    impl Stream for Wire {
+        type Item = Result<Message, ()>;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            self.said.poll_recv(cx).map(|said| said.map(Ok))
+        }
+    }
+
+    impl Sink<Message> for Wire {
+        type Error = ();
+
+        fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            self.poll_flush(cx)
+        }
+
+        fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), ()> {
+            self.heard.try_send(message).map_err(drop)
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            // A full channel stands for a client that reads nothing.
+            if self.heard.capacity() > 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), ()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A session whose client can have `n_unread` messages unread.
+    fn session(n_unread: usize) -> (Arc<App>, mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+        let app = testing::app();
+        let (say, said) = mpsc::channel(16);
+        let (heard, hear) = mpsc::channel(n_unread);
+        let subscriber = app.hub.join().expect("room");
+        let session = Session::new(Wire { said, heard }, subscriber, Arc::clone(&app));
+        app.tracker.spawn(session.run(Claim::Fresh));
+        (app, say, hear)
+    }
+
+    async fn text(hear: &mut mpsc::Receiver<Message>) -> String {
+        match hear.recv().await {
+            Some(Message::Text(text)) => text.to_string(),
+            other => panic!("no text: {other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_heartbeat_and_a_ping_come_every_five_seconds() {
+        let (_app, say, mut hear) = session(16);
+        assert!(text(&mut hear).await.contains("snapshot"));
+        let start = Instant::now();
+        for n in 1..=20 {
+            let expected = r#"{"type":"heartbeat","at":"1970-01-01T00:00:00.000000Z"}"#;
+            assert_eq!(text(&mut hear).await, expected);
+            assert_eq!(hear.recv().await, Some(Message::Ping(Bytes::new())));
+            assert_eq!(start.elapsed().as_secs(), 5 * n);
+            say.send(Message::Pong(Bytes::new())).await.expect("it listens");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_without_a_sign_of_life_is_let_go() {
+        let (app, _say, mut hear) = session(64);
+        let start = Instant::now();
+        let close = loop {
+            match hear.recv().await {
+                Some(Message::Close(Some(close))) => break close,
+                Some(_) => {}
+                None => panic!("no goodbye"),
+            }
+        };
+        assert_eq!((close.code, start.elapsed().as_secs()), (4001, 30));
+        app.tracker.close();
+        app.tracker.wait().await;
+        assert_eq!(app.hub.n_clients(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_let_go_in_time() {
+        let (app, _say, _hear) = session(1);
+        let start = Instant::now();
+        app.tracker.close();
+        app.tracker.wait().await;
+        assert_eq!(start.elapsed(), Duration::from_secs(10) + CLOSE_TIMEOUT);
+        assert_eq!(app.metrics.live.ended(Ended::Slow).get(), 1);
     }
 }

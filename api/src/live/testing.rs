@@ -2,14 +2,27 @@
 
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 use bellwire_model::{
-    Alert, AlertId, AlertState, DeviceId, DeviceKey, LogPosition, MetricKey, MetricName, RuleName,
-    Severity, Timestamp, Value,
+    Alert, AlertId, AlertState, Clock, DeviceId, DeviceKey, DeviceLedger, LogId, LogPosition,
+    MetricKey, MetricName, Quarantined, RuleName, Severity, SharedNames, Timestamp, Transition,
+    Value,
 };
 
+use crate::app::App;
+use crate::config::Config;
 use crate::live::feed::Open;
 use crate::live::frames::{Entry, LiveReading};
-use crate::ports::Place;
+use crate::live::hub::Hub;
+use crate::metrics::Metrics;
+use crate::ports::{
+    AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, Health, HealthStatus, History,
+    LatestReading, Page, Place, PortError, PortFuture, Ports, Present, QuarantineQuery, Readiness,
+    ReadingRow, ReadingsQuery, RuleInfo,
+};
 
 pub(crate) fn entry(position: u64, ordinal: u32, alert: u64) -> Arc<Entry> {
     let place = Place { position: LogPosition(position), ordinal };
@@ -41,4 +54,100 @@ pub(crate) fn reading(device: u32, metric: u32, at_micros: i64) -> Arc<LiveReadi
         value: Value::Number(1.0),
         text: OnceLock::new(),
     })
+}
+
+/// An app that knows no device and whose database is away.
+pub(crate) fn app() -> Arc<App> {
+    let registry = prometheus::Registry::new();
+    let metrics = Metrics::register(&registry).expect("a fresh registry");
+    let config = Config::default();
+    let clock: Arc<dyn Clock> = Arc::new(Nothing);
+    let (live, names) = (config.live.clone(), SharedNames::default());
+    let hub = Hub::new(LogId(1), live, names, Arc::clone(&clock), metrics.clone());
+    hub.set_snapshot(LogPosition(100), []);
+    let nothing = Arc::new(Nothing);
+    let ports = Ports {
+        present: Arc::clone(&nothing) as _,
+        history: Arc::clone(&nothing) as _,
+        health: nothing,
+    };
+    Arc::new(App {
+        config,
+        ports,
+        hub,
+        registry,
+        metrics,
+        clock,
+        tracker: TaskTracker::new(),
+        closing: CancellationToken::new(),
+        history_gate: Semaphore::new(1),
+    })
+}
+
+/// Knows nothing; for it the time stands still.
+#[derive(Debug)]
+struct Nothing;
+
+impl Clock for Nothing {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+}
+
+impl Present for Nothing {
+    fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
+        Vec::new()
+    }
+
+    fn device(&self, _: &DeviceId) -> Option<DeviceInfo> {
+        None
+    }
+
+    fn latest(&self, _: &DeviceId) -> Option<Vec<LatestReading>> {
+        None
+    }
+
+    fn rules(&self) -> Vec<RuleInfo> {
+        Vec::new()
+    }
+}
+
+fn away<T: Send + 'static>() -> PortFuture<'static, T> {
+    Box::pin(async { Err(PortError::DatabaseAway) })
+}
+
+impl History for Nothing {
+    fn readings(&self, _: ReadingsQuery) -> PortFuture<'_, Page<ReadingRow>> {
+        away()
+    }
+
+    fn buckets(&self, _: BucketsQuery) -> PortFuture<'_, Page<BucketRow>> {
+        away()
+    }
+
+    fn alerts(&self, _: AlertsQuery) -> PortFuture<'_, Page<Alert>> {
+        away()
+    }
+
+    fn alert(&self, _: AlertId) -> PortFuture<'_, Option<AlertHistory>> {
+        away()
+    }
+
+    fn transitions(&self, _: Place, _: usize) -> PortFuture<'_, Vec<Transition>> {
+        away()
+    }
+
+    fn quarantine(&self, _: QuarantineQuery) -> PortFuture<'_, Page<Quarantined>> {
+        away()
+    }
+
+    fn ledger(&self, _: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
+        away()
+    }
+}
+
+impl Health for Nothing {
+    fn readiness(&self) -> Readiness {
+        Readiness { status: HealthStatus::Degraded, checks: Vec::new() }
+    }
 }

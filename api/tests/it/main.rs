@@ -1,0 +1,10 @@
+//! The API as its users meet it: real sockets in front, ports of the test's own behind.
+
+mod errors;
+mod feed;
+mod limits;
+mod resume;
+mod routes;
+mod shutdown;
+mod sse;
+mod support;

@@ -1,0 +1,299 @@
+//! Every route, when all is well.
+
+use std::sync::atomic::Ordering;
+
+use bellwire_api::ports::{BucketRow, Check, HealthStatus, LatestReading, ReadingRow, RuleInfo};
+use bellwire_model::{
+    AlertState, DeviceLedger, LogPosition, Quarantined, RejectReason, RuleName, SeqLedger,
+    Severity, Timestamp, Value,
+};
+use serde_json::json;
+
+use crate::support::{Service, device, metric, transition};
+
+#[tokio::test]
+async fn devices_are_listed_by_name_page_by_page() {
+    let service = Service::start().await;
+    let first = service.get("/api/v1/devices?limit=1").await;
+    assert_eq!(first.status, 200);
+    assert_eq!(
+        first.json(),
+        json!({"devices": [{
+            "device": "freezer-1",
+            "first_seen": "2020-09-13T12:26:40.000000Z",
+            "last_seen": "2023-11-14T22:13:20.000000Z",
+            "online": true,
+            "labels": {"kind": "freezer"},
+        }], "next": "freezer-1"})
+    );
+    let second = service.get("/api/v1/devices?limit=1&cursor=freezer-1").await.json();
+    assert_eq!(second["devices"][0]["device"], "freezer-2");
+    assert_eq!(second["next"], json!(null));
+}
+
+#[tokio::test]
+async fn a_device_is_shown_with_its_latest_readings() {
+    let service = Service::start().await;
+    let at = Timestamp::from_secs(1_700_000_000);
+    *service.memory.latest.lock().expect("whole") = vec![
+        LatestReading { metric: metric("temperature"), at, value: Value::Number(-18.5) },
+        LatestReading { metric: metric("door"), at, value: Value::Text("shut".into()) },
+    ];
+    let one = service.get("/api/v1/devices/freezer-2").await.json();
+    assert_eq!(one["device"], "freezer-2");
+    let latest = service.get("/api/v1/devices/freezer%2D1/latest").await.json();
+    assert_eq!(
+        latest,
+        json!({"device": "freezer-1", "latest": [
+            {"metric": "door", "at": "2023-11-14T22:13:20.000000Z", "text": "shut"},
+            {"metric": "temperature", "at": "2023-11-14T22:13:20.000000Z", "value": -18.5},
+        ]})
+    );
+}
+
+#[tokio::test]
+async fn readings_come_one_by_one_or_gathered() {
+    let service = Service::start().await;
+    let row = |secs, number| ReadingRow {
+        at: Timestamp::from_secs(secs),
+        metric: metric("temperature"),
+        value: Value::Number(number),
+    };
+    *service.kept.readings.lock().expect("whole") = vec![row(0, 1.0), row(60, 2.5)];
+    let path = "/api/v1/devices/freezer-1/readings?metric=temperature\
+        &from=1970-01-01T00:00:00Z&to=1970-01-01T02:00:00%2B01:00&limit=1";
+    let first = service.get(path).await.json();
+    assert_eq!(
+        first,
+        json!({"readings": [
+            {"at": "1970-01-01T00:00:00.000000Z", "metric": "temperature", "value": 1.0},
+        ], "next": "1"})
+    );
+    let question = service.kept.last_question();
+    assert!(question.contains("from: Timestamp(0), to: Timestamp(3600000000)"), "{question}");
+    let second = service.get(&format!("{path}&cursor=1")).await.json();
+    assert_eq!(second["readings"][0]["value"], 2.5);
+    assert_eq!(second["next"], json!(null));
+
+    *service.kept.buckets.lock().expect("whole") = vec![BucketRow {
+        at: Timestamp::EPOCH,
+        metric: metric("temperature"),
+        avg: 1.75,
+        min: 1.0,
+        max: 2.5,
+        count: 2,
+    }];
+    let path = "/api/v1/devices/freezer-1/readings?bucket=5m&from=1970-01-01T00:00:00Z";
+    let gathered = service.get(path).await.json();
+    assert_eq!(
+        gathered,
+        json!({"buckets": [{"at": "1970-01-01T00:00:00.000000Z", "metric": "temperature",
+            "avg": 1.75, "min": 1.0, "max": 2.5, "count": 2}], "next": null})
+    );
+    assert!(service.kept.last_question().contains("bucket: 300s"));
+}
+
+#[tokio::test]
+async fn who_does_not_say_when_gets_the_last_day() {
+    let service = Service::start().await;
+    service.clock.0.store(200_000_000_000, Ordering::Relaxed);
+    service.get("/api/v1/devices/freezer-1/readings").await;
+    let question = service.kept.last_question();
+    assert!(question.contains("from: Timestamp(113600000000)"), "{question}");
+    assert!(question.contains(&format!("to: Timestamp({})", i64::MAX)), "{question}");
+}
+
+#[tokio::test]
+async fn a_devices_account_has_exactly_the_stable_fields() {
+    let service = Service::start().await;
+    *service.kept.ledger.lock().expect("whole") = Some(DeviceLedger {
+        received: 10,
+        stored: 6,
+        duplicate: 2,
+        quarantined: 1,
+        refused: 1,
+        readings: 18,
+        seq: SeqLedger { last: Some(12), gaps: vec![(4, 5), (9, 9)], resets: 1 },
+    });
+    assert_eq!(
+        service.get("/api/v1/devices/freezer-1/audit").await.json(),
+        json!({"device": "freezer-1", "received": 10, "stored": 6, "duplicate": 2,
+            "quarantined": 1, "refused": 1, "readings": 18,
+            "seq": {"last": 12, "gaps": [[4, 5], [9, 9]], "resets": 1}})
+    );
+}
+
+#[tokio::test]
+async fn open_alerts_come_from_memory_and_ended_ones_from_history() {
+    let service = Service::start().await;
+    service.kept.away.store(true, Ordering::Relaxed);
+    let mut client = service.live("").await;
+    client.expect("snapshot").await;
+    for (position, id) in [(1_000, 1), (1_001, 2), (1_002, 3)] {
+        service.happen(&transition(position, id, AlertState::Firing));
+        client.expect("transition").await;
+    }
+    let open = service.get("/api/v1/alerts").await.json();
+    assert_eq!(open["alerts"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        open["alerts"][2],
+        json!({"id": "0000000000000001", "rule": "too-warm", "device": "freezer-1",
+            "severity": "critical", "state": "firing", "since": "2023-11-14T22:30:00.000000Z",
+            "fired_at": "2023-11-14T22:30:00.000000Z", "resolved_at": null, "value": -3.5,
+            "summary": "freezer-1 is at -3.5 °C", "acknowledged_by": null, "latched": false,
+            "silenced": false})
+    );
+    let none = service.get("/api/v1/alerts?state=pending&device=freezer-1").await.json();
+    assert_eq!(none, json!({"alerts": [], "next": null}));
+
+    service.kept.away.store(false, Ordering::Relaxed);
+    let ended = transition(900, 9, AlertState::Resolved).alert;
+    *service.kept.alerts.lock().expect("whole") = vec![ended.clone(), ended];
+    let mut ids = Vec::new();
+    let mut next = String::new();
+    loop {
+        let path = format!("/api/v1/alerts?state=firing,resolved&limit=2&cursor={next}");
+        let page = service.get(&path).await.json();
+        for alert in page["alerts"].as_array().expect("alerts") {
+            ids.push(alert["id"].as_str().expect("an id").trim_start_matches('0').to_owned());
+        }
+        match page["next"].as_str() {
+            Some(token) => next = token.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(ids, ["3", "2", "1", "9", "9"]);
+}
+
+#[tokio::test]
+async fn one_alert_has_every_transition_once() {
+    let service = Service::start().await;
+    let before = transition(990, 7, AlertState::Firing);
+    service.kept.transitions.lock().expect("whole").push(before.clone());
+    service.hub.set_snapshot(LogPosition(1_000), [before.alert]);
+    let mut client = service.live("").await;
+    client.expect("snapshot").await;
+    service.happen(&transition(1_000, 7, AlertState::Recovering));
+    client.expect("transition").await;
+    let alert = service.get("/api/v1/alerts/0000000000000007").await.json();
+    assert_eq!(alert["state"], "recovering");
+    assert_eq!(alert["complete"], true);
+    let reasons: Vec<_> =
+        alert["transitions"].as_array().expect("a list").iter().map(|it| &it["reason"]).collect();
+    assert_eq!(reasons, ["#990", "#1000"]);
+
+    service.kept.away.store(true, Ordering::Relaxed);
+    let alert = service.get("/api/v1/alerts/0000000000000007").await.json();
+    assert_eq!(alert["complete"], false);
+    assert_eq!(alert["transitions"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn rules_are_shown_as_they_were_written() {
+    let service = Service::start().await;
+    *service.memory.rules.lock().expect("whole") = vec![RuleInfo {
+        name: RuleName::new("too-warm").expect("valid"),
+        severity: Severity::Critical,
+        when: "temperature > -15".to_owned(),
+        clear: None,
+        hold: Some("2m".to_owned()),
+        keep_firing_for: None,
+        select: Some("kind = 'freezer'".to_owned()),
+        summary: None,
+        version: 255,
+        text: "[[rule]]".to_owned(),
+    }];
+    assert_eq!(
+        service.get("/api/v1/rules").await.json(),
+        json!({"rules": [{"name": "too-warm", "severity": "critical",
+            "when": "temperature > -15", "clear": null, "for": "2m", "keep_firing_for": null,
+            "select": "kind = 'freezer'", "summary": null, "version": "00000000000000ff",
+            "text": "[[rule]]"}]})
+    );
+}
+
+#[tokio::test]
+async fn quarantined_payloads_are_shown_as_they_came() {
+    let service = Service::start().await;
+    let it = Quarantined {
+        position: LogPosition(77),
+        ordinal: 2,
+        received_at: Timestamp::EPOCH,
+        device: Some(device("freezer-1")),
+        topic: "devices/freezer-1/telemetry".into(),
+        payload: b"{\"t\":".to_vec().into(),
+        reason: RejectReason::BadJson,
+        detail: "ends too early".into(),
+    };
+    let binary = Quarantined { payload: vec![0xff, 0].into(), ..it.clone() };
+    *service.kept.quarantined.lock().expect("whole") = vec![it, binary];
+    let shown = service.get("/api/v1/quarantine?device=freezer-1").await.json();
+    assert_eq!(
+        shown["quarantine"][0],
+        json!({"id": "77-2", "received_at": "1970-01-01T00:00:00.000000Z",
+            "device": "freezer-1", "topic": "devices/freezer-1/telemetry", "reason": "bad_json",
+            "detail": "ends too early", "payload_bytes": 5, "payload": "{\"t\":",
+            "payload_base64": null})
+    );
+    assert_eq!(shown["quarantine"][1]["payload_base64"], "/wA=");
+    assert_eq!(shown["quarantine"][1]["payload"], json!(null));
+}
+
+#[tokio::test]
+async fn readiness_stays_200_while_the_work_is_done() {
+    let service = Service::start().await;
+    assert_eq!(service.get("/healthz").await.json(), json!({"status": "ok"}));
+    for (status, label, code) in [
+        (HealthStatus::Ok, "ok", 200),
+        (HealthStatus::Degraded, "degraded", 200),
+        (HealthStatus::Unavailable, "unavailable", 503),
+    ] {
+        let check = Check { name: "database", status, detail: "as it is".to_owned() };
+        {
+            let mut readiness = service.condition.0.lock().expect("whole");
+            readiness.status = status;
+            readiness.checks = vec![check];
+        }
+        let ready = service.get("/readyz").await;
+        assert_eq!(ready.status, code);
+        assert_eq!(
+            ready.json(),
+            json!({"status": label, "checks": [
+                {"name": "database", "status": label, "detail": "as it is"},
+            ]})
+        );
+    }
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route() {
+    let service = Service::start().await;
+    service.get("/api/v1/devices/freezer-1").await;
+    service.get("/api/v1/devices/none").await;
+    service.get("/no/such.page").await;
+    let metrics = service.get("/metrics").await;
+    assert!(metrics.header("content-type").starts_with("text/plain"));
+    for line in [
+        r#"bellwire_http_requests_total{method="get",route="/api/v1/devices/{id}",status="2xx"} 1"#,
+        r#"bellwire_http_requests_total{method="get",route="/api/v1/devices/{id}",status="4xx"} 1"#,
+        r#"bellwire_http_request_duration_seconds_count{route="unmatched"} 1"#,
+        r#"bellwire_live_clients{transport="websocket"} 0"#,
+    ] {
+        assert!(metrics.body.contains(line), "{line} in {}", metrics.body);
+    }
+}
+
+#[tokio::test]
+async fn pages_may_load_nothing_from_elsewhere() {
+    let service = Service::start().await;
+    for path in ["/", "/devices/freezer.1", "/favicon.svg"] {
+        let page = service.get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        let policy = page.header("content-security-policy");
+        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff");
+    }
+    let api = service.get("/api/v1/rules").await;
+    assert_eq!(api.header("cache-control"), "no-store");
+    assert_eq!(api.header("content-type"), "application/json");
+}

@@ -1,0 +1,444 @@
+//! A running API with ports that tests fill, and small clients for it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bellwire_api::ports::{
+    AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading,
+    Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
+    RuleInfo,
+};
+use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
+use bellwire_model::{
+    Alert, AlertId, AlertState, Clock, DeviceId, DeviceLedger, LogId, LogPosition, MetricName,
+    Quarantined, Reading, RuleName, Severity, SharedNames, StageTimes, Timestamp, Transition,
+    Value,
+};
+use futures_util::{SinkExt, StreamExt};
+use prometheus::Registry;
+use serde_json::Value as Json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The log of all tests.
+pub(crate) const LOG: LogId = LogId(0x1234);
+/// Where the present ends when a test begins.
+pub(crate) const START: LogPosition = LogPosition(1_000);
+
+/// Waits for `future`, which must come about.
+pub(crate) async fn within<T: Send>(what: &str, future: impl Future<Output = T> + Send) -> T {
+    match tokio::time::timeout(Duration::from_secs(30), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("30 s passed without: {what}"),
+    }
+}
+
+/// Waits until `state` holds.
+pub(crate) async fn until(what: &str, state: impl Fn() -> bool + Send + Sync) {
+    within(what, async {
+        while !state() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+pub(crate) fn device(name: &str) -> DeviceId {
+    DeviceId::new(name).expect("valid")
+}
+
+pub(crate) fn metric(name: &str) -> MetricName {
+    MetricName::new(name).expect("valid")
+}
+
+/// A transition of alert `id` at `position`; its reason is `#position`.
+pub(crate) fn transition(position: u64, id: u64, to: AlertState) -> Transition {
+    let at = Timestamp::from_secs(1_700_000_000 + i64::try_from(position).expect("small"));
+    let alert = Alert {
+        id: AlertId(id),
+        rule: RuleName::new("too-warm").expect("valid"),
+        device: device("freezer-1"),
+        severity: Severity::Critical,
+        state: to,
+        since: at,
+        fired_at: Some(at),
+        resolved_at: (to == AlertState::Resolved).then_some(at),
+        value: Some(-3.5),
+        summary: "freezer-1 is at -3.5 °C".to_owned(),
+    };
+    let from = if to == AlertState::Resolved { AlertState::Firing } else { AlertState::Inactive };
+    Transition {
+        position: LogPosition(position),
+        ordinal: 0,
+        alert,
+        from,
+        to,
+        at,
+        received_at: at,
+        rule_version: 0xfeed,
+        reason: format!("#{position}").into(),
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct TestClock(pub(crate) AtomicI64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// The present, as the test says.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) devices: Mutex<BTreeMap<DeviceId, DeviceInfo>>,
+    pub(crate) latest: Mutex<Vec<LatestReading>>,
+    pub(crate) rules: Mutex<Vec<RuleInfo>>,
+}
+
+impl Present for Memory {
+    fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Vec<DeviceInfo> {
+        let devices = self.devices.lock().expect("whole");
+        let behind = devices.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+        behind.take(limit).map(|(_, info)| info.clone()).collect()
+    }
+
+    fn device(&self, device: &DeviceId) -> Option<DeviceInfo> {
+        self.devices.lock().expect("whole").get(device).cloned()
+    }
+
+    fn latest(&self, device: &DeviceId) -> Option<Vec<LatestReading>> {
+        self.device(device).map(|_| self.latest.lock().expect("whole").clone())
+    }
+
+    fn rules(&self) -> Vec<RuleInfo> {
+        self.rules.lock().expect("whole").clone()
+    }
+}
+
+/// What has been kept, as the test says; it remembers what it was asked.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) away: AtomicBool,
+    /// Questions wait for `release` while this is set.
+    pub(crate) stuck: AtomicBool,
+    pub(crate) release: Notify,
+    pub(crate) asked: Mutex<Vec<String>>,
+    pub(crate) readings: Mutex<Vec<ReadingRow>>,
+    pub(crate) buckets: Mutex<Vec<BucketRow>>,
+    pub(crate) alerts: Mutex<Vec<Alert>>,
+    pub(crate) transitions: Mutex<Vec<Transition>>,
+    pub(crate) quarantined: Mutex<Vec<Quarantined>>,
+    pub(crate) ledger: Mutex<Option<DeviceLedger>>,
+}
+
+impl Kept {
+    fn answer<'a, T: Send + 'a>(
+        &'a self,
+        question: String,
+        look: impl FnOnce(&Self) -> T + Send + 'a,
+    ) -> PortFuture<'a, T> {
+        self.asked.lock().expect("whole").push(question);
+        Box::pin(async move {
+            if self.stuck.load(Ordering::Relaxed) {
+                self.release.notified().await;
+            }
+            if self.away.load(Ordering::Relaxed) {
+                return Err(PortError::DatabaseAway);
+            }
+            Ok(look(self))
+        })
+    }
+
+    pub(crate) fn last_question(&self) -> String {
+        self.asked.lock().expect("whole").last().cloned().unwrap_or_default()
+    }
+}
+
+/// A page of `rows`, whose token is the number of rows before it.
+fn page<T: Clone>(rows: &[T], after: Option<&str>, limit: usize) -> Page<T> {
+    let start = after.map_or(0, |after| after.parse().unwrap_or(usize::MAX)).min(rows.len());
+    let end = rows.len().min(start + limit);
+    let next = (end < rows.len()).then(|| end.to_string());
+    Page { rows: rows[start..end].to_vec(), next }
+}
+
+impl History for Kept {
+    fn readings(&self, query: ReadingsQuery) -> PortFuture<'_, Page<ReadingRow>> {
+        if query.after.as_deref() == Some("nonsense") {
+            return Box::pin(async { Err(PortError::BadPage) });
+        }
+        if query.after.as_deref() == Some("broken") {
+            return Box::pin(async { Err(PortError::Failed("a fault of ours".into())) });
+        }
+        self.answer(format!("{query:?}"), move |kept| {
+            page(&kept.readings.lock().expect("whole"), query.after.as_deref(), query.limit)
+        })
+    }
+
+    fn buckets(&self, query: BucketsQuery) -> PortFuture<'_, Page<BucketRow>> {
+        self.answer(format!("{query:?}"), move |kept| {
+            page(&kept.buckets.lock().expect("whole"), query.after.as_deref(), query.limit)
+        })
+    }
+
+    fn alerts(&self, query: AlertsQuery) -> PortFuture<'_, Page<Alert>> {
+        self.answer(format!("{query:?}"), move |kept| {
+            let alerts = kept.alerts.lock().expect("whole");
+            let alerts: Vec<_> = alerts
+                .iter()
+                .filter(|alert| query.states.contains(&alert.state))
+                .cloned()
+                .collect();
+            page(&alerts, query.after.as_deref(), query.limit)
+        })
+    }
+
+    fn alert(&self, id: AlertId) -> PortFuture<'_, Option<AlertHistory>> {
+        self.answer(format!("{id:?}"), move |kept| {
+            let transitions: Vec<_> = {
+                let all = kept.transitions.lock().expect("whole");
+                all.iter().filter(|it| it.alert.id == id).cloned().collect()
+            };
+            let alert = transitions.last()?.alert.clone();
+            Some(AlertHistory { alert, transitions })
+        })
+    }
+
+    fn transitions(&self, from: Place, limit: usize) -> PortFuture<'_, Vec<Transition>> {
+        self.answer(format!("{from:?}"), move |kept| {
+            let all = kept.transitions.lock().expect("whole");
+            all.iter().filter(|it| Place::of(it) >= from).take(limit).cloned().collect()
+        })
+    }
+
+    fn quarantine(&self, query: QuarantineQuery) -> PortFuture<'_, Page<Quarantined>> {
+        self.answer(format!("{query:?}"), move |kept| {
+            page(&kept.quarantined.lock().expect("whole"), query.after.as_deref(), query.limit)
+        })
+    }
+
+    fn ledger(&self, device: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
+        self.answer(format!("{device:?}"), |kept| kept.ledger.lock().expect("whole").clone())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Condition(pub(crate) Mutex<Readiness>);
+
+impl Health for Condition {
+    fn readiness(&self) -> Readiness {
+        self.0.lock().expect("whole").clone()
+    }
+}
+
+/// A running API.
+pub(crate) struct Service {
+    pub(crate) addr: SocketAddr,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) kept: Arc<Kept>,
+    pub(crate) condition: Arc<Condition>,
+    pub(crate) names: SharedNames,
+    pub(crate) registry: Registry,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tracker: TaskTracker,
+}
+
+impl Service {
+    /// Starts one with default settings, no alerts, and `freezer-1` and `freezer-2` known.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let service = Self::start_unready(change).await;
+        service.hub.set_snapshot(START, []);
+        service
+    }
+
+    /// Starts one whose hub does not yet know the present.
+    pub(crate) async fn start_unready(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config =
+            Config { listen: "127.0.0.1:0".parse().expect("valid"), ..Config::default() };
+        change(&mut config);
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).expect("a fresh registry");
+        let clock = Arc::new(TestClock(AtomicI64::new(1_700_000_000_000_000)));
+        let names = SharedNames::default();
+        let (memory, kept) = (Arc::new(Memory::default()), Arc::new(Kept::default()));
+        let ready = Readiness { status: HealthStatus::Ok, checks: Vec::new() };
+        let condition = Arc::new(Condition(Mutex::new(ready)));
+        for name in ["freezer-1", "freezer-2"] {
+            names.write(|names| names.add_device(&device(name)));
+            memory.devices.lock().expect("whole").insert(device(name), info(name));
+        }
+        let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let hub = Hub::new(LOG, config.live.clone(), names.clone(), Arc::clone(&as_clock), metrics);
+        let ports = Ports {
+            present: Arc::clone(&memory) as _,
+            history: Arc::clone(&kept) as _,
+            health: Arc::clone(&condition) as _,
+        };
+        let tracker = TaskTracker::new();
+        let shutdown = CancellationToken::new();
+        let api =
+            Api::bind(config, ports, Arc::clone(&hub), registry.clone(), as_clock, tracker.clone());
+        let api = api.await.expect("a free port");
+        let addr = api.local_addr();
+        tracker.spawn(api.run(shutdown.clone()));
+        Self { addr, hub, memory, kept, condition, names, registry, clock, shutdown, tracker }
+    }
+
+    /// Says that a transition happened; history has it first, as in the service.
+    pub(crate) fn happen(&self, transition: &Transition) {
+        self.kept.transitions.lock().expect("whole").push(transition.clone());
+        self.hub.transition(transition, times(transition));
+    }
+
+    pub(crate) fn reading(&self, device_name: &str, metric_name: &str, value: Value) -> Reading {
+        let (device, metric) = self.names.write(|names| {
+            (names.add_device(&device(device_name)), names.add_metric(&metric(metric_name)))
+        });
+        Reading {
+            device: device.expect("room"),
+            metric: metric.expect("room"),
+            at: Timestamp::from_secs(1_700_000_000),
+            value,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+    }
+
+    /// Sends a whole request and reads the answer until the connection closes.
+    pub(crate) async fn send(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.addr).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut bytes = Vec::new();
+        // A reset after the answer is no matter.
+        drop(within("an answer", stream.read_to_end(&mut bytes)).await);
+        Answer::read(&String::from_utf8_lossy(&bytes))
+    }
+
+    pub(crate) async fn live(&self, query: &str) -> Client {
+        let url = format!("ws://{}/api/v1/live{query}", self.addr);
+        let (socket, _) = within("a WebSocket", connect_async(url)).await.expect("accepted");
+        Client { socket }
+    }
+
+    /// The value of a metric, found by its line in `/metrics`.
+    pub(crate) fn metric(&self, line: &str) -> f64 {
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .expect("metrics are text");
+        let found = text.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(' '));
+        found.unwrap_or_else(|| panic!("no {line} in {text}")).parse().expect("a number")
+    }
+}
+
+pub(crate) fn info(name: &str) -> DeviceInfo {
+    DeviceInfo {
+        device: device(name),
+        first_seen: Timestamp::from_secs(1_600_000_000),
+        last_seen: Timestamp::from_secs(1_700_000_000),
+        online: true,
+        labels: BTreeMap::from([("kind".to_owned(), "freezer".to_owned())]),
+    }
+}
+
+pub(crate) fn times(transition: &Transition) -> StageTimes {
+    let received = transition.received_at;
+    let (durable, judged) =
+        (received + Duration::from_millis(1), received + Duration::from_millis(2));
+    StageTimes { received, durable, judged }
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    fn read(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no HTTP: {text:?}"));
+        Self { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    pub(crate) fn json(&self) -> Json {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let line = self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or_default()
+    }
+}
+
+/// A live WebSocket client.
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Client {
+    /// The next frame that is no heartbeat; the close code and reason where it ends.
+    pub(crate) async fn next(&mut self) -> Result<Json, (u16, String)> {
+        loop {
+            match within("a frame", self.socket.next()).await {
+                Some(Ok(Message::Text(text))) => {
+                    let frame: Json = serde_json::from_str(&text).expect("JSON");
+                    if frame["type"] != "heartbeat" {
+                        return Ok(frame);
+                    }
+                }
+                Some(Ok(Message::Close(Some(close)))) => {
+                    return Err((close.code.into(), close.reason.to_string()));
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err((0, "lost".to_owned())),
+            }
+        }
+    }
+
+    /// The next frame, of this type.
+    pub(crate) async fn expect(&mut self, kind: &str) -> Json {
+        let frame = self.next().await.unwrap_or_else(|end| panic!("no {kind}: {end:?}"));
+        assert_eq!(frame["type"], kind, "{frame}");
+        frame
+    }
+
+    /// How it ends, whatever comes before.
+    pub(crate) async fn end(&mut self) -> (u16, String) {
+        loop {
+            if let Err(end) = self.next().await {
+                return end;
+            }
+        }
+    }
+
+    pub(crate) async fn say(&mut self, text: &str) {
+        within("a send", self.socket.send(Message::text(text))).await.expect("sent");
+    }
+}
+
+/// The position a transition's frame tells of.
+pub(crate) fn position(frame: &Json) -> u64 {
+    let reason = frame["reason"].as_str().expect("a transition");
+    reason.trim_start_matches('#').parse().expect("a position")
+}
