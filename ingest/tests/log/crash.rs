@@ -163,3 +163,15 @@ fn a_torn_end_is_reported_and_zeroed() {
     assert_eq!(mended.len(), bytes.len());
     assert!(mended[last_write..].iter().all(|&byte| byte == 0), "nothing stale is left");
 }
+
+#[test]
+fn recovery_writes_the_last_write_again() {
+    let bench = Bench::new(ROOMY);
+    let (bytes, last_write) = torn_candidate(&bench, 3, 4);
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bench.disk.take_writes();
+    let log = bench.open();
+    let again = (last_write as u64, end - last_write);
+    assert_eq!(bench.disk.take_writes().first(), Some(&again), "the page cache may have lied");
+    assert_eq!(read_all(&log).len(), 7);
+}

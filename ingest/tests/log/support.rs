@@ -51,6 +51,8 @@ struct DiskState {
     full: bool,
     free_bytes: u64,
     n_syncs_begun: u64,
+    /// Offset and bytes of every write so far.
+    writes: Vec<(u64, usize)>,
 }
 
 /// The machine's disk, behind a gate.
@@ -68,6 +70,7 @@ impl TestDisk {
             full: false,
             free_bytes: u64::MAX,
             n_syncs_begun: 0,
+            writes: Vec::new(),
         };
         Arc::new(Self { state: Mutex::new(state), changed: Condvar::new() })
     }
@@ -104,6 +107,11 @@ impl TestDisk {
         self.change(|state| state.free_bytes = free_bytes);
     }
 
+    /// The writes since the last call: where in the file, and how many bytes.
+    pub(crate) fn take_writes(&self) -> Vec<(u64, usize)> {
+        std::mem::take(&mut self.state.lock().expect("no panic").writes)
+    }
+
     /// Waits until a sync has begun since [`TestDisk::stop_syncs`].
     pub(crate) fn wait_for_sync(&self) {
         let state = self.state.lock().expect("no panic");
@@ -115,10 +123,13 @@ impl TestDisk {
 
 impl Disk for TestDisk {
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.state.lock().expect("no panic").full {
+        let mut state = self.state.lock().expect("no panic");
+        state.writes.push((offset, bytes.len()));
+        if state.full {
             file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
             return Err(io::ErrorKind::StorageFull.into());
         }
+        drop(state);
         OsDisk.write_at(file, bytes, offset)
     }
 
@@ -127,7 +138,9 @@ impl Disk for TestDisk {
         state.n_syncs_begun += 1;
         self.changed.notify_all();
         let stopped = |state: &mut DiskState| state.syncs_stopped;
-        let state = self.changed.wait_while(state, stopped).expect("no panic");
+        // Bounded, so that a test that fails meanwhile can still end its log.
+        let waited = self.changed.wait_timeout_while(state, PATIENCE, stopped).expect("no panic");
+        let state = waited.0;
         if state.syncs_fail {
             return Err(io::Error::from_raw_os_error(5));
         }
