@@ -51,6 +51,8 @@ pub struct KeepParts<S> {
     pub handoff: Arc<Handoff>,
     /// How far *judge* is; closed when it has ended.
     pub judged: watch::Receiver<LogPosition>,
+    /// Where *judge* began after recovery: earlier verdicts are in the database only.
+    pub judged_from: LogPosition,
     /// Told how far the database is, with its ledger.
     pub committed: watch::Sender<LogPosition>,
     /// The account, empty.
@@ -65,19 +67,19 @@ impl KeepParts<()> {
     /// The same, with the database.
     #[must_use]
     pub fn with_sink<S>(self, sink: S) -> KeepParts<S> {
-        let Self {
-            log,
-            sink: (),
-            names,
-            journal,
-            handoff,
-            judged,
-            committed,
-            ledger,
-            clock,
-            metrics,
-        } = self;
-        KeepParts { log, sink, names, journal, handoff, judged, committed, ledger, clock, metrics }
+        KeepParts {
+            log: self.log,
+            sink,
+            names: self.names,
+            journal: self.journal,
+            handoff: self.handoff,
+            judged: self.judged,
+            judged_from: self.judged_from,
+            committed: self.committed,
+            ledger: self.ledger,
+            clock: self.clock,
+            metrics: self.metrics,
+        }
     }
 }
 
@@ -133,7 +135,6 @@ pub enum Ended {
 pub struct Keep<S> {
     parts: KeepParts<S>,
     config: KeepConfig,
-    judged_from: LogPosition,
     rereader: Rereader,
     position: LogPosition,
     ledger_flushed: Instant,
@@ -162,12 +163,10 @@ impl<S: BatchSink> Keep<S> {
     /// A keeper that begins when it runs.
     #[must_use]
     pub fn new(parts: KeepParts<S>, config: KeepConfig) -> Self {
-        let judged_from = *parts.judged.borrow();
         let rereader = Rereader::new(&parts.log, parts.names.clone(), Arc::clone(&parts.journal));
         Self {
             parts,
             config,
-            judged_from,
             rereader,
             position: LogPosition::ZERO,
             ledger_flushed: Instant::now(),
@@ -230,7 +229,7 @@ impl<S: BatchSink> Keep<S> {
     /// Takes up the ledger, and counts again what it does not account for yet.
     async fn begin(&mut self, opened: Opened) -> Result<(), KeepError> {
         let Opened { position, ledger_position, ledger: stored } = opened;
-        let judged_from = self.judged_from;
+        let judged_from = self.parts.judged_from;
         if ledger_position < judged_from {
             return Err(KeepError::Behind { ledger_position, judged_from });
         }

@@ -100,6 +100,7 @@ impl Spine {
         let hub = new_hub(common, &log, &shared)?;
         let judge = recover(common, &log, &shared, snapshots, &committed, &hub, &metrics)?;
         let judged = judge.judged();
+        let judged_from = *judged.borrow();
         let failures = common.failures.clone();
         let judge = threads::spawn("judge", failures, move || Ok(judge.run()?))?;
         let parts = KeepParts {
@@ -109,6 +110,7 @@ impl Spine {
             journal: Arc::clone(&shared.journal),
             handoff: Arc::clone(&shared.handoff),
             judged: judged.clone(),
+            judged_from,
             committed,
             ledger: shared.ledger.clone(),
             clock: Arc::clone(&common.clock),

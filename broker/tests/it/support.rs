@@ -11,7 +11,7 @@ use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,9 +60,10 @@ pub(crate) async fn within<T>(what: impl Future<Output = T> + Send) -> T {
 
 /// Waits until the state is as it should be.
 pub(crate) async fn wait_until(is_so: impl Fn() -> bool + Send + Sync) {
+    let mut look = tokio::time::interval(Duration::from_millis(1));
     within(async {
         while !is_so() {
-            sleep(Duration::from_millis(1)).await;
+            look.tick().await;
         }
     })
     .await;

@@ -131,9 +131,10 @@ pub(crate) async fn wait_until<F>(what: &str, mut condition: impl FnMut() -> F)
 where
     F: Future<Output = bool>,
 {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
     let waiting = async {
         while !condition().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            look.tick().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), waiting)
