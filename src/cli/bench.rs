@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{EXIT_FAILURE, EXIT_OK, Failure};
 use crate::clock::SystemClock;
 use crate::measure::child::{CpuTimes, Service};
+use crate::measure::mosquitto::Mosquitto;
 use crate::measure::scrape::Scrape;
 use crate::measure::screen::{self, SharedSeen};
 use crate::measure::{Quantiles, millis};
@@ -58,9 +59,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     // One thread: the generator shall cost the service as little as it can.
     runtime::single_thread()?.block_on(async {
         let service = Service::start(RULES).await?;
-        let exact = saturate(args, &service).await?;
+        let (exact, ours) = saturate(args, &service).await?;
         let exact = latency(args, &service).await? && exact;
         service.stop().await?;
+        yardstick(args, ours).await?;
         Ok(if exact { EXIT_OK } else { EXIT_FAILURE })
     })
 }
@@ -69,10 +71,19 @@ fn around() -> Surroundings {
     Surroundings::new(SystemClock::shared(), CancellationToken::new())
 }
 
-/// As many publishes as the service acknowledges; then waits until all of them are stored.
-async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
-    let config = FleetConfig {
-        address: service.mqtt.clone(),
+/// What saturation came to.
+#[derive(Clone, Copy)]
+struct Saturated {
+    /// Publishes acknowledged per second.
+    rate: f64,
+    /// CPU-seconds per million publishes.
+    cpu: f64,
+}
+
+/// As many publishes as whoever listens there acknowledges.
+fn saturating(args: &BenchArgs, address: &str) -> FleetConfig {
+    FleetConfig {
+        address: address.to_owned(),
         devices: args.connections,
         connections: args.connections,
         prefix: "load".to_owned(),
@@ -80,7 +91,38 @@ async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         in_flight: args.in_flight,
         bound: Bound::Duration(Duration::from_secs(args.seconds)),
         ..FleetConfig::default()
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn saturated(report: &FleetReport, elapsed: Duration, cpu: Duration) -> Saturated {
+    let n = report.progress.acknowledged as f64;
+    Saturated { rate: n / elapsed.as_secs_f64(), cpu: cpu.as_secs_f64() / (n / 1e6) }
+}
+
+/// The same load on mosquitto, which acknowledges from memory and stores nothing.
+async fn yardstick(args: &BenchArgs, ours: Saturated) -> anyhow::Result<()> {
+    let Some(mosquitto) = Mosquitto::start().await? else {
+        println!("mosquitto is not installed: nothing to compare with");
+        return Ok(());
     };
+    let before = mosquitto.cpu()?;
+    let report = bellwire_fleet::run(saturating(args, &mosquitto.address), around()).await?;
+    let theirs = saturated(&report, report.progress.elapsed, mosquitto.cpu()? - before);
+    println!("mosquitto under the same load: acknowledged from memory, nothing stored");
+    println!("  acknowledged                {:.0}/s", theirs.rate);
+    println!("  mosquitto                   {:.2} CPU-s per million publishes", theirs.cpu);
+    println!(
+        "  ours, durable and stored: {:.1} × its rate at {:.2} × its CPU",
+        ours.rate / theirs.rate,
+        ours.cpu / theirs.cpu
+    );
+    Ok(())
+}
+
+/// Saturates the service; then waits until all of it is stored.
+async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<(bool, Saturated)> {
+    let config = saturating(args, &service.mqtt);
     let before = (service.cpu()?, Scrape::take(&service.http).await?);
     let begun = Instant::now();
     let report = bellwire_fleet::run(config, around()).await?;
@@ -102,7 +144,8 @@ async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         "  database behind at the end  {:.1} MB of log",
         lag.sum("bellwire_keep_lag_bytes") / 1e6
     );
-    check(service, &report).await
+    let ours = saturated(&report, stored_after, cpu.service - before.0.service);
+    Ok((check(service, &report).await?, ours))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rates for people")]

@@ -268,4 +268,24 @@ mod tests {
         assert_eq!(variables.len(), n_keys);
         assert!(variables.contains(&"BELLWIRE_DATABASE_URL".to_owned()));
     }
+
+    #[test]
+    fn the_example_has_every_key_at_its_default() {
+        assert_eq!(toml::from_str::<Config>(super::super::EXAMPLE).unwrap(), Config::default());
+        let uncommented: String = super::super::EXAMPLE
+            .lines()
+            .map(|line| line.trim_start_matches("# "))
+            .fold(String::new(), |text, line| {
+                if line.contains(" = ") || line.starts_with('[') {
+                    text + line + "\n"
+                } else {
+                    text
+                }
+            });
+        for (key, _) in keys() {
+            let name = key.rsplit('.').next().unwrap();
+            let has = uncommented.lines().any(|line| line.starts_with(&format!("{name} = ")));
+            assert!(has, "deploy/bellwire.example.toml lacks {key}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Measuring the service from outside: as another process, by its own metrics, on a screen.
 
 pub(crate) mod child;
+pub(crate) mod mosquitto;
 pub(crate) mod scrape;
 pub(crate) mod screen;
 
