@@ -16,6 +16,8 @@ pub enum IdError {
     },
     /// It has a character that this kind of name may not have.
     Forbidden(char),
+    /// It means something else where such a name stands.
+    Reserved,
 }
 
 impl fmt::Display for IdError {
@@ -24,15 +26,24 @@ impl fmt::Display for IdError {
             Self::Empty => f.write_str("name is empty"),
             Self::TooLong { limit_bytes } => write!(f, "name is longer than {limit_bytes} bytes"),
             Self::Forbidden(c) => write!(f, "name has the forbidden character {c:?}"),
+            Self::Reserved => f.write_str("name is reserved"),
         }
     }
 }
 
 impl std::error::Error for IdError {}
 
-fn check(text: &str, limit_bytes: usize, forbidden: fn(char) -> bool) -> Result<(), IdError> {
+fn check(
+    text: &str,
+    limit_bytes: usize,
+    forbidden: fn(char) -> bool,
+    reserved: &[&str],
+) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
+    }
+    if reserved.contains(&text) {
+        return Err(IdError::Reserved);
     }
     if text.len() > limit_bytes {
         return Err(IdError::TooLong { limit_bytes });
@@ -44,7 +55,7 @@ fn check(text: &str, limit_bytes: usize, forbidden: fn(char) -> bool) -> Result<
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $limit:expr, $forbidden:expr) => {
+    ($(#[$doc:meta])* $name:ident, $limit:expr, $forbidden:expr, $reserved:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -56,9 +67,9 @@ macro_rules! name {
             /// Takes `text` as a name.
             ///
             /// # Errors
-            /// [`IdError`] if it is empty, too long, or has a control or forbidden character.
+            /// [`IdError`] if it is empty, too long, reserved, or has a control or forbidden character.
             pub fn new(text: &str) -> Result<Self, IdError> {
-                check(text, Self::BYTES_MAX, $forbidden)?;
+                check(text, Self::BYTES_MAX, $forbidden, $reserved)?;
                 Ok(Self(Arc::from(text)))
             }
 
@@ -98,20 +109,21 @@ fn topic_syntax(c: char) -> bool {
 }
 
 name!(
-    /// A registered thing that publishes: one level of a topic, so without `/`, `+` and `#`.
-    DeviceId, 256, topic_syntax
+    /// A registered thing that publishes: one level of a topic, so without `/`, `+` and `#`. `.` and
+    /// `..` cannot stand in a URL's path, and `*` means all devices in a subscription.
+    DeviceId, 256, topic_syntax, &[".", "..", "*"]
 );
 name!(
     /// The MQTT connection's name, which is *not* the device's.
-    ClientId, 65_535, none
+    ClientId, 65_535, none, &[]
 );
 name!(
     /// What a reading measures: `temperature`, or `motor.speed` for nested keys.
-    MetricName, 256, topic_syntax
+    MetricName, 256, topic_syntax, &[]
 );
 name!(
     /// An alert rule's name.
-    RuleName, 256, none
+    RuleName, 256, none, &[]
 );
 
 #[cfg(test)]
@@ -123,6 +135,8 @@ mod tests {
         assert!(DeviceId::new("freezer-3").is_ok());
         assert_eq!(DeviceId::new("a/b"), Err(IdError::Forbidden('/')));
         assert_eq!(DeviceId::new(""), Err(IdError::Empty));
+        assert_eq!(DeviceId::new(".."), Err(IdError::Reserved));
+        assert!(DeviceId::new("..a").is_ok());
         assert_eq!(DeviceId::new("a\0"), Err(IdError::Forbidden('\0')));
         let long = "x".repeat(257);
         assert_eq!(DeviceId::new(&long), Err(IdError::TooLong { limit_bytes: 256 }));
