@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts logging to stderr; `filter` is `info`, or per part `info,bellwire_broker=debug`.
+/// Starts logging to stderr; `filter` is `info`, or per part `info,hyper=debug`.
 ///
 /// # Errors
 /// If the filter cannot be read.

@@ -26,7 +26,7 @@ pub struct Config {
     /// Default: false.
     pub insecure: bool,
     /// What is logged to stderr: `error`, `warn`, `info`, `debug`, or per part
-    /// (`info,bellwire_broker=debug`). Default: `info`.
+    /// (`info,hyper=debug`). Default: `info`.
     pub log_filter: String,
     /// How long shutdown waits for what was begun, milliseconds. Default 20,000: what is not in
     /// the database by then is in the log.

@@ -117,6 +117,8 @@ async fn an_alert_reaches_the_screen_and_the_views() {
     let snapshot = screen.next().await.unwrap();
     assert_eq!((&snapshot["type"], &snapshot["alerts"]), (&json!("snapshot"), &json!([])));
 
+    screen.send(&json!({"type": "subscribe", "devices": ["oven-1"]})).await;
+    screen.next_where(|frame| frame["type"] == "subscribed").await;
     let mut device = crate::support::device::Device::connect(&service.mqtt(), "oven-1").await;
     device.publish("devices/oven-1/telemetry", r#"{"temperature": 91.5, "door": "shut"}"#).await;
     let fired = screen.next_to("firing").await;
@@ -131,6 +133,9 @@ async fn an_alert_reaches_the_screen_and_the_views() {
     device.publish("devices/oven-1/telemetry", r#"{"temperature": 84}"#).await;
     let resolved = screen.next_to("resolved").await;
     assert_eq!(resolved["alert"]["id"], fired["alert"]["id"]);
+    device.publish("devices/oven-1/telemetry", r#"{"temperature": 84}"#).await;
+    let reading = screen.next_where(|f| f["type"] == "reading" && f["value"] == 84.0).await;
+    assert_eq!((&reading["device"], &reading["metric"]), (&json!("oven-1"), &json!("temperature")));
 
     let alerts = service
         .wait_for("/api/v1/alerts?state=resolved", |body| body["alerts"][0].is_object())
@@ -158,7 +163,7 @@ async fn check_views(service: &Service) {
     };
     let readings =
         "SELECT count(*) FROM readings WHERE device = 'oven-1' AND metric = 'temperature'";
-    assert_eq!(count(readings).await, 3);
+    assert_eq!(count(readings).await, 4);
     let texts =
         "SELECT count(*) FROM readings WHERE metric = 'door' AND text = 'shut' AND value IS NULL";
     assert_eq!(count(texts).await, 1);

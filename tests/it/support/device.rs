@@ -31,6 +31,7 @@ impl Device {
         self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
     }
 
+    #[expect(clippy::future_not_send, reason = "rumqttc's event loop is not Sync")]
     async fn until(&mut self, wanted: impl Fn(&Packet) -> bool) {
         let waiting = async {
             loop {
