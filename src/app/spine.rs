@@ -199,11 +199,8 @@ impl Shared {
 
 async fn open_log(common: &Common) -> anyhow::Result<Arc<dyn Log>> {
     let metrics = bellwire_ingest::log::Metrics::register(&common.registry)?;
-    let fail_stop = Arc::new(|error: &bellwire_ingest::log::Error| {
-        error!(
-            error = error as &dyn std::error::Error,
-            "The log cannot be trusted any more: stopping at once, nothing is acknowledged."
-        );
+    // The log has said why.
+    let fail_stop = Arc::new(|_: &bellwire_ingest::log::Error| {
         std::process::exit(i32::from(crate::cli::EXIT_FAILURE));
     });
     let dir = common.data_dir.join("log");

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arrows;
+mod bad_input;
+mod cli;
+mod durability;
 mod journey;
 mod recording;
 mod shim;

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::http;
+use super::shim::BadDisk;
 
 /// How long anything may take here before the test fails: machines are shared and noisy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,6 +40,8 @@ impl Settings {
 pub(crate) struct Service {
     dir: PathBuf,
     settings: Settings,
+    /// The disk it is started on, if there is something wrong with it.
+    disk: Option<BadDisk>,
     child: Option<Child>,
     endpoints: Value,
 }
@@ -54,7 +57,7 @@ impl Service {
         if let Some(rules) = &settings.rules {
             std::fs::write(dir.join("rules.toml"), rules).unwrap();
         }
-        Self { dir, settings, child: None, endpoints: Value::Null }
+        Self { dir, settings, disk: None, child: None, endpoints: Value::Null }
     }
 
     /// Starts a service and waits until it is ready.
@@ -62,6 +65,18 @@ impl Service {
         let mut service = Self::prepare(settings);
         service.launch().await;
         service
+    }
+
+    /// From the next start on, its log lies on this disk, as `spoil` makes it of a good one.
+    pub(crate) fn set_disk(&mut self, spoil: impl FnOnce(BadDisk) -> BadDisk) {
+        let log = self.data_dir().join("log");
+        std::fs::create_dir_all(&log).unwrap();
+        self.disk = Some(spoil(BadDisk::below(&log)));
+    }
+
+    /// From the next start on, there is nothing wrong with its disk.
+    pub(crate) fn mend_disk(&mut self) {
+        self.disk = None;
     }
 
     /// Starts it (again) and waits until it is ready. Ports stay the same over restarts.
@@ -109,6 +124,9 @@ impl Service {
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true);
+        if let Some(disk) = &self.disk {
+            disk.for_command(command.as_std_mut());
+        }
         self.child = Some(command.spawn().unwrap());
     }
 

@@ -1,0 +1,99 @@
+//! A client that speaks MQTT byte by byte: for what no library would send, and to see what comes
+//! back and when.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::service::PATIENCE;
+
+/// A connection, and what has come over it and was not looked at yet.
+#[derive(Debug)]
+pub(crate) struct RawClient {
+    stream: TcpStream,
+}
+
+impl RawClient {
+    /// Connects, and sends nothing.
+    pub(crate) async fn dial(address: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream }
+    }
+
+    /// Connects as `name` with MQTT 3.1.1 and this keepalive, and reads CONNACK.
+    pub(crate) async fn connect(address: &str, name: &str, keepalive_s: u16) -> Self {
+        let mut client = Self::dial(address).await;
+        let mut body = b"\0\x04MQTT\x04\x02".to_vec();
+        body.extend(keepalive_s.to_be_bytes());
+        push_text(&mut body, name.as_bytes());
+        client.send(&packet(0x10, &body)).await;
+        assert_eq!(client.read(4).await, [0x20, 2, 0, 0]);
+        client
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Publishes with QoS 1; does not wait.
+    pub(crate) async fn publish(&mut self, packet_id: u16, topic: &[u8], payload: &[u8]) {
+        self.send(&publish(packet_id, topic, payload)).await;
+    }
+
+    /// The next `n` bytes.
+    pub(crate) async fn read(&mut self, n: usize) -> Vec<u8> {
+        let mut bytes = vec![0; n];
+        let reading = self.stream.read_exact(&mut bytes);
+        timeout(PATIENCE, reading).await.expect("bytes in time").unwrap();
+        bytes
+    }
+
+    /// Reads the acknowledgement of this packet; how long it took since `since`.
+    pub(crate) async fn acknowledged(&mut self, packet_id: u16, since: Instant) -> Duration {
+        let [high, low] = packet_id.to_be_bytes();
+        assert_eq!(self.read(4).await, [0x40, 2, high, low]);
+        since.elapsed()
+    }
+
+    /// Everything that still comes until the other side closes.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("it is closed");
+        rest
+    }
+}
+
+/// A packet of this type with this body.
+pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let mut left = body.len();
+    loop {
+        let digit = u8::try_from(left % 128).unwrap();
+        left /= 128;
+        bytes.push(if left > 0 { digit | 0x80 } else { digit });
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// PUBLISH with QoS 1.
+pub(crate) fn publish(packet_id: u16, topic: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    push_text(&mut body, topic);
+    body.extend(packet_id.to_be_bytes());
+    body.extend_from_slice(payload);
+    packet(0x32, &body)
+}
+
+fn push_text(body: &mut Vec<u8>, text: &[u8]) {
+    body.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+    body.extend_from_slice(text);
+}
