@@ -5,6 +5,7 @@
 mod arrows;
 mod bad_input;
 mod cli;
+mod console;
 mod durability;
 mod journey;
 mod recording;
