@@ -31,7 +31,7 @@ impl Device {
         self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
     }
 
-    async fn until(&mut self, wanted: impl Fn(&Packet) -> bool) {
+    async fn until(&mut self, wanted: impl Fn(&Packet) -> bool + Send + Sync) {
         let waiting = async {
             loop {
                 match self.events.poll().await {
