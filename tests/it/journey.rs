@@ -91,7 +91,11 @@ async fn every_acknowledged_reading_is_stored_once_whatever_the_fleet_does() {
 }
 
 /// For every device the account balances and agrees with what the fleet knows.
-async fn check_audits(service: &Service, prefix: &str, report: &bellwire_fleet::FleetReport) {
+pub(crate) async fn check_audits(
+    service: &Service,
+    prefix: &str,
+    report: &bellwire_fleet::FleetReport,
+) {
     for (device, acks) in report.acks.iter() {
         let path = format!("/api/v1/devices/{device}/audit");
         let whole = |audit: &serde_json::Value| {

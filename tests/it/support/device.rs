@@ -31,8 +31,7 @@ impl Device {
         self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
     }
 
-    #[expect(clippy::future_not_send, reason = "rumqttc's event loop is not Sync")]
-    async fn until(&mut self, wanted: impl Fn(&Packet) -> bool) {
+    async fn until(&mut self, wanted: impl Fn(&Packet) -> bool + Send + Sync) {
         let waiting = async {
             loop {
                 match self.events.poll().await {

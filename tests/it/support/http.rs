@@ -8,6 +8,12 @@ use tokio::net::TcpStream;
 
 /// Asks for `path`; the status and the body as text.
 pub(crate) async fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
+    let (status, _, body) = get_whole(address, path).await?;
+    Ok((status, body))
+}
+
+/// Asks for `path`; the status, the head in lower case, and the body.
+pub(crate) async fn get_whole(address: &str, path: &str) -> io::Result<(u16, String, String)> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -17,8 +23,9 @@ pub(crate) async fn get(address: &str, path: &str) -> io::Result<(u16, String)> 
     let bad = || io::Error::new(io::ErrorKind::InvalidData, answer.to_string());
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(bad)?;
     let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    Ok((status, if chunked { dechunk(body) } else { body.to_owned() }))
+    let head = head.to_ascii_lowercase();
+    let chunked = head.contains("transfer-encoding: chunked");
+    Ok((status, head, if chunked { dechunk(body) } else { body.to_owned() }))
 }
 
 /// Asks for `path`; the status and the body as JSON, null if it is none.

@@ -1,0 +1,129 @@
+//! An operator's screen that comes back: it follows the live feed over restarts of the service, by
+//! its cursor, and remembers every transition it was shown.
+
+use std::sync::{Arc, Mutex};
+
+use futures_util::StreamExt;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+
+use super::service::{Service, poll, spawn, wait_until};
+
+/// A step of an alert, as screens and the database both know it: alert, rule, device, from, to,
+/// microseconds since the epoch.
+pub(crate) type Step = (String, String, String, String, String, i64);
+
+/// What a watcher has seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// Every transition in the order it came.
+    pub(crate) steps: Vec<Step>,
+    /// What each snapshot said of how the client had come back.
+    pub(crate) resumes: Vec<String>,
+    cursor: Option<String>,
+}
+
+/// A screen that comes back.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    seen: Arc<Mutex<Seen>>,
+    following: JoinHandle<()>,
+}
+
+impl Watcher {
+    /// Follows the feed at `host:port`; returns when the first snapshot has come.
+    pub(crate) async fn open(address: &str) -> Self {
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let following = spawn(follow(address.to_owned(), Arc::clone(&seen)));
+        let watcher = Self { seen, following };
+        wait_until("the first snapshot", || !watcher.seen().resumes.is_empty()).await;
+        watcher
+    }
+
+    /// What it has seen so far.
+    pub(crate) fn seen(&self) -> Seen {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// Checks that it was shown exactly the transitions that `service`'s database has, in order,
+    /// each once, and that each time it came back nothing was left out.
+    pub(crate) async fn assert_saw_all(&self, service: &Service) {
+        let stored = stored_steps(&service.sql().await).await;
+        wait_until("the screen has seen all", || self.seen().steps.len() >= stored.len()).await;
+        let seen = self.seen();
+        let differs = seen.steps.iter().zip(&stored).position(|(seen, stored)| seen != stored);
+        assert_eq!(differs, None, "differs there: {:?}", differs.map(|at| &seen.steps[at..]));
+        assert_eq!(seen.steps.len(), stored.len(), "more: {:?}", &seen.steps[stored.len()..]);
+        let (first, others) = seen.resumes.split_first().unwrap();
+        assert_eq!(first, "fresh");
+        let whole = |resume: &String| resume == "from_memory" || resume == "from_history";
+        assert!(others.iter().all(whole), "it had to begin anew: {others:?}");
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+/// The transitions in the database in the order of the log.
+pub(crate) async fn stored_steps(sql: &tokio_postgres::Client) -> Vec<Step> {
+    let rows = sql
+        .query(
+            "SELECT alert_id, rule, device, from_state, to_state, \
+                    (extract(epoch FROM at) * 1000000)::int8 \
+             FROM bellwire.transition ORDER BY position, ordinal",
+            &[],
+        )
+        .await
+        .unwrap();
+    let step = |row: &tokio_postgres::Row| {
+        (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))
+    };
+    rows.iter().map(step).collect()
+}
+
+async fn follow(address: String, seen: Arc<Mutex<Seen>>) {
+    let mut pulse = poll();
+    loop {
+        pulse.tick().await;
+        let cursor = seen.lock().unwrap().cursor.clone();
+        let query = cursor.map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
+        let url = format!("ws://{address}/api/v1/live{query}");
+        let Ok((mut socket, _)) = connect_async(url).await else { continue };
+        while let Some(Ok(message)) = socket.next().await {
+            if let Message::Text(text) = message {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                seen.lock().unwrap().take(&frame);
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn take(&mut self, frame: &Value) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match frame["type"].as_str() {
+            Some("snapshot") => self.resumes.push(text(&frame["resume"])),
+            Some("transition") => {
+                let alert = &frame["alert"];
+                let at = chrono::DateTime::parse_from_rfc3339(frame["at"].as_str().unwrap());
+                self.steps.push((
+                    text(&alert["id"]),
+                    text(&alert["rule"]),
+                    text(&alert["device"]),
+                    text(&frame["from"]),
+                    text(&frame["to"]),
+                    at.unwrap().timestamp_micros(),
+                ));
+            }
+            _ => {}
+        }
+        if let Some(cursor) = frame["cursor"].as_str() {
+            self.cursor = Some(cursor.to_owned());
+        }
+    }
+}
