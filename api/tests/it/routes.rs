@@ -201,14 +201,12 @@ async fn rules_are_shown_as_they_were_written() {
         select: Some("kind = 'freezer'".to_owned()),
         summary: None,
         version: 255,
-        text: "[[rule]]".to_owned(),
     }];
     assert_eq!(
         service.get("/api/v1/rules").await.json(),
         json!({"rules": [{"name": "too-warm", "severity": "critical",
             "when": "temperature > -15", "clear": null, "for": "2m", "keep_firing_for": null,
-            "select": "kind = 'freezer'", "summary": null, "version": "00000000000000ff",
-            "text": "[[rule]]"}]})
+            "select": "kind = 'freezer'", "summary": null, "version": "00000000000000ff"}]})
     );
 }
 
