@@ -175,8 +175,12 @@ impl Snapshots {
         let mut kept = Vec::new();
         for entry in fs::read_dir(dir).map_err(io)? {
             let path = entry.map_err(io)?.path();
+            // One that is whole and was not renamed yet is unfinished too.
+            let is_finished = path.extension().is_some_and(|extension| extension == "snapshot");
             match read(&path) {
-                Ok(snapshot) if snapshot.log == log.0 => kept.push(snapshot.places()),
+                Ok(snapshot) if is_finished && snapshot.log == log.0 => {
+                    kept.push(snapshot.places())
+                }
                 _ => fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })?,
             }
         }
@@ -336,6 +340,19 @@ mod tests {
         (5..60).for_each(|n| snapshots.write(&snapshot(n * 10, 25)).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), SPARE_MAX + 1);
         assert_eq!((newest(&snapshots, 25), newest(&snapshots, 999)), (Some(20), Some(590)));
+    }
+
+    #[test]
+    fn one_that_was_not_renamed_yet_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        snapshots.write(&snapshot(10, 0)).unwrap();
+        snapshots.write(&snapshot(20, 0)).unwrap();
+        let path = snapshots.path(LogPosition(20));
+        fs::rename(&path, path.with_extension("tmp")).unwrap();
+        let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        assert_eq!(newest(&snapshots, 99), Some(10));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]
