@@ -3,14 +3,22 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
-/// Starts logging to stderr; `filter` is `info`, or per part `info,hyper=debug`.
+/// Reads a filter: `info`, or per part `info,hyper=debug`.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    EnvFilter::try_new(text)
+}
+
+/// Starts logging to stderr what `text`, a [`filter`], lets through.
 ///
 /// # Errors
 /// If the filter cannot be read.
-pub(crate) fn start(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| anyhow::anyhow!("log_filter {filter:?}: {error}"))?;
+pub(crate) fn start(text: &str) -> Result<(), ParseError> {
+    let filter = filter(text)?;
     // Fails only if something else, a test say, logs already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

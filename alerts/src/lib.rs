@@ -23,3 +23,4 @@ pub use metrics::Metrics;
 pub use rules::RuleSet;
 pub use rules::labels::Labels;
 pub use rules::rule::Rule;
+pub use suggest::nearest;

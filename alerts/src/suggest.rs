@@ -1,10 +1,8 @@
 //! Finds the word that was probably meant, for "did you mean" in errors.
 
 /// The candidate nearest to `word`, if it is near enough to be a slip of the fingers.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A third of the word may be wrong, or one letter of two; or its end may be missing.
     let length = word.chars().count();
     let allowed = (length / 3).max(usize::from(length > 1));

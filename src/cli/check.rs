@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use super::{Common, EXIT_OK, Failure};
 use crate::app::rules;
+use crate::config::{self, Environment};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RulesCommand {
@@ -28,6 +29,9 @@ pub(super) enum ConfigCommand {
 
 pub(super) fn config(common: &Common) -> Result<u8, Failure> {
     let config = common.load()?;
+    for sentence in config::unknown_variables(&Environment::of_process()) {
+        eprintln!("bellwire: {sentence}");
+    }
     match &config.rules {
         Some(path) => {
             let (_, rules) = rules::read(path)?;
@@ -51,7 +55,7 @@ pub(super) fn rules(command: &RulesCommand) -> Result<u8, Failure> {
 
 pub(super) fn show(command: &ConfigCommand) -> Result<u8, Failure> {
     match command {
-        ConfigCommand::Example => print!("{}", crate::config::EXAMPLE),
+        ConfigCommand::Example => print!("{}", config::EXAMPLE),
         ConfigCommand::Show(common) => print!("{}", toml::to_string(&common.load()?)?),
     }
     Ok(EXIT_OK)

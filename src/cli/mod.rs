@@ -126,7 +126,7 @@ impl Cli {
         match ended {
             Ok(code) => code,
             Err(Failure { code, error }) => {
-                eprintln!("bellwire: {error:#}");
+                eprintln!("bellwire: {}", format!("{error:#}").trim_end());
                 code
             }
         }

@@ -1,15 +1,19 @@
 //! `bellwire serve`: runs the service until it is told to stop.
 
 use tokio::signal::unix::{SignalKind, signal};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{Common, EXIT_FAILURE, EXIT_OK, Failure};
 use crate::app::{App, Stopped};
+use crate::config::{self, Environment};
 use crate::{logging, runtime};
 
 pub(super) fn run(common: &Common) -> Result<u8, Failure> {
     let config = common.load()?;
     logging::start(&config.log_filter)?;
+    for sentence in config::unknown_variables(&Environment::of_process()) {
+        warn!("{sentence}");
+    }
     runtime::multi_thread()?.block_on(async {
         let mut app = App::start(config).await?;
         let signals = wait_for_signal();

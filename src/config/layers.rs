@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
-use tracing::warn;
 
-use super::Config;
+use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults.
 const OPTIONAL_KEYS: [&str; 3] = ["rules", "database.url", "database.bin_dir"];
@@ -17,19 +16,20 @@ const OTHER_VARIABLES: [&str; 1] = ["BELLWIRE_CONFIG"];
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read config file {path}: {source}")]
+    #[error("cannot read config file {path}")]
     Read {
         /// Which.
         path: PathBuf,
         /// Why.
+        #[source]
         source: std::io::Error,
     },
-    /// The file is no TOML, or has a key or value that does not fit. The text names the place.
-    #[error("config file {path}: {message}")]
+    /// The file is no TOML, or has a key or value that does not fit.
+    #[error("config file {place}: {message}")]
     File {
-        /// Which.
-        path: PathBuf,
-        /// Line, column, what was found and what would be right.
+        /// `file:line:column`.
+        place: String,
+        /// What was found and what would be right.
         message: String,
     },
     /// A variable's value does not fit its key.
@@ -38,6 +38,14 @@ pub enum ConfigError {
         /// Which.
         variable: String,
         /// What would be right.
+        message: String,
+    },
+    /// A flag's value does not fit its key.
+    #[error("--{flag}: {message}")]
+    Flag {
+        /// Which, without its dashes.
+        flag: String,
+        /// The value, and what would be right.
         message: String,
     },
     /// A value that fits its type and still cannot be.
@@ -90,30 +98,41 @@ pub fn load(
         Some(path) => read_file(&path)?,
         None => Table::new(),
     };
-    for (variable, key, value) in variables(environment)? {
+    // Checked one by one, so that the error names the variable or flag.
+    for Variable { name, text, key, value } in variables(environment)? {
         set(&mut table, &key, value);
-        // Checked one by one, so that the error names the variable.
-        table.clone().try_into::<Config>().map_err(|error| ConfigError::Variable {
-            variable,
-            message: error.message().to_owned(),
+        checked(&table).map_err(|error| ConfigError::Variable {
+            variable: name,
+            message: explain::value(&text, error.message()),
         })?;
     }
     for (key, value) in overrides {
+        let text = explain::shown(&value);
         set(&mut table, key, value);
+        checked(&table).map_err(|error| ConfigError::Flag {
+            flag: key.replace(['.', '_'], "-"),
+            message: explain::value(&text, error.message()),
+        })?;
     }
-    table
-        .try_into()
-        .map_err(|error: toml::de::Error| ConfigError::Value(error.message().to_owned()))
+    let config =
+        checked(&table).map_err(|error| ConfigError::Value(explain::sentence(error.message())))?;
+    config.check()?;
+    Ok(config)
+}
+
+fn checked(table: &Table) -> Result<Config, toml::de::Error> {
+    table.clone().try_into()
 }
 
 fn read_file(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     let file_error = |error: toml::de::Error| {
-        let place = error.span().map(|span| place_of(&text, span.start));
-        let place = place
-            .map_or_else(String::new, |(line, column)| format!("line {line}, column {column}: "));
-        ConfigError::File { path: path.to_owned(), message: format!("{place}{}", error.message()) }
+        let (line, column) = error.span().map_or((1, 1), |span| place_of(&text, span.start));
+        ConfigError::File {
+            place: format!("{}:{line}:{column}", path.display()),
+            message: explain::sentence(error.message()),
+        }
     };
     // The whole file is checked against the keys here, where places are still known.
     toml::from_str::<Config>(&text).map_err(file_error)?;
@@ -127,29 +146,49 @@ fn place_of(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// Every `BELLWIRE_…` variable that is a key: its name, the key, and the value in the key's type.
-fn variables(environment: &Environment) -> Result<Vec<(String, String, Value)>, ConfigError> {
+/// A variable that is a key.
+struct Variable {
+    name: String,
+    text: String,
+    key: String,
+    /// The text in the key's type.
+    value: Value,
+}
+
+/// Every `BELLWIRE_…` variable that is set, with its value.
+fn ours(environment: &Environment) -> impl Iterator<Item = (&String, &String)> {
+    environment.0.iter().filter(|(variable, text)| {
+        variable.starts_with("BELLWIRE_")
+            && !OTHER_VARIABLES.contains(&variable.as_str())
+            && !text.is_empty()
+    })
+}
+
+fn variables(environment: &Environment) -> Result<Vec<Variable>, ConfigError> {
     let keys = keys();
     let mut found = Vec::new();
-    for (variable, text) in &environment.0 {
-        if !variable.starts_with("BELLWIRE_")
-            || OTHER_VARIABLES.contains(&variable.as_str())
-            || text.is_empty()
-        {
-            continue;
-        }
-        let Some((key, default)) = keys.iter().find(|(key, _)| variable_of(key) == *variable)
-        else {
-            warn!(
-                "The environment variable {variable} is no key of the configuration: it is not used."
-            );
-            continue;
-        };
+    for (name, text) in ours(environment) {
+        let key = keys.iter().find(|(key, _)| variable_of(key) == *name);
+        let Some((key, default)) = key else { continue };
         let value = parse(text, default)
-            .map_err(|message| ConfigError::Variable { variable: variable.clone(), message })?;
-        found.push((variable.clone(), key.clone(), value));
+            .map_err(|message| ConfigError::Variable { variable: name.clone(), message })?;
+        found.push(Variable { name: name.clone(), text: text.clone(), key: key.clone(), value });
     }
     Ok(found)
+}
+
+/// A sentence for each `BELLWIRE_…` variable that is no key. Not an error: a cluster puts
+/// variables of its own beside ours, named after the service.
+#[must_use]
+pub fn unknown_variables(environment: &Environment) -> Vec<String> {
+    let known: Vec<_> = keys().iter().map(|(key, _)| variable_of(key)).collect();
+    ours(environment)
+        .filter(|(name, _)| !known.contains(name))
+        .map(|(name, _)| {
+            let meant = explain::meant(name, known.iter().map(String::as_str));
+            format!("The environment variable {name} is no key of the configuration{meant}")
+        })
+        .collect()
 }
 
 /// The variable of a key: `mqtt.listen` → `BELLWIRE_MQTT_LISTEN`.
@@ -242,8 +281,8 @@ mod tests {
         let error =
             with_file("insecure = true\n[keep]\nbatch_readigns = 5\n", &Environment::default());
         let text = error.unwrap_err().to_string();
-        assert!(text.contains("line 3, column 1"), "{text}");
-        assert!(text.contains("batch_readigns") && text.contains("batch_readings"), "{text}");
+        let expected = ":3:1: unknown key `batch_readigns`: did you mean `batch_readings`?";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]
@@ -256,7 +295,47 @@ mod tests {
         );
         let environment = Environment::from([("BELLWIRE_MQTT_LISTEN", "nowhere")]);
         let text = load(None, &environment, Vec::new()).unwrap_err().to_string();
-        assert!(text.starts_with("environment variable BELLWIRE_MQTT_LISTEN: "), "{text}");
+        assert_eq!(
+            text,
+            "environment variable BELLWIRE_MQTT_LISTEN: `nowhere` is no address with a port, \
+             as in 127.0.0.1:1883"
+        );
+    }
+
+    #[test]
+    fn a_flag_that_does_not_fit_is_named() {
+        let flags = vec![("http.listen", Value::String("8080".to_owned()))];
+        let text = load(None, &Environment::default(), flags).unwrap_err().to_string();
+        assert_eq!(text, "--http-listen: `8080` is no address with a port, as in 127.0.0.1:1883");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_not_passed_over() {
+        let environment = Environment::from([
+            ("BELLWIRE_MQQT_LISTEN", "127.0.0.1:0"),
+            ("BELLWIRE_CONFIG", "c.toml"),
+            ("BELLWIRE_DATA_DIR", "/d"),
+            ("HOME", "/root"),
+        ]);
+        assert_eq!(
+            unknown_variables(&environment),
+            ["The environment variable BELLWIRE_MQQT_LISTEN is no key of the configuration: \
+              did you mean `BELLWIRE_MQTT_LISTEN`?"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_found_before_anything_starts() {
+        for (text, expected) in [
+            ("[mqtt]\npacket_bytes_max = 3", "mqtt.packet_bytes_max is 3 and must be at least 64"),
+            ("[log]\nsegment_bytes = 3", "log.segment_bytes must be from 8 KiB to 1 GiB"),
+            ("[database]\npool_size = 0", "database.pool_size must be 1 to 1000"),
+            ("[database]\nurl = 'mysql://u:hush@h'", "database.url is not a PostgreSQL URL"),
+            ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
+        ] {
+            let error = with_file(text, &Environment::default()).unwrap_err().to_string();
+            assert!(error.starts_with(expected) && !error.contains("hush"), "{error}");
+        }
     }
 
     #[test]

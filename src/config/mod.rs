@@ -1,5 +1,6 @@
 //! The configuration: defaults, then the file, then the environment, then flags.
 
+mod explain;
 mod layers;
 
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use layers::{ConfigError, Environment, Overrides, load};
+pub use layers::{ConfigError, Environment, Overrides, load, unknown_variables};
 
 /// A configuration file with every key at its default, and what each does.
 pub const EXAMPLE: &str = include_str!("../../deploy/bellwire.example.toml");
@@ -109,6 +110,27 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether every value can work, as far as that can be said before anything starts.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key and what would be right.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |text: String| Err(ConfigError::Value(text));
+        if let Err(error) = self.mqtt.check() {
+            return wrong(format!("mqtt.{error}"));
+        }
+        if let Err(error) = self.log.check() {
+            return wrong(error.to_string());
+        }
+        if let Err(error) = self.database.check() {
+            return wrong(error.to_string());
+        }
+        if let Err(error) = crate::logging::filter(&self.log_filter) {
+            return wrong(format!("log_filter: `{}` is no filter: {error}", self.log_filter));
+        }
+        Ok(())
+    }
+
     /// The data directory: as set, or the default for who runs this.
     ///
     /// # Errors

@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
 
 /// A text that may hold a password: it is never shown, neither in logs nor by `config show`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -37,7 +40,7 @@ impl Serialize for Secret {
     }
 }
 
-/// How the database is reached. Every limit is checked by [`crate::Database::new`].
+/// How the database is reached. Every limit is checked by [`Config::check`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -85,8 +88,26 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether every value can work, as far as that can be said without connecting.
+    ///
+    /// # Errors
+    /// [`Error::Url`], [`Error::Limit`].
+    pub fn check(&self) -> Result<(), Error> {
+        if let Some((key, expected)) = self.fault() {
+            return Err(Error::Limit { key, expected });
+        }
+        self.parsed_url().map(drop)
+    }
+
+    /// `url` taken apart; `None` if there is none.
+    pub(crate) fn parsed_url(&self) -> Result<Option<tokio_postgres::Config>, Error> {
+        let url = self.url.as_ref();
+        url.map(|url| tokio_postgres::Config::from_str(url.reveal()).map_err(Error::Url))
+            .transpose()
+    }
+
     /// The first key whose value cannot work, and what would.
-    pub(crate) fn fault(&self) -> Option<(&'static str, &'static str)> {
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
         let times = [
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("statement_timeout_ms", self.statement_timeout_ms),

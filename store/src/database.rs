@@ -1,7 +1,6 @@
 //! The database as the rest of the program sees it: one's own by URL, or a managed one.
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use bellwire_model::LogId;
@@ -54,13 +53,9 @@ impl Database {
         tracker: TaskTracker,
         metrics: Metrics,
     ) -> Result<Self, Error> {
-        if let Some((key, expected)) = config.fault() {
-            return Err(Error::Limit { key, expected });
-        }
-        let (pg, managed) = match &config.url {
-            Some(url) => {
-                (tokio_postgres::Config::from_str(url.reveal()).map_err(Error::Url)?, None)
-            }
+        config.check()?;
+        let (pg, managed) = match config.parsed_url()? {
+            Some(pg) => (pg, None),
             None => {
                 let managed = Managed::new(&config, data_dir, metrics.clone())?;
                 (managed.connection(), Some(managed))

@@ -1,9 +1,9 @@
 /* A disk that misbehaves on request, for a process started with LD_PRELOAD on this library.
  *
- * BELLWIRE_SHIM_DIR        only files below this folder are concerned; required
- * BELLWIRE_SHIM_DELAY_MS   each fsync and fdatasync takes this much longer
- * BELLWIRE_SHIM_FAIL_WHEN  while this file exists, fsync and fdatasync fail with EIO
- * BELLWIRE_SHIM_FULL_WHEN  while this file exists, writing and allocating fail with ENOSPC
+ * SHIM_DIR        only files below this folder are concerned; required
+ * SHIM_DELAY_MS   each fsync and fdatasync takes this much longer
+ * SHIM_FAIL_WHEN  while this file exists, fsync and fdatasync fail with EIO
+ * SHIM_FULL_WHEN  while this file exists, writing and allocating fail with ENOSPC
  *
  * The folder keeps children (a PostgreSQL, say) out of it: they inherit the environment.
  * A failed sync does not sync: what it was to make durable stays in the page cache only.
@@ -47,8 +47,8 @@ static void *real(const char *name)
 
 __attribute__((constructor)) static void begin(void)
 {
-    const char *wanted = getenv("BELLWIRE_SHIM_DIR");
-    const char *delay = getenv("BELLWIRE_SHIM_DELAY_MS");
+    const char *wanted = getenv("SHIM_DIR");
+    const char *delay = getenv("SHIM_DELAY_MS");
 
     real_fsync = real("fsync");
     real_fdatasync = real("fdatasync");
@@ -63,8 +63,8 @@ __attribute__((constructor)) static void begin(void)
     }
     dir_bytes = strlen(dir);
     delay_ms = delay == NULL ? 0 : atol(delay);
-    fail_when = getenv("BELLWIRE_SHIM_FAIL_WHEN");
-    full_when = getenv("BELLWIRE_SHIM_FULL_WHEN");
+    fail_when = getenv("SHIM_FAIL_WHEN");
+    full_when = getenv("SHIM_FULL_WHEN");
 }
 
 /* Whether fd is a file below the folder. Leaves errno alone. */

@@ -53,10 +53,7 @@ impl BadDisk {
 
     /// Lets the process that `command` will start, and its children, have this disk.
     pub(crate) fn for_command<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let switches = [
-            ("BELLWIRE_SHIM_FAIL_WHEN", &self.fail_when),
-            ("BELLWIRE_SHIM_FULL_WHEN", &self.full_when),
-        ];
+        let switches = [("SHIM_FAIL_WHEN", &self.fail_when), ("SHIM_FULL_WHEN", &self.full_when)];
         for (name, file) in switches {
             if let Some(file) = file {
                 command.env(name, file);
@@ -64,8 +61,8 @@ impl BadDisk {
         }
         command
             .env("LD_PRELOAD", &self.library)
-            .env("BELLWIRE_SHIM_DIR", &self.dir)
-            .env("BELLWIRE_SHIM_DELAY_MS", self.sync_delay.as_millis().to_string())
+            .env("SHIM_DIR", &self.dir)
+            .env("SHIM_DELAY_MS", self.sync_delay.as_millis().to_string())
     }
 }
 
