@@ -9,7 +9,7 @@ use bellwire_model::TopicError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address cannot be listened on: taken, not ours, or not allowed.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen for MQTT on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,

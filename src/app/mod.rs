@@ -17,10 +17,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
 use bellwire_broker::Broker;
 use bellwire_ingest::ledger::SharedLedger;
+use bellwire_ingest::log::Log;
 use bellwire_model::Clock;
 use bellwire_store::Database;
 use prometheus::Registry;
@@ -103,7 +105,7 @@ impl App {
         };
         let data_dir = config.data_dir(&Environment::of_process())?;
         make_data_dir(&data_dir)?;
-        let (failures, failed) = mpsc::channel(8);
+        let (failures, mut failed) = mpsc::channel(8);
         let common = Common {
             config,
             data_dir,
@@ -113,29 +115,39 @@ impl App {
             failures,
         };
         let database = open_database(&common)?;
-        let spine = Spine::start(&common, Arc::clone(&database), &rules_text).await?;
-        let rules_file = match &common.config.rules {
-            Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
-            None => None,
-        };
-        let (broker, mqtt) = open_broker(&common, &spine).await?;
-        let (api, http) = open_api(&common, &spine, &database).await?;
-        let endpoints = Endpoints { mqtt, http, database: database.managed_url() };
-        let endpoints_file = common.data_dir.join("endpoints.json");
-        std::fs::write(&endpoints_file, serde_json::to_vec_pretty(&endpoints)?)?;
-        info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
-        Ok(Self {
+        // From here on the data directory, and a server in it, is ours and nobody else's.
+        let log = spine::open_log(&common).await?;
+        match start_parts(&common, log, &database, rules_text).await {
+            Ok(parts) => Ok(Self::of(parts, common, database, failed)),
+            Err(error) => {
+                stop_database(&database).await;
+                // A part that could not go on knows the reason; who waited for it does not.
+                Err(failed.try_recv().unwrap_or(error))
+            }
+        }
+    }
+
+    fn of(
+        parts: Parts,
+        common: Common,
+        database: Arc<Database>,
+        failures: mpsc::Receiver<anyhow::Error>,
+    ) -> Self {
+        let Parts { spine, front, endpoints_file } = parts;
+        let Front { endpoints, broker, api, rules_file } = front;
+        let Common { config, tracker, .. } = common;
+        Self {
             endpoints,
             endpoints_file,
-            config: common.config,
+            config,
             spine,
             database,
             broker,
             api,
             rules_file,
-            tracker: common.tracker,
-            failures: failed,
-        })
+            tracker,
+            failures,
+        }
     }
 
     /// Where it can be reached.
@@ -169,9 +181,7 @@ impl App {
         finish("broker", self.broker).await;
         let stopped = self.spine.stop(self.config.shutdown_grace()).await;
         finish("API", self.api).await;
-        if let Err(error) = self.database.stop().await {
-            warn!(error = &error as &dyn std::error::Error, "Failed to stop the database.");
-        }
+        stop_database(&self.database).await;
         self.tracker.close();
         if tokio::time::timeout(self.config.shutdown_grace(), self.tracker.wait()).await.is_err() {
             warn!("{} tasks still run; ending without them.", self.tracker.len());
@@ -179,6 +189,65 @@ impl App {
         }
         info!("Stopped.");
         stopped
+    }
+}
+
+/// Everything that is started before a device can connect.
+struct Parts {
+    spine: Spine,
+    front: Front,
+    endpoints_file: PathBuf,
+}
+
+/// What others connect to, and what changes the rules.
+struct Front {
+    endpoints: Endpoints,
+    broker: (CancellationToken, JoinHandle<()>),
+    api: (CancellationToken, JoinHandle<()>),
+    rules_file: Option<rules_file::Watching>,
+}
+
+/// Starts all parts, or none: those that have begun are stopped if another cannot begin.
+async fn start_parts(
+    common: &Common,
+    log: Arc<dyn Log>,
+    database: &Arc<Database>,
+    rules_text: String,
+) -> anyhow::Result<Parts> {
+    let spine = Spine::start(common, log, Arc::clone(database), &rules_text).await?;
+    let endpoints_file = common.data_dir.join("endpoints.json");
+    match open_front(common, &spine, database, rules_text, &endpoints_file).await {
+        Ok(front) => Ok(Parts { spine, front, endpoints_file }),
+        Err(error) => {
+            spine.stop(common.config.shutdown_grace()).await;
+            Err(error)
+        }
+    }
+}
+
+async fn open_front(
+    common: &Common,
+    spine: &Spine,
+    database: &Database,
+    rules_text: String,
+    endpoints_file: &Path,
+) -> anyhow::Result<Front> {
+    let rules_file = match &common.config.rules {
+        Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
+        None => None,
+    };
+    let (broker, mqtt) = open_broker(common, spine).await?;
+    let (api, http) = open_api(common, spine, database).await?;
+    let endpoints = Endpoints { mqtt, http, database: database.managed_url() };
+    std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
+        .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
+    info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
+    Ok(Front { endpoints, broker, api, rules_file })
+}
+
+async fn stop_database(database: &Database) {
+    if let Err(error) = database.stop().await {
+        warn!(error = &error as &dyn std::error::Error, "Failed to stop the database.");
     }
 }
 
@@ -208,7 +277,10 @@ fn check_secure(config: &Config) -> Result<(), ConfigError> {
 
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).map_err(|error| {
-        anyhow::anyhow!("cannot make the data directory {}: {error}", path.display())
+        anyhow::anyhow!(
+            "cannot make the data directory {}: {error}: choose another with --data-dir",
+            path.display()
+        )
     })
 }
 

@@ -72,13 +72,14 @@ struct KeepThread {
 }
 
 impl Spine {
-    /// Opens the log and the database, recovers *judge*, and puts the rules into the log.
+    /// Opens the database, recovers *judge*, and puts the rules into the log. What it has begun is
+    /// stopped again if it fails.
     pub(super) async fn start(
         common: &Common,
+        log: Arc<dyn Log>,
         database: Arc<Database>,
         rules_text: &str,
     ) -> anyhow::Result<Self> {
-        let log = open_log(common).await?;
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
         let database_state = Arc::new(DatabaseState::default());
         let give_up = CancellationToken::new();
@@ -121,8 +122,12 @@ impl Spine {
         if keep.go.send((parts, keep_config(common))).is_err() {
             anyhow::bail!("keep ended before it began");
         }
-        begin_service(&log, rules_text, judged).await?;
-        Ok(Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub })
+        let spine = Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub };
+        if let Err(error) = begin_service(&spine.log, rules_text, judged).await {
+            spine.stop(common.config.shutdown_grace()).await;
+            return Err(error);
+        }
+        Ok(spine)
     }
 
     /// Ends log, *judge* and *keep*, in that order, each when its input has ended. *Keep* is not
@@ -212,7 +217,8 @@ impl Shared {
     }
 }
 
-async fn open_log(common: &Common) -> anyhow::Result<Arc<dyn Log>> {
+/// Opens the log: from then on no other process can.
+pub(super) async fn open_log(common: &Common) -> anyhow::Result<Arc<dyn Log>> {
     let metrics = bellwire_ingest::log::Metrics::register(&common.registry)?;
     // The log has said why.
     let fail_stop = Arc::new(|_: &bellwire_ingest::log::Error| {

@@ -46,9 +46,17 @@ fn a_wrong_configuration_is_named_with_its_place() {
     let file = dir.path().join("bellwire.toml");
     std::fs::write(&file, "insecure = true\n[keep]\nbatch_readigns = 5\n").unwrap();
     let output = bellwire(&["check-config", "--config", text(&file)], &[]);
-    check(&output, 78, &["bellwire.toml:3:1: ", "`batch_readigns`: did you mean `batch_readings`?"]);
+    check(
+        &output,
+        78,
+        &["bellwire.toml:3:1: ", "`batch_readigns`: did you mean `batch_readings`?"],
+    );
     std::fs::write(&file, "insecure = maybe\n").unwrap();
-    check(&bellwire(&["check-config", "--config", text(&file)], &[]), 78, &["bellwire.toml:1:12: "]);
+    check(
+        &bellwire(&["check-config", "--config", text(&file)], &[]),
+        78,
+        &["bellwire.toml:1:12: "],
+    );
     let missing = dir.path().join("nowhere.toml");
     let output = bellwire(&["serve", "--config", text(&missing)], &[]);
     check(&output, 78, &["nowhere.toml", "No such file"]);

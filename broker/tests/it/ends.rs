@@ -36,7 +36,7 @@ async fn a_taken_port_is_named() {
     let broker =
         Broker::bind(config, Arc::new(Nothing), Arc::new(Nothing), metrics, TaskTracker::new());
     let error = broker.await.expect_err("the port is taken");
-    assert_eq!(error.to_string(), format!("cannot listen on {address}"));
+    assert_eq!(error.to_string(), format!("cannot listen for MQTT on {address}"));
     let Error::Listen { source, .. } = error else { panic!("{error}") };
     assert_eq!(source.kind(), std::io::ErrorKind::AddrInUse);
 }

@@ -28,7 +28,10 @@ pub enum Error {
         source: io::Error,
     },
     /// Another process, or another part of this one, has this log open.
-    #[error("the log in `{dir}` is open in another process")]
+    #[error(
+        "the log in `{dir}` is open in another process: stop that one, or use another data \
+         directory"
+    )]
     Locked {
         /// The log's directory.
         dir: PathBuf,
