@@ -44,6 +44,22 @@ impl RawClient {
         self.send(&publish(packet_id, topic, payload)).await;
     }
 
+    /// Publishes with QoS 1 and waits for the acknowledgement.
+    pub(crate) async fn deliver(&mut self, topic: &str, payload: &[u8]) {
+        self.publish(1, topic.as_bytes(), payload).await;
+        self.acknowledged(1, Instant::now()).await;
+    }
+
+    /// Sends bytes as far as the other side still reads.
+    pub(crate) async fn send_what_goes(&mut self, bytes: &[u8]) {
+        let _broken_pipe = self.stream.write_all(bytes).await;
+    }
+
+    /// Says that nothing more is sent.
+    pub(crate) async fn finish(&mut self) {
+        let _gone_already = self.stream.shutdown().await;
+    }
+
     /// The next `n` bytes.
     pub(crate) async fn read(&mut self, n: usize) -> Vec<u8> {
         let mut bytes = vec![0; n];
