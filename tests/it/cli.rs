@@ -21,15 +21,18 @@ fn bellwire(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// It ends with `code`, and its last line on stderr has all of `words`.
+/// It ends with `code`, and says why in the last line on stderr, which has all of `words`; before
+/// that line it says only how far it had come.
 fn check(output: &Output, code: i32, words: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
-    let line = stderr.lines().rfind(|line| line.starts_with("bellwire: ")).unwrap_or_default();
+    let mut lines = stderr.lines();
+    let line = lines.next_back().unwrap_or_default();
+    assert!(line.starts_with("bellwire: "), "{stderr}");
     for word in words {
         assert!(line.contains(word), "{word:?} is missing in {line:?}; all: {stderr}");
     }
-    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(lines.all(|line| line.contains(" INFO ")), "{stderr}");
 }
 
 fn folder() -> tempfile::TempDir {
@@ -65,7 +68,31 @@ fn a_wrong_configuration_is_named_with_its_place() {
     check(&bellwire(&["serve"], &[]), 78, &["--insecure"]);
     let output = bellwire(&["serve", "--insecure", "--mqtt-listen", "0.0.0.0:0"], &[]);
     check(&output, 78, &["loopback", "0.0.0.0:0"]);
+    let output = bellwire(&["serve", "--insecure", "--http-listen", "localhost"], &[]);
+    check(&output, 78, &["--http-listen", "`localhost`", "127.0.0.1:1883"]);
+    let output = bellwire(&["serve", "--insecure"], &[("BELLWIRE_MQTT_PACKET_BYTES_MAX", "3")]);
+    check(&output, 78, &["mqtt.packet_bytes_max", "at least 64"]);
+    let output = bellwire(&["check-config"], &[("BELLWIRE_DATABASE_URL", "mysql://hush@h")]);
+    check(&output, 78, &["database.url is not a PostgreSQL URL"]);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("hush"));
     assert_eq!(bellwire(&["sevre"], &[]).status.code(), Some(2));
+}
+
+#[test]
+fn a_right_configuration_is_said_to_be_right_and_a_misspelt_variable_is_named() {
+    let output = bellwire(&["check-config"], &[("BELLWIRE_MQQT_LISTEN", "127.0.0.1:0")]);
+    check(&output, 0, &["BELLWIRE_MQQT_LISTEN", "did you mean `BELLWIRE_MQTT_LISTEN`?"]);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("The configuration is right"));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_named() {
+    let dir = folder();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("data");
+    let output = bellwire(&["serve", "--insecure", "--data-dir", text(&below)], &[]);
+    check(&output, 1, &[text(&below), "Not a directory", "--data-dir"]);
 }
 
 #[test]
@@ -91,7 +118,12 @@ fn wrong_rules_are_shown_with_a_caret() {
 #[test]
 fn the_configuration_can_be_shown_without_its_secrets() {
     let output = bellwire(&["config", "example"], &[]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("[database]"));
+    let dir = folder();
+    let file = dir.path().join("bellwire.toml");
+    std::fs::write(&file, output.stdout).unwrap();
+    let shown = bellwire(&["config", "show", "--config", text(&file)], &[]);
+    assert!(shown.status.success());
+    assert_eq!(shown.stdout, bellwire(&["config", "show"], &[]).stdout, "the example is default");
     let url = "postgres://me:hush@nowhere/db";
     let output = bellwire(&["config", "show"], &[("BELLWIRE_DATABASE_URL", url)]);
     let stdout = String::from_utf8_lossy(&output.stdout);
@@ -121,7 +153,9 @@ async fn a_taken_port_and_a_taken_data_directory_are_named() {
     let mut service = Service::start(Settings::default()).await;
     let data = service.data_dir();
     let output = bellwire(&["serve", "--insecure"], &[("BELLWIRE_DATA_DIR", text(&data))]);
-    check(&output, 1, &[text(&data)]);
+    check(&output, 1, &[text(&data), "open in another process"]);
+    assert_eq!(service.get("/healthz").await.0, 200, "the first is not disturbed");
+    assert_eq!(service.get("/api/v1/quarantine").await.0, 200, "nor its database");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     assert!(service.stop().await.success());
@@ -132,30 +166,38 @@ async fn a_taken_port_and_a_taken_data_directory_are_named() {
             [("BELLWIRE_DATA_DIR", text(&data)), (variable, &address), (other, "127.0.0.1:0")];
         let output = bellwire(&["serve", "--insecure"], &environment);
         check(&output, 1, &[&address, "in use"]);
+        assert_eq!(service.postgres_pid(), None, "no PostgreSQL is left behind");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_segment_stops_the_start_and_says_where() {
-    let mut service = Service::start(Settings::default()).await;
+/// Turns a bit of the file.
+fn damage(path: &Path, offset: u64) {
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0; 1];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}
+
+/// Where a segment's frames begin.
+const FRAMES: u64 = 4_096;
+
+/// Publishes, is killed, has a bit turned in its first segment, and does not start again.
+async fn does_not_start_when_damaged(settings: Settings, n_publishes: u32, n_segments: usize) {
+    let mut service = Service::start(settings).await;
     let mut client = RawClient::connect(&service.mqtt(), "d", 60).await;
-    for packet_id in 1..=20 {
-        client.publish(packet_id, b"devices/d/telemetry", b"{\"t\": 1}").await;
-        client.acknowledged(packet_id, tokio::time::Instant::now()).await;
+    for _ in 0..n_publishes {
+        client.deliver("devices/d/telemetry", b"{\"t\": 1}").await;
     }
-    assert!(service.stop().await.success());
-    let log = service.data_dir().join("log");
-    let segment = std::fs::read_dir(&log)
+    service.kill().await;
+    let mut segments: Vec<_> = std::fs::read_dir(service.data_dir().join("log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "seg"))
-        .min()
-        .unwrap();
-    let file = std::fs::File::options().read(true).write(true).open(&segment).unwrap();
+        .collect();
+    segments.sort();
+    assert!(segments.len() >= n_segments, "{segments:?}");
     // Within the first publishes, behind which many synced writes follow.
-    let mut byte = [0; 1];
-    file.read_exact_at(&mut byte, 4_096 + 100).unwrap();
-    file.write_all_at(&[byte[0] ^ 1], 4_096 + 100).unwrap();
+    damage(&segments[0], FRAMES + 100);
     let data = service.data_dir();
     let environment = [
         ("BELLWIRE_DATA_DIR", text(&data)),
@@ -163,6 +205,24 @@ async fn a_damaged_segment_stops_the_start_and_says_where() {
         ("BELLWIRE_HTTP_LISTEN", "127.0.0.1:0"),
     ];
     let output = bellwire(&["serve", "--insecure"], &environment);
-    let name = segment.file_name().unwrap().to_str().unwrap();
-    check(&output, 1, &[name]);
+    let name = segments[0].file_name().unwrap().to_str().unwrap();
+    check(&output, 1, &[name, "bad frame", "at byte"]);
+
+    damage(&segments[0], FRAMES + 100);
+    service.launch().await;
+    let whole = |audit: &serde_json::Value| audit["stored"] == n_publishes;
+    service.wait_for("/api/v1/devices/d/audit", whole).await;
+    assert!(service.stop().await.success());
+    service.assert_quiet(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_in_the_last_segment_before_whole_records_stops_the_start() {
+    does_not_start_when_damaged(Settings::default(), 20, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_in_an_earlier_segment_stops_the_start() {
+    let small = Settings::default().set("BELLWIRE_LOG_SEGMENT_BYTES", 8_192);
+    does_not_start_when_damaged(small, 200, 3).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bellwire_model::{Clock, LogPosition, SharedNames, StageTimes, Timestamp};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::info;
 
 use super::core::Judge;
 use crate::group::Group;
@@ -338,12 +338,4 @@ fn begin<R: Rules>(
         }
     }
     Ok((position, reader))
-}
-
-impl<R, F> Drop for JudgeThread<R, F> {
-    fn drop(&mut self) {
-        if self.position < self.log.durable().end {
-            error!("Judge ended at {} of {}.", self.position, self.log.durable().end);
-        }
-    }
 }

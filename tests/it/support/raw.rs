@@ -68,6 +68,18 @@ impl RawClient {
         bytes
     }
 
+    /// Everything that comes until nothing has come for so long.
+    ///
+    /// # Panics
+    /// If the connection ends.
+    pub(crate) async fn until_silent_for(&mut self, silence: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while let Ok(read) = timeout(silence, self.stream.read_buf(&mut bytes)).await {
+            assert!(read.unwrap() > 0, "the connection has ended");
+        }
+        bytes
+    }
+
     /// Reads the acknowledgement of this packet; how long it took since `since`.
     pub(crate) async fn acknowledged(&mut self, packet_id: u16, since: Instant) -> Duration {
         let [high, low] = packet_id.to_be_bytes();
