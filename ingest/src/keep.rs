@@ -174,7 +174,7 @@ impl<S: BatchSink> Keep<S> {
     }
 
     /// Writes until *judge* has ended and everything is in the database, or until `give_up` while
-    /// the database is away. `opened` is where the database stands, if it was opened already.
+    /// the database is awaited. `opened` is where the database stands, if it was opened already.
     ///
     /// Reads files while it runs: give it a thread of its own.
     ///
@@ -215,7 +215,9 @@ impl<S: BatchSink> Keep<S> {
         let log = self.parts.log.id();
         let mut pause = Backoff::new(self.config.backoff_max);
         loop {
-            match self.parts.sink.open(log).await {
+            let opening = self.parts.sink.open(log);
+            let Some(result) = unless(give_up, opening).await else { return Ok(None) };
+            match result {
                 Ok(opened) => return Ok(Some(opened)),
                 Err(SinkError::Away(error)) => pause.failed("open", error.as_ref()),
                 Err(closed @ SinkError::Closed(_)) => return Err(closed.into()),
@@ -332,7 +334,9 @@ impl<S: BatchSink> Keep<S> {
     ) -> Result<bool, KeepError> {
         let mut pause = Backoff::new(self.config.backoff_max);
         loop {
-            match self.parts.sink.write(batch, &self.parts.names).await {
+            let writing = self.parts.sink.write(batch, &self.parts.names);
+            let Some(result) = unless(give_up, writing).await else { return Ok(false) };
+            match result {
                 Ok(()) => {
                     pause.succeeded();
                     return Ok(true);
@@ -347,6 +351,16 @@ impl<S: BatchSink> Keep<S> {
                 return Ok(false);
             }
         }
+    }
+}
+
+/// What `trying` gives, or `None` if told to give up first: a silent network could hold it for
+/// minutes. Whether a batch was stored is found out at the next start.
+async fn unless<T>(give_up: &CancellationToken, trying: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = trying => Some(result),
+        () = give_up.cancelled() => None,
     }
 }
 

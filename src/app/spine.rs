@@ -32,6 +32,13 @@ use super::sink::StoreSink;
 use super::{Common, DatabaseUnavailable, Stopped, threads};
 use crate::runtime;
 
+/// How long a start waits for a database that it could do without: devices and operators wait too.
+/// A managed server that was stopped is there in less; one that crashed may take minutes.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often a stopping service looks whether the database is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What *keep's* thread gets when everything else is ready; the sink it has already.
 type Go = (KeepParts<()>, KeepConfig);
 
@@ -76,23 +83,19 @@ impl Spine {
         let database_state = Arc::new(DatabaseState::default());
         let give_up = CancellationToken::new();
         let initialised = common.data_dir.join("initialised");
-        let has_been_open = initialised.exists();
+        // What has never been open is needed: nothing is known of it.
+        let patience = initialised.exists().then_some(DATABASE_PATIENCE);
         let sink = StoreSink::new(database, Arc::clone(&database_state), initialised);
         let (keep, opened) = start_keep(common, sink, Arc::clone(&log), give_up.clone())?;
-        let committed = match opened.await.context("keep ended before it began")? {
-            Ok(place) => {
+        let committed = match first_place(opened, patience).await? {
+            Some(place) => {
                 move_beyond(&log, place.position).await?;
                 place.ledger_position
             }
-            Err(SinkError::Away(error)) if has_been_open => {
-                warn!(
-                    error = error.as_ref() as &dyn std::error::Error,
-                    "Starting without the database."
-                );
+            None => {
+                database_state.away();
                 snapshots.committed()
             }
-            Err(SinkError::Away(error)) => return Err(DatabaseUnavailable(error).into()),
-            Err(error) => return Err(error.into()),
         };
         let committed = watch::Sender::new(committed);
         let shared = Shared::new(&common.data_dir.join("journal"))?;
@@ -123,7 +126,8 @@ impl Spine {
         Ok(Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub })
     }
 
-    /// Ends log, *judge* and *keep*, in that order, each when its input has ended.
+    /// Ends log, *judge* and *keep*, in that order, each when its input has ended. *Keep* is not
+    /// waited for while the database is away: operators are blind until the next start.
     pub(super) async fn stop(self, grace: Duration) -> Stopped {
         let log = Arc::clone(&self.log);
         if let Err(error) = tokio::task::spawn_blocking(move || log.close()).await {
@@ -134,7 +138,7 @@ impl Spine {
         tokio::pin!(keep);
         let kept = tokio::select! {
             kept = &mut keep => kept,
-            () = tokio::time::sleep(grace) => {
+            () = worth_waiting(&self.database_state, grace) => {
                 self.give_up.cancel();
                 keep.await
             }
@@ -182,6 +186,18 @@ impl Spine {
     }
 }
 
+/// Waits until there is nothing to wait for: `grace` is over, or the database is away.
+async fn worth_waiting(database: &DatabaseState, grace: Duration) {
+    let looking = async {
+        let mut pulse = tokio::time::interval(LOOK_EVERY);
+        while !database.is_away() {
+            pulse.tick().await;
+        }
+    };
+    // Either will do.
+    let _ = tokio::time::timeout(grace, looking).await;
+}
+
 impl Shared {
     fn new(journal_dir: &Path) -> anyhow::Result<Self> {
         let journal = Journal::create(journal_dir)
@@ -213,6 +229,31 @@ async fn open_log(common: &Common) -> anyhow::Result<Arc<dyn Log>> {
     Ok(Arc::new(log))
 }
 
+/// Where the database stands; `None` if it does not say so within `patience`. Without a patience
+/// it must.
+async fn first_place(
+    opened: oneshot::Receiver<Result<Opened, SinkError>>,
+    patience: Option<Duration>,
+) -> anyhow::Result<Option<Opened>> {
+    let limit = patience.unwrap_or(Duration::MAX);
+    let Ok(opened) = tokio::time::timeout(limit, opened).await else {
+        warn!("Starting without the database: it has not answered within {limit:?}.");
+        return Ok(None);
+    };
+    match opened.context("keep ended before it began")? {
+        Ok(place) => Ok(Some(place)),
+        Err(SinkError::Away(error)) if patience.is_some() => {
+            warn!(
+                error = error.as_ref() as &dyn std::error::Error,
+                "Starting without the database."
+            );
+            Ok(None)
+        }
+        Err(SinkError::Away(error)) => Err(DatabaseUnavailable(error).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The database may be ahead of a data directory that was restored: no position is used twice.
 async fn move_beyond(log: &Arc<dyn Log>, position: LogPosition) -> anyhow::Result<()> {
     if position <= log.durable().end {
@@ -235,7 +276,12 @@ fn start_keep(
     let (go, started) = oneshot::channel::<Go>();
     let thread = threads::spawn("keep", common.failures.clone(), move || {
         runtime::single_thread()?.block_on(async move {
-            let (place, opened) = match sink.open(log.id()).await {
+            let opening = sink.open(log.id());
+            let opening = tokio::select! {
+                opening = opening => opening,
+                () = give_up.cancelled() => return Ok(Ended::GaveUp),
+            };
+            let (place, opened) = match opening {
                 Ok(opened) => {
                     let (position, ledger_position) = (opened.position, opened.ledger_position);
                     let place = Opened { position, ledger_position, ledger: Vec::new() };
@@ -243,13 +289,14 @@ fn start_keep(
                 }
                 Err(error) => (Err(error), None),
             };
-            let told = report.send(place).is_ok();
+            // Whoever waited may have gone on without it.
+            let _ = report.send(place);
             match started.await {
-                Ok((parts, config)) if told => {
+                Ok((parts, config)) => {
                     Ok(Keep::new(parts.with_sink(sink), config).run(opened, give_up).await?)
                 }
                 // The service does not start; whoever stopped it has said why.
-                _ => Ok(Ended::GaveUp),
+                Err(_) => Ok(Ended::GaveUp),
             }
         })
     })?;

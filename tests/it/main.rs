@@ -5,6 +5,7 @@
 mod arrows;
 mod crash;
 mod journey;
+mod outage;
 mod recording;
 mod shim;
 mod support;
