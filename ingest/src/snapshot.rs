@@ -176,7 +176,13 @@ impl Snapshots {
         for entry in fs::read_dir(dir).map_err(io)? {
             let path = entry.map_err(io)?.path();
             match read(&path) {
-                Ok(snapshot) if snapshot.log == log.0 => kept.push(snapshot.places()),
+                // A crash may leave a whole one that has not its name yet.
+                Ok(snapshot)
+                    if snapshot.log == log.0
+                        && path == dir.join(file_name(snapshot.places().position)) =>
+                {
+                    kept.push(snapshot.places());
+                }
                 _ => fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })?,
             }
         }
@@ -260,8 +266,12 @@ impl Snapshots {
     }
 
     fn path(&self, at: LogPosition) -> PathBuf {
-        self.dir.join(format!("{:020}.snapshot", at.0))
+        self.dir.join(file_name(at))
     }
+}
+
+fn file_name(at: LogPosition) -> String {
+    format!("{:020}.snapshot", at.0)
 }
 
 fn read(path: &Path) -> Result<Snapshot, SnapshotError> {
@@ -336,6 +346,22 @@ mod tests {
         (5..60).for_each(|n| snapshots.write(&snapshot(n * 10, 25)).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), SPARE_MAX + 1);
         assert_eq!((newest(&snapshots, 25), newest(&snapshots, 999)), (Some(20), Some(590)));
+    }
+
+    #[test]
+    fn one_that_was_written_but_not_named_yet_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        snapshots.write(&snapshot(10, 10)).unwrap();
+        snapshots.write(&snapshot(20, 10)).unwrap();
+        let path = snapshots.path(LogPosition(20));
+        fs::rename(&path, path.with_extension("tmp")).unwrap();
+        fs::copy(path.with_extension("tmp"), dir.path().join("copy")).unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
+        assert_eq!(newest(&snapshots, 99), Some(10));
+        assert_eq!(snapshots.committed(), LogPosition(10));
+        snapshots.write(&snapshot(30, 30)).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only the one in use is there");
     }
 
     #[test]
