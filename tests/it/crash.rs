@@ -186,3 +186,21 @@ async fn a_killed_service_loses_nothing_repeats_nothing_and_alerts_as_if_it_had_
 async fn a_killed_database_alone_or_with_the_service_changes_nothing_either() {
     check_survives(&[Victim::Database, Victim::Both], &DATABASE_VANISHES).await;
 }
+
+/// Nothing is acknowledged yet, but a cluster, tables and a log are half made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_killed_in_its_first_start_starts_the_next_time() {
+    let mut dice = Dice::seeded(13);
+    let mut service = Service::prepare(settings());
+    for _ in 0..from_env("BELLWIRE_TEST_ROUNDS").unwrap_or(4) {
+        service.spawn();
+        dice.moment_within(1_500).await;
+        service.kill().await;
+    }
+    service.launch().await;
+    let mut load = Load::start(&service, "load", 1_000.0);
+    load.goes_on(500).await;
+    load.finish(&service).await;
+    assert!(service.stop().await.success());
+    service.assert_quiet(&DATABASE_VANISHES);
+}

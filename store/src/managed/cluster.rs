@@ -1,6 +1,8 @@
 //! The managed server's files: where they lie, how they are made, what its settings are.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::process::Command;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::binaries::Binaries;
 use super::user::{ServerUser, effective_uid};
@@ -22,6 +24,9 @@ const SOCKET_DIR_BYTES_MAX: usize = 88;
 
 /// A log longer than this is put aside when the server starts.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What the extension of a cluster that is being made begins with.
+const NEW: &str = "new";
 
 /// Where the server's files lie.
 #[derive(Clone, Debug)]
@@ -53,16 +58,15 @@ impl Layout {
         fs::read_to_string(self.cluster.join("PG_VERSION")).ok()?.trim().parse().ok()
     }
 
-    /// Makes the cluster. It appears under its name only when it is complete.
+    /// Makes the cluster. It appears under its name only when it is complete; before, it has a name
+    /// that no other attempt has: an `initdb` outlives a `kill -9` of ours, and still writes.
     pub(crate) async fn init(
         &self,
         binaries: &Binaries,
         user: Option<&ServerUser>,
     ) -> Result<(), Error> {
-        let new = self.cluster.with_extension("new");
-        if new.exists() {
-            fs::remove_dir_all(&new).map_err(files("removing", &new))?;
-        }
+        let random = RandomState::new().build_hasher().finish();
+        let new = self.cluster.with_extension(format!("{NEW}{random:016x}"));
         private_dir(&new, user)?;
         // C.UTF-8 knows letters of all languages; where it is missing, C serves.
         let mut last_line = String::new();
@@ -94,6 +98,22 @@ impl Layout {
         Err(Error::Init { last_line })
     }
 
+    /// Removes what attempts to make a cluster have left. One that is still written to stays until
+    /// the next start.
+    fn remove_leftovers(&self) {
+        let Some(entries) = self.cluster.parent().and_then(|dir| fs::read_dir(dir).ok()) else {
+            return;
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let extension = path.extension().unwrap_or_default().to_string_lossy();
+            let is_attempt =
+                path.file_stem() == self.cluster.file_name() && extension.starts_with(NEW);
+            if is_attempt && let Err(error) = fs::remove_dir_all(&path) {
+                debug!(%error, "Failed to remove `{}` yet.", path.display());
+            }
+        }
+    }
+
     /// Writes our settings and makes the socket's folder, before each start.
     pub(crate) fn prepare(
         &self,
@@ -101,6 +121,7 @@ impl Layout {
         user: Option<&ServerUser>,
         extra: &str,
     ) -> Result<(), Error> {
+        self.remove_leftovers();
         let path = self.cluster.join("bellwire.conf");
         let mut text = SETTINGS.replace("{socket_dir}", &quoted(&self.socket_dir));
         if binaries.have_timescale() {
@@ -184,7 +205,13 @@ fn private_dir(dir: &Path, user: Option<&ServerUser>) -> Result<(), Error> {
             let owner = user.map_or_else(effective_uid, ServerUser::uid);
             // In /tmp anybody could have been first.
             let closed = metadata.is_dir() && metadata.mode() & 0o077 == 0;
-            if closed && metadata.uid() == owner { Ok(()) } else { Err(failed()(error)) }
+            match user {
+                _ if !closed => Err(failed()(error)),
+                _ if metadata.uid() == owner => Ok(()),
+                // We were killed before it was given away.
+                Some(user) if metadata.uid() == effective_uid() => user.own(dir).map_err(failed()),
+                _ => Err(failed()(error)),
+            }
         }
         Err(error) => Err(failed()(error)),
     }
