@@ -12,15 +12,22 @@ use crate::group::Group;
 /// The most weight it holds, in readings: about 20 MB.
 pub const WEIGHT_MAX: usize = 400_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    weight_max: usize,
     groups: VecDeque<Group>,
     weight: usize,
 }
 
 /// A bounded queue that may leave groups out, but never out of order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Handoff(Mutex<Inner>);
+
+impl Default for Handoff {
+    fn default() -> Self {
+        Self::with_limit(WEIGHT_MAX)
+    }
+}
 
 /// What *keep* finds for its position.
 #[derive(Debug)]
@@ -32,11 +39,17 @@ pub enum Next {
 }
 
 impl Handoff {
+    /// An empty queue that holds at most this weight, see [`Group::weight`]; one group always fits.
+    #[must_use]
+    pub const fn with_limit(weight_max: usize) -> Self {
+        Self(Mutex::new(Inner { weight_max, groups: VecDeque::new(), weight: 0 }))
+    }
+
     /// Adds a group, or drops it when there is no room.
     pub fn offer(&self, group: Group) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let weight = group.weight();
-        if inner.groups.is_empty() || inner.weight + weight <= WEIGHT_MAX {
+        if inner.groups.is_empty() || inner.weight + weight <= inner.weight_max {
             inner.weight += weight;
             inner.groups.push_back(group);
         }

@@ -19,7 +19,7 @@ use crate::group::Group;
 use crate::wire::{WireError, WireTransition};
 
 /// A file is closed and the next begun when it has grown beyond this.
-const FILE_BYTES: u64 = 8 << 20;
+pub const FILE_BYTES: u64 = 8 << 20;
 
 #[derive(Serialize, Deserialize)]
 struct WireEntry<'a> {
@@ -57,6 +57,7 @@ struct Bookmark {
 #[derive(Debug)]
 struct Inner {
     dir: PathBuf,
+    file_bytes: u64,
     /// Everything decided from here on is in it.
     begin: LogPosition,
     chunks: VecDeque<Chunk>,
@@ -76,6 +77,14 @@ impl Journal {
     /// # Errors
     /// If the folder cannot be made or emptied.
     pub fn create(dir: &Path) -> io::Result<Self> {
+        Self::with_file_bytes(dir, FILE_BYTES)
+    }
+
+    /// The same, with files that are closed when they have grown beyond `file_bytes`.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or emptied.
+    pub fn with_file_bytes(dir: &Path, file_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
@@ -85,6 +94,7 @@ impl Journal {
         }
         Ok(Self(Mutex::new(Inner {
             dir: dir.to_owned(),
+            file_bytes,
             begin: LogPosition::ZERO,
             chunks: VecDeque::new(),
             n_dropped: 0,
@@ -206,7 +216,7 @@ enum Scan {
 
 impl Inner {
     fn append(&mut self, start: LogPosition, end: LogPosition, bytes: &[u8]) -> io::Result<()> {
-        if self.writer.is_none() || self.written >= FILE_BYTES {
+        if self.writer.is_none() || self.written >= self.file_bytes {
             let path = self.dir.join(format!("{:020}.journal", start.0));
             self.writer = Some(BufWriter::new(File::create(&path)?));
             self.written = 0;

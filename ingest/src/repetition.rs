@@ -19,8 +19,21 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 pub const WINDOW: Duration = Duration::from_secs(600);
 /// How many publishes are remembered at most: 7/8 of 2²⁰, so that the tables stay at 2²⁰ slots.
 pub const PUBLISHES_MAX: usize = 917_504;
-/// A place to rebuild from is noted this often.
-const MARK_EVERY: u64 = 4_096;
+
+/// What bounds a [`Window`], beside [`WINDOW`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most publishes it remembers.
+    pub publishes_max: usize,
+    /// A place to rebuild from is noted after this many publishes.
+    pub mark_every: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { publishes_max: PUBLISHES_MAX, mark_every: 4_096 }
+    }
+}
 
 /// What identifies a publish: a hash of topic and payload, and of client and packet id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,26 +119,26 @@ pub struct Window {
     by_packet: HashMap<u64, u64, DefaultHashBuilder>,
     /// Records to rebuild from, with the number of their first publish.
     marks: VecDeque<(LogPosition, u64)>,
-    publishes_max: usize,
+    limits: Limits,
 }
 
 impl Default for Window {
     fn default() -> Self {
-        Self::with_limit(PUBLISHES_MAX)
+        Self::new(Limits::default())
     }
 }
 
 impl Window {
-    /// A window that remembers at most `publishes_max` publishes.
+    /// A window that remembers nothing yet.
     #[must_use]
-    pub fn with_limit(publishes_max: usize) -> Self {
+    pub fn new(limits: Limits) -> Self {
         Self {
             ring: VecDeque::new(),
             front: 0,
             by_content: HashMap::default(),
             by_packet: HashMap::default(),
             marks: VecDeque::new(),
-            publishes_max,
+            limits,
         }
     }
 
@@ -157,7 +170,8 @@ impl Window {
     /// Notes that the record at `position` begins; the next publish is its first.
     pub fn begin_record(&mut self, position: LogPosition) {
         let number = self.front + self.ring.len() as u64;
-        let due = self.marks.back().is_none_or(|&(_, last)| number >= last + MARK_EVERY);
+        let due =
+            self.marks.back().is_none_or(|&(_, last)| number >= last + self.limits.mark_every);
         if due {
             self.marks.push_back((position, number));
         }
@@ -192,7 +206,9 @@ impl Window {
     /// Forgets what is too old, and makes room for one.
     fn forget(&mut self, now: Timestamp) {
         while let Some(&oldest) = self.ring.front() {
-            if self.ring.len() < self.publishes_max && now.since(oldest.received_at) <= WINDOW {
+            if self.ring.len() < self.limits.publishes_max
+                && now.since(oldest.received_at) <= WINDOW
+            {
                 return;
             }
             self.ring.pop_front();
@@ -224,6 +240,10 @@ mod tests {
     use super::*;
 
     const T0: Timestamp = Timestamp::from_secs(1_000);
+
+    fn limits(publishes_max: usize) -> Limits {
+        Limits { publishes_max, ..Limits::default() }
+    }
 
     fn publish(payload: &[u8], packet_id: u16) -> PublishRef<'_> {
         let qos = if packet_id == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
@@ -279,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_window_forgets_by_time_and_by_number() {
-        let mut window = Window::with_limit(2);
+        let mut window = Window::new(limits(2));
         let see = |window: &mut Window, payload, at| {
             window.observe(print("a", payload, 1), Evidence::OwnTime, at)
         };
@@ -311,11 +331,11 @@ mod tests {
 
     #[test]
     fn a_window_rebuilt_from_its_floor_decides_the_same() {
-        let mut whole = Window::with_limit(5_000);
+        let mut whole = Window::new(limits(5_000));
         run(&mut whole, 0..20_000);
         let floor = whole.floor().expect("it is not empty");
         assert!(floor > LogPosition(10_000), "the floor follows: {floor}");
-        let mut rebuilt = Window::with_limit(5_000);
+        let mut rebuilt = Window::new(limits(5_000));
         run(&mut rebuilt, floor.0..20_000);
         assert_eq!(run(&mut whole, 20_000..30_000), run(&mut rebuilt, 20_000..30_000));
     }

@@ -18,6 +18,7 @@ use bellwire_ingest::log::{Entry, LocalLog, Log, Options};
 use bellwire_ingest::metrics::Metrics;
 use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_ingest::present::SharedPresent;
+use bellwire_ingest::repetition::Limits;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames};
 use bellwire_store::Database;
@@ -356,6 +357,7 @@ fn recover(
     let config = JudgeConfig {
         snapshot_interval: Duration::from_millis(section.snapshot_interval_ms),
         snapshot_bytes: section.snapshot_bytes.max(1),
+        window: Limits::default(),
     };
     Ok(JudgeThread::recover(parts, committed.subscribe(), config)?)
 }

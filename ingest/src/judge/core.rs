@@ -7,7 +7,7 @@ use crate::group::Group;
 use crate::log::{Frame, Record, RecordError};
 use crate::ports::{Moment, Rules};
 use crate::present::SharedPresent;
-use crate::repetition::{Evidence, Hasher, Window};
+use crate::repetition::{Evidence, Hasher, Limits, Window};
 use crate::snapshot::{Places, Snapshot};
 use crate::unpack::unpack;
 
@@ -26,14 +26,20 @@ pub struct Judge<R> {
 impl<R: Rules> Judge<R> {
     /// A judge that has seen nothing yet.
     #[must_use]
-    pub fn new(log: LogId, names: SharedNames, present: SharedPresent, rules: R) -> Self {
+    pub fn new(
+        log: LogId,
+        names: SharedNames,
+        present: SharedPresent,
+        window: Limits,
+        rules: R,
+    ) -> Self {
         Self {
             log,
             decoder: Decoder::new(names.clone()),
             names,
             present,
             hasher: Hasher::new(log),
-            window: Window::default(),
+            window: Window::new(window),
             rules,
         }
     }

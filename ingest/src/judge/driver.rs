@@ -15,6 +15,7 @@ use crate::log::{Closed, Entry, Log, LogReader, ReadError, RecordError};
 use crate::metrics::Metrics;
 use crate::ports::{Feed, Phase, Rules};
 use crate::present::SharedPresent;
+use crate::repetition::Limits;
 use crate::snapshot::{Places, SnapshotError, Snapshots};
 use crate::snapshots::SnapshotWriter;
 
@@ -34,13 +35,15 @@ struct Taken {
     at: Timestamp,
 }
 
-/// How often *judge* writes its state down.
+/// How often *judge* writes its state down, and what it remembers.
 #[derive(Clone, Copy, Debug)]
 pub struct JudgeConfig {
     /// At least after this much time in which something was judged.
     pub snapshot_interval: Duration,
     /// At least after this much log: a full log needs snapshots to move its floor.
     pub snapshot_bytes: u64,
+    /// How far back it looks for repetitions.
+    pub window: Limits,
 }
 
 /// What *judge* is connected to.
@@ -171,7 +174,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             metrics,
         } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names, present, rules);
+        let mut core = Judge::new(log.id(), names, present, config.window, rules);
         let (position, reader) = begin(log.as_ref(), &snapshots, base, &mut core)?;
         journal.begin_at(position);
         let now = clock.now();

@@ -1,0 +1,222 @@
+//! A database in memory, with the transaction that makes everything exactly once. It checks every
+//! commit against the model, and can be away, or lose the answer to a COMMIT.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bellwire_ingest::ledger::StoredLedger;
+use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
+use bellwire_model::{
+    DeviceId, KeepBatch, LogId, LogPosition, Names, Reading, SharedNames, Transition, Value,
+};
+use tokio::sync::Notify;
+
+use crate::model::{Account, Model, Row, Shelved};
+use crate::payload::Said;
+
+/// What the database does when it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// What it should.
+    Fine,
+    /// The connection breaks before COMMIT.
+    Breaks,
+    /// COMMIT is done, and the answer is lost.
+    Mute,
+}
+
+/// Its tables.
+#[derive(Debug, Default)]
+pub(crate) struct Tables {
+    log: Option<LogId>,
+    epoch: u64,
+    pub(crate) position: LogPosition,
+    pub(crate) ledger_position: LogPosition,
+    rows: Vec<Row>,
+    shelved: Vec<Shelved>,
+    transitions: Vec<Transition>,
+    accounts: BTreeMap<String, Account>,
+    /// The transaction whose answer was lost.
+    in_doubt: Option<(LogPosition, LogPosition)>,
+    /// Away for as long as it is set.
+    pub(crate) away: bool,
+    pub(crate) moods: VecDeque<Mood>,
+    /// How many more requests it answers; those after wait.
+    pub(crate) budget: u64,
+    pub(crate) n_commits: u64,
+    pub(crate) n_lost_answers: u64,
+}
+
+/// The database and the model it is checked against; one for a whole history.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    tables: Arc<Mutex<Tables>>,
+    pub(crate) model: Arc<Mutex<Model>>,
+    changed: Arc<Notify>,
+}
+
+impl Database {
+    pub(crate) fn new(model: Model) -> Self {
+        let model = Arc::new(Mutex::new(model));
+        Self { tables: Arc::default(), model, changed: Arc::default() }
+    }
+
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().expect("no panic")
+    }
+
+    /// Answers `n` more requests.
+    pub(crate) fn allow(&self, n: u64) {
+        self.tables().budget = n;
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn sink(&self) -> Sink {
+        Sink { database: self.clone(), epoch: None }
+    }
+
+    /// Checks that everything up to `end` is there, and no more.
+    pub(crate) fn assert_complete(&self, end: LogPosition) {
+        let (tables, model) = (self.tables(), self.model.lock().expect("no panic"));
+        assert_eq!((tables.position, tables.ledger_position), (end, end), "it has come to the end");
+        assert_eq!(tables.rows, model.rows);
+        assert_eq!(tables.shelved, model.shelved);
+        assert_eq!(tables.transitions, model.transitions);
+        assert_eq!(tables.accounts, model.at(end).accounts);
+        assert!(tables.accounts.values().all(|account| account.ledger.balances()));
+    }
+}
+
+impl Tables {
+    /// One transaction: all of the batch or nothing.
+    fn commit(&mut self, batch: &KeepBatch, names: &Names, epoch: u64) -> Result<(), SinkError> {
+        assert!(batch.start <= batch.end, "a batch goes forward");
+        if self.epoch != epoch {
+            return Err(SinkError::Closed("a newer writer lives".into()));
+        }
+        if self.in_doubt.take() == Some((batch.start, batch.end)) && self.position == batch.end {
+            return Ok(());
+        }
+        assert_eq!(self.position, batch.start, "the batch begins where the database is");
+        self.position = batch.end;
+        let readings = batch.readings.iter().map(|reading| row(reading, names));
+        self.rows.extend(readings);
+        self.shelved.extend(batch.quarantined.iter().map(|quarantined| Shelved {
+            place: (quarantined.position, quarantined.ordinal),
+            device: quarantined.device.as_ref().map(ToString::to_string),
+            payload: quarantined.payload.to_vec(),
+        }));
+        self.transitions.extend(batch.transitions.iter().cloned());
+        if let Some(flush) = &batch.ledger {
+            self.ledger_position = batch.end;
+            for changed in &flush.devices {
+                let (first_seen, last_seen) = (changed.first_seen, changed.last_seen);
+                let account = Account { first_seen, last_seen, ledger: changed.ledger.clone() };
+                self.accounts.insert(names.device(changed.device).to_string(), account);
+            }
+        }
+        self.n_commits += 1;
+        Ok(())
+    }
+
+    /// Checks what this batch has brought.
+    fn check(&self, batch: &KeepBatch, model: &Model) {
+        let (before, after) = (model.at(batch.start), model.at(batch.end));
+        let place = format!("at {} after {}", batch.end, batch.start);
+        let rows = before.n_rows..after.n_rows;
+        assert_eq!(self.rows.get(rows.clone()), model.rows.get(rows), "rows {place}");
+        assert_eq!(self.rows.len(), after.n_rows, "rows {place}");
+        let shelved = before.n_shelved..after.n_shelved;
+        assert_eq!(self.shelved.get(shelved.clone()), model.shelved.get(shelved), "{place}");
+        assert_eq!(self.shelved.len(), after.n_shelved, "quarantined {place}");
+        let said = before.n_transitions..after.n_transitions;
+        assert_eq!(self.transitions.get(said.clone()), model.transitions.get(said), "{place}");
+        assert_eq!(self.transitions.len(), after.n_transitions, "transitions {place}");
+        if batch.ledger.is_some() {
+            assert_eq!(self.accounts, after.accounts, "accounts {place}");
+        }
+    }
+}
+
+fn row(reading: &Reading, names: &Names) -> Row {
+    Row {
+        device: names.device(reading.device).to_string(),
+        metric: names.metric(reading.metric).to_string(),
+        at: reading.at,
+        value: match &reading.value {
+            Value::Number(number) => Said::Number(*number),
+            Value::Text(text) => Said::Text(text.to_string()),
+        },
+    }
+}
+
+/// A connection to it.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    database: Database,
+    epoch: Option<u64>,
+}
+
+impl Sink {
+    /// Waits until a request may be made; says how it goes.
+    async fn request(&self) -> Mood {
+        loop {
+            {
+                let mut tables = self.database.tables();
+                if tables.budget > 0 {
+                    tables.budget -= 1;
+                    if tables.away {
+                        return Mood::Breaks;
+                    }
+                    return tables.moods.pop_front().unwrap_or(Mood::Fine);
+                }
+            }
+            self.database.changed.notified().await;
+        }
+    }
+}
+
+fn away() -> SinkError {
+    SinkError::Away("it is not there".into())
+}
+
+impl BatchSink for Sink {
+    async fn open(&mut self, log: LogId) -> Result<Opened, SinkError> {
+        if self.request().await == Mood::Breaks {
+            return Err(away());
+        }
+        let mut tables = self.database.tables();
+        assert_eq!(*tables.log.get_or_insert(log), log, "it is the same log");
+        tables.epoch += 1;
+        self.epoch = Some(tables.epoch);
+        let ledger = tables.accounts.iter().map(|(device, account)| StoredLedger {
+            device: DeviceId::new(device).expect("valid"),
+            first_seen: account.first_seen,
+            last_seen: account.last_seen,
+            ledger: account.ledger.clone(),
+        });
+        let ledger = ledger.collect();
+        let (position, ledger_position) = (tables.position, tables.ledger_position);
+        Ok(Opened { position, ledger_position, ledger })
+    }
+
+    async fn write(&mut self, batch: &KeepBatch, names: &SharedNames) -> Result<(), SinkError> {
+        let epoch = self.epoch.expect("it was opened");
+        let mood = self.request().await;
+        if mood == Mood::Breaks {
+            return Err(away());
+        }
+        let mut tables = self.database.tables();
+        let n_commits = tables.n_commits;
+        tables.commit(batch, &names.read(), epoch)?;
+        if tables.n_commits > n_commits {
+            tables.check(batch, &self.database.model.lock().expect("no panic"));
+        }
+        if mood == Mood::Mute {
+            tables.in_doubt = Some((batch.start, batch.end));
+            tables.n_lost_answers += 1;
+            return Err(away());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,269 @@
+//! What the log means, read record by record with nothing but memory: slow, and plainly right.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use bellwire_ingest::log::{Frame, Record};
+use bellwire_model::{
+    DeviceLedger, LogPosition, PublishRef, QoS, SeqLedger, Timestamp, Transition,
+};
+
+use crate::payload::{Meaning, Said, Told};
+use crate::rules::{RuleState, moment};
+
+/// A reading as the database shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) device: String,
+    pub(crate) metric: String,
+    pub(crate) at: Timestamp,
+    pub(crate) value: Said,
+}
+
+/// A quarantined payload as the database shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shelved {
+    pub(crate) place: (LogPosition, u32),
+    pub(crate) device: Option<String>,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// A device's account.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Account {
+    pub(crate) first_seen: Timestamp,
+    pub(crate) last_seen: Timestamp,
+    pub(crate) ledger: DeviceLedger,
+}
+
+/// What the database has when it is at a position.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) n_rows: usize,
+    pub(crate) n_shelved: usize,
+    pub(crate) n_transitions: usize,
+    pub(crate) accounts: BTreeMap<String, Account>,
+}
+
+/// Why equal bytes would be the same event.
+#[derive(Clone, Copy, Debug)]
+enum Clue {
+    OwnTime,
+    Dup,
+    None,
+}
+
+#[derive(Debug)]
+struct Past {
+    client: String,
+    packet_id: Option<u16>,
+    topic: String,
+    payload: Vec<u8>,
+    received_at: Timestamp,
+}
+
+/// A device's counter, by the set of all numbers seen.
+#[derive(Debug, Default)]
+struct Numbers {
+    seen: BTreeSet<u64>,
+    resets: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) shelved: Vec<Shelved>,
+    pub(crate) transitions: Vec<Transition>,
+    pub(crate) n_duplicates: u64,
+    /// What every payload that was ever sent means.
+    pub(crate) meanings: HashMap<(String, Vec<u8>), Meaning>,
+    window_publishes_max: usize,
+    /// Of every record: where it begins, and what there is before it.
+    before: Vec<(LogPosition, Totals)>,
+    accounts: BTreeMap<String, Account>,
+    numbers: BTreeMap<String, Numbers>,
+    past: Vec<Past>,
+    rules: RuleState,
+}
+
+impl Model {
+    pub(crate) fn new(window_publishes_max: usize) -> Self {
+        Self { window_publishes_max, ..Self::default() }
+    }
+
+    /// What the database must have when it says that it is at `end`.
+    pub(crate) fn at(&self, end: LogPosition) -> Totals {
+        let index = self.before.partition_point(|(position, _)| *position < end);
+        self.before.get(index).map_or_else(|| self.totals(), |(_, totals)| totals.clone())
+    }
+
+    pub(crate) fn n_records(&self) -> usize {
+        self.before.len()
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            n_rows: self.rows.len(),
+            n_shelved: self.shelved.len(),
+            n_transitions: self.transitions.len(),
+            accounts: self.accounts.clone(),
+        }
+    }
+
+    /// Takes the next record of the log.
+    pub(crate) fn take(&mut self, frame: &Frame<'_>) {
+        self.before.push((frame.position, self.totals()));
+        let now = moment(frame.position, frame.received_at);
+        match frame.record().expect("a known record") {
+            Record::Tick => self.rules.tick(now, &mut self.transitions),
+            Record::Started { .. } => self.rules.started(),
+            Record::Rules { text } => self.rules.load(text, now, &mut self.transitions),
+            Record::Publishes { client, publishes } => {
+                let mut observed = Vec::new();
+                for (ordinal, publish) in (0..).zip(publishes) {
+                    let publish = publish.expect("whole");
+                    let place = (frame.position, ordinal);
+                    observed.extend(self.publish(client, &publish, place, frame.received_at));
+                }
+                for (device, t) in observed {
+                    self.rules.observe(device, t, now, &mut self.transitions);
+                }
+            }
+        }
+    }
+
+    /// Takes one publish; gives what the rules see of it.
+    fn publish(
+        &mut self,
+        client: &str,
+        publish: &PublishRef<'_>,
+        place: (LogPosition, u32),
+        received_at: Timestamp,
+    ) -> Vec<(&'static str, Option<f64>)> {
+        let key = (publish.topic.to_owned(), publish.payload.to_vec());
+        let meaning = self.meanings.get(&key).expect("what was sent has a meaning").clone();
+        let (device, told) = match meaning {
+            Meaning::Objects(device, told) => (Some(device), told),
+            Meaning::Rubbish(device) => (Some(device), Vec::new()),
+            Meaning::NoDevice => (None, Vec::new()),
+        };
+        let timely = |told: &Told| told.ts.is_none_or(|ts| !is_ahead(ts, received_at));
+        let readable = |told: &&Told| timely(told) && !told.values.is_empty();
+        let own_time = told.iter().any(|told| told.ts.is_some() && timely(told));
+        let bad = told.is_empty() || !told.iter().all(|told| readable(&told) && !told.bad_part);
+        let clue = match own_time {
+            true => Clue::OwnTime,
+            false if publish.dup && publish.qos != QoS::AtMostOnce => Clue::Dup,
+            false => Clue::None,
+        };
+        let repeated = self.repeats(client, publish, clue, received_at);
+        self.n_duplicates += u64::from(repeated);
+        if bad && !repeated {
+            let payload = publish.payload.to_vec();
+            self.shelved.push(Shelved { place, device: device.map(Into::into), payload });
+        }
+        let Some(device) = device else { return Vec::new() };
+        let kept: Vec<_> = told.iter().filter(readable).filter(|_| !repeated).collect();
+        let n_readings = kept.iter().map(|told| told.values.len() as u64).sum::<u64>();
+        for told in &kept {
+            let at = told.ts.map_or(received_at, Timestamp::from_secs);
+            self.rows.extend(told.values.iter().map(|(metric, value)| Row {
+                device: device.into(),
+                metric: (*metric).into(),
+                at,
+                value: value.clone(),
+            }));
+            if let Some(seq) = told.seq {
+                self.numbers.entry(device.into()).or_default().take(seq);
+            }
+        }
+        let fate = if repeated { 1 } else { 2 * usize::from(bad) };
+        self.enter(device, fate, n_readings, received_at);
+        kept.iter().map(|told| (device, t_of(told))).collect()
+    }
+
+    fn enter(&mut self, device: &str, fate: usize, n_readings: u64, received_at: Timestamp) {
+        let account = self.accounts.entry(device.into()).or_insert_with(|| Account {
+            first_seen: received_at,
+            last_seen: received_at,
+            ledger: DeviceLedger::default(),
+        });
+        account.last_seen = received_at;
+        let ledger = &mut account.ledger;
+        ledger.received += 1;
+        ledger.readings += n_readings;
+        *[&mut ledger.stored, &mut ledger.duplicate, &mut ledger.quarantined][fate] += 1;
+        if let Some(numbers) = self.numbers.get(device) {
+            ledger.seq = numbers.ledger();
+        }
+    }
+
+    /// Looks through all that came in the last ten minutes, and remembers this one.
+    fn repeats(
+        &mut self,
+        client: &str,
+        publish: &PublishRef<'_>,
+        clue: Clue,
+        received_at: Timestamp,
+    ) -> bool {
+        let packet_id = (publish.qos != QoS::AtMostOnce).then_some(publish.packet_id);
+        let same = |past: &Past| past.topic == publish.topic && past.payload == publish.payload;
+        let window = self.past.iter().rev().take(self.window_publishes_max - 1);
+        let mut window = window
+            .take_while(|past| received_at.since(past.received_at) <= Duration::from_secs(600));
+        let repeated = match clue {
+            Clue::OwnTime => window.any(same),
+            Clue::Dup => window
+                .find(|past| past.client == client && past.packet_id == packet_id)
+                .is_some_and(same),
+            Clue::None => false,
+        };
+        self.past.push(Past {
+            client: client.into(),
+            packet_id,
+            topic: publish.topic.into(),
+            payload: publish.payload.into(),
+            received_at,
+        });
+        repeated
+    }
+}
+
+fn is_ahead(ts: i64, received_at: Timestamp) -> bool {
+    Timestamp::from_secs(ts).since(received_at) > Duration::from_secs(300)
+}
+
+fn t_of(told: &Told) -> Option<f64> {
+    told.values.iter().find_map(|(metric, value)| match value {
+        Said::Number(number) if *metric == "t" => Some(*number),
+        _ => None,
+    })
+}
+
+impl Numbers {
+    fn take(&mut self, seq: u64) {
+        let (first, last) = (self.seen.first().copied(), self.seen.last().copied());
+        let missing = first.is_some_and(|first| first < seq) && !self.seen.contains(&seq);
+        match last {
+            Some(last) if seq <= last && !missing => {
+                if seq <= 1 && last > 1 {
+                    self.seen = BTreeSet::from([seq]);
+                    self.resets += 1;
+                }
+            }
+            _ => {
+                self.seen.insert(seq);
+            }
+        }
+    }
+
+    fn ledger(&self) -> SeqLedger {
+        let numbers: Vec<_> = self.seen.iter().copied().collect();
+        let gaps = numbers.windows(2).filter(|pair| pair[1] - pair[0] > 1);
+        SeqLedger {
+            last: self.seen.last().copied(),
+            gaps: gaps.map(|pair| (pair[0] + 1, pair[1] - 1)).collect(),
+            resets: self.resets,
+        }
+    }
+}
