@@ -163,8 +163,9 @@ impl Journal {
         Ok(verdicts)
     }
 
-    /// The first `limit` transitions at one place or behind it, in order. The journal may not
-    /// reach back that far: see [`Journal::begin`].
+    /// The first `limit` transitions at one place or behind it, in order; `None` if the journal
+    /// does not reach back that far (any more): then the database has what came before
+    /// [`Journal::begin`].
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -172,9 +173,12 @@ impl Journal {
         &self,
         from: (LogPosition, u32),
         limit: usize,
-    ) -> io::Result<Vec<Transition>> {
+    ) -> io::Result<Option<Vec<Transition>>> {
         let mut found = Vec::new();
         let inner = self.inner();
+        if from.0 < inner.begin {
+            return Ok(None);
+        }
         let mut bookmark = Bookmark { chunk: inner.n_dropped, ..Bookmark::default() };
         inner.scan(&mut bookmark, |entry, end| {
             if end <= from.0 {
@@ -188,7 +192,7 @@ impl Journal {
             }
             Ok(if found.len() < limit { Scan::Go } else { Scan::Stop })
         })?;
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// Removes what lies before `position`; nobody will ask for it again.
@@ -344,7 +348,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let journal = Journal::create(dir.path()).unwrap();
         (0..5).for_each(|n| journal.append(&group(n * 10, n * 10 + 10)).unwrap());
-        let missed = journal.transitions_from((LogPosition(10), 1), 4).unwrap();
+        let missed = journal.transitions_from((LogPosition(10), 1), 4).unwrap().unwrap();
         let places: Vec<_> = missed.iter().map(|t| (t.position.0, t.ordinal)).collect();
         assert_eq!(places, [(10, 1), (15, 0), (20, 0), (20, 1)]);
     }
@@ -360,8 +364,11 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         journal.trim(LogPosition(9)).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert!(journal.transitions_from((LogPosition(5), 0), 9).unwrap().is_some());
         journal.trim(LogPosition(10)).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(journal.transitions_from((LogPosition(5), 0), 9).unwrap(), None, "not silently");
+        assert!(journal.transitions_from((LogPosition(10), 0), 9).unwrap().is_some());
         assert_eq!(journal.read(LogPosition(0), LogPosition(20)).unwrap().transitions.len(), 3);
         Journal::create(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "it begins empty");

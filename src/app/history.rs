@@ -112,14 +112,17 @@ impl Kept {
 
     /// What the database has of an alert, and the journal behind that.
     async fn alert_history(&self, id: AlertId) -> Result<Option<AlertHistory>, PortError> {
-        let mut transitions = self.queries.transitions_of(id).await.map_err(port_error)?;
-        let from = transitions.last().map_or(Place::default(), |last| Place::of(last).after());
-        let newer = self.journal_from(from, usize::MAX)?;
-        transitions.extend(newer.into_iter().filter(|transition| transition.alert.id == id));
-        Ok(transitions
-            .last()
-            .map(|last| last.alert.clone())
-            .map(|alert| AlertHistory { alert, transitions }))
+        loop {
+            let begin = Place { position: self.journal.begin(), ordinal: 0 };
+            let mut transitions = self.queries.transitions_of(id).await.map_err(port_error)?;
+            let from = transitions.last().map_or(begin, |last| Place::of(last).after().max(begin));
+            let Some(newer) = self.journal_from(from, usize::MAX)? else { continue };
+            transitions.extend(newer.into_iter().filter(|transition| transition.alert.id == id));
+            return Ok(transitions
+                .last()
+                .map(|last| last.alert.clone())
+                .map(|alert| AlertHistory { alert, transitions }));
+        }
     }
 
     /// The database's up to where the journal begins, then the journal's.
@@ -128,21 +131,33 @@ impl Kept {
         from: Place,
         limit: usize,
     ) -> Result<Vec<Transition>, PortError> {
-        let mut found = Vec::new();
-        let begin = Place { position: self.journal.begin(), ordinal: 0 };
-        if from < begin {
-            let after = from.cursor(self.log);
-            let rows = self.queries.transitions_after(after, limit).await.map_err(port_error)?;
-            found = rows.unwrap_or_default();
-            found.retain(|transition| Place::of(transition) < begin);
+        loop {
+            let mut found = Vec::new();
+            let begin = Place { position: self.journal.begin(), ordinal: 0 };
+            if from < begin {
+                let after = from.cursor(self.log);
+                let rows = self.queries.transitions_after(after, limit).await;
+                found = rows.map_err(port_error)?.unwrap_or_default();
+                found.retain(|transition| Place::of(transition) < begin);
+            }
+            if found.len() >= limit {
+                return Ok(found);
+            }
+            let newer = self.journal_from(from.max(begin), limit - found.len())?;
+            if let Some(newer) = newer {
+                found.extend(newer);
+                return Ok(found);
+            }
         }
-        if found.len() < limit {
-            found.extend(self.journal_from(from.max(begin), limit - found.len())?);
-        }
-        Ok(found)
     }
 
-    fn journal_from(&self, from: Place, limit: usize) -> Result<Vec<Transition>, PortError> {
+    /// The journal's from there on; `None` if it has been trimmed beyond that since its beginning
+    /// was asked for: the database has it now.
+    fn journal_from(
+        &self,
+        from: Place,
+        limit: usize,
+    ) -> Result<Option<Vec<Transition>>, PortError> {
         self.journal
             .transitions_from((from.position, from.ordinal), limit)
             .map_err(|error| PortError::Failed(error.into()))

@@ -2,8 +2,8 @@
 //! acknowledged is missing, nothing is there twice, and alerts have the history that they would
 //! have had.
 //!
-//! `BELLWIRE_TEST_ROUNDS` sets how many times is killed (default 4 per test), `BELLWIRE_TEST_SEED`
-//! the moments.
+//! `BELLWIRE_TEST_ROUNDS` sets how many times is killed (default 4, a first start 2),
+//! `BELLWIRE_TEST_SEED` the moments.
 
 use std::path::{Path, PathBuf};
 
@@ -192,7 +192,7 @@ async fn a_killed_database_alone_or_with_the_service_changes_nothing_either() {
 async fn a_service_killed_in_its_first_start_starts_the_next_time() {
     let mut dice = Dice::seeded(13);
     let mut service = Service::prepare(settings());
-    for _ in 0..from_env("BELLWIRE_TEST_ROUNDS").unwrap_or(4) {
+    for _ in 0..from_env("BELLWIRE_TEST_ROUNDS").unwrap_or(2) {
         service.spawn();
         dice.moment_within(1_500).await;
         service.kill().await;
