@@ -53,7 +53,7 @@ async fn behind_a_door(more: &[(&str, u64)]) -> (Proxy, Service) {
     let proxy = Proxy::before(&testing::database().await).await;
     let settings = Settings::with_rules(RULES)
         .set("BELLWIRE_DATABASE_URL", proxy.url())
-        .set("BELLWIRE_DATABASE_CONNECT_TIMEOUT_MS", 1_000)
+        .set("BELLWIRE_DATABASE_CONNECT_TIMEOUT_MS", 500)
         .set("BELLWIRE_JUDGE_SNAPSHOT_INTERVAL_MS", 100)
         .set("BELLWIRE_LOG_SEGMENT_BYTES", 256 << 10);
     let settings = more.iter().fold(settings, |settings, (name, value)| settings.set(name, value));
