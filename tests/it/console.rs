@@ -27,7 +27,12 @@ const LIMIT: Duration = Duration::from_secs(240);
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_a_freezer_fail_and_recover_in_a_real_browser() {
     let console = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("api/console");
-    assert!(console.join("dist/index.html").exists(), "the console is not built: make console");
+    for built in ["dist/index.html", "node_modules/playwright-core"] {
+        assert!(console.join(built).exists(), "the console is not built: make console");
+    }
+    assert!(is_in_path("node"), "Node is missing: https://nodejs.org");
+    let browser = std::env::var_os("CHROMIUM").is_some() || is_in_path("chromium");
+    assert!(browser, "chromium is missing: make setup-test");
     let mut service = Service::start(Settings::with_rules(RULES)).await;
     let control = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = control.local_addr().unwrap().port();
@@ -51,7 +56,7 @@ async fn an_operator_sees_a_freezer_fail_and_recover_in_a_real_browser() {
     let output = timeout(LIMIT, async {
         loop {
             tokio::select! {
-                output = &mut looking => return output.expect("node is there: make setup-test"),
+                output = &mut looking => return output.expect("node can be run"),
                 order = control.accept() => obey(&mut service, order.unwrap().0).await,
             }
         }
@@ -61,6 +66,11 @@ async fn an_operator_sees_a_freezer_fail_and_recover_in_a_real_browser() {
     assert!(output.status.success(), "{said}\n{}", service.log());
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Stops or starts the service as the browser test asks, and says when it is done.

@@ -6,11 +6,11 @@
 //   BELLWIRE_STOP='…' BELLWIRE_START='…'  against a service; the commands stop it and start it
 //   BELLWIRE_TEST_DEVICE, _GOOD, _BAD     a device, a temperature that is well, one that alarms
 //   BELLWIRE_SHOTS=folder                 where the pictures go; none are taken without it
-//   CHROMIUM=/usr/bin/chromium
+//   CHROMIUM=path                         of the browser; else the `chromium` in PATH
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 
 import { chromium } from "playwright-core";
 
@@ -29,6 +29,14 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
 ];
+
+const executablePath =
+  process.env.CHROMIUM ??
+  (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "chromium")).find(existsSync);
+if (executablePath === undefined) {
+  console.error("chromium is missing: make setup-test");
+  process.exit(1);
+}
 
 const shots = process.env.BELLWIRE_SHOTS;
 if (shots !== undefined) mkdirSync(shots, { recursive: true });
@@ -223,10 +231,7 @@ async function theThemeCanBeChosen(browser, world) {
 }
 
 const world = await openWorld();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: FLAGS,
-});
+const browser = await chromium.launch({ executablePath, args: FLAGS });
 try {
   for (const test of [
     anAlertLives,
