@@ -36,8 +36,8 @@ pub(super) fn config(common: &Common) -> Result<u8, Failure> {
         Some(path) => {
             let (_, rules) = rules::read(path)?;
             println!(
-                "The configuration is right; {} rules in {}.",
-                rules.rules().len(),
+                "The configuration is right; {} in {}.",
+                count(rules.rules().len()),
                 path.display()
             );
         }
@@ -49,8 +49,12 @@ pub(super) fn config(common: &Common) -> Result<u8, Failure> {
 pub(super) fn rules(command: &RulesCommand) -> Result<u8, Failure> {
     let RulesCommand::Check { file } = command;
     let (_, rules) = rules::read(file)?;
-    println!("{} rules are right.", rules.rules().len());
+    println!("{} in {}, no mistake.", count(rules.rules().len()), file.display());
     Ok(EXIT_OK)
+}
+
+fn count(rules: usize) -> String {
+    if rules == 1 { "1 rule".to_owned() } else { format!("{rules} rules") }
 }
 
 pub(super) fn show(command: &ConfigCommand) -> Result<u8, Failure> {
