@@ -30,6 +30,8 @@ pub struct KeepConfig {
     pub flush_interval: Duration,
     /// A transaction takes no further group when it has this many readings.
     pub batch_readings: usize,
+    /// Nor when it spans this many bytes of the log: payloads without readings are bounded too.
+    pub batch_bytes: u64,
     /// How often the ledger goes to the database.
     pub ledger_interval: Duration,
     /// The longest pause between two tries while the database is away.
@@ -126,7 +128,8 @@ pub enum KeepError {
 pub enum Ended {
     /// Everything that was judged is in the database.
     Drained,
-    /// It was told to give up while the database was away; the rest is in the log.
+    /// It was told to give up while the database was away, or *judge* ended before it had caught
+    /// up; the rest is in the log.
     GaveUp,
 }
 
@@ -192,7 +195,9 @@ impl<S: BatchSink> Keep<S> {
                 None => return Ok(Ended::GaveUp),
             },
         };
-        self.begin(opened).await?;
+        if !self.begin(opened).await? {
+            return Ok(Ended::GaveUp);
+        }
         loop {
             let ended = !self.wait_for_work().await;
             let load = self.gather()?;
@@ -228,8 +233,9 @@ impl<S: BatchSink> Keep<S> {
         }
     }
 
-    /// Takes up the ledger, and counts again what it does not account for yet.
-    async fn begin(&mut self, opened: Opened) -> Result<(), KeepError> {
+    /// Takes up the ledger, and counts again what it does not account for yet; false if *judge*
+    /// has ended before it came that far.
+    async fn begin(&mut self, opened: Opened) -> Result<bool, KeepError> {
         let Opened { position, ledger_position, ledger: stored } = opened;
         let judged_from = self.parts.judged_from;
         if ledger_position < judged_from {
@@ -241,8 +247,9 @@ impl<S: BatchSink> Keep<S> {
         }
         let mut ledger = Ledger::default();
         ledger.load(stored, &self.parts.names);
-        // An error here means that judge has ended: then it has ended before `position`.
-        let _ = self.parts.judged.wait_for(|judged| *judged >= position).await;
+        if self.parts.judged.wait_for(|judged| *judged >= position).await.is_err() {
+            return Ok(false);
+        }
         self.position = ledger_position;
         while self.position < position {
             let group = self.rereader.read(self.position, position)?;
@@ -252,13 +259,14 @@ impl<S: BatchSink> Keep<S> {
         self.parts.ledger.set(ledger);
         self.parts.committed.send_replace(ledger_position);
         info!("The database is at {position}; its ledger was at {ledger_position}.");
-        Ok(())
+        Ok(true)
     }
 
     /// Waits until there is something to write; false if *judge* has ended.
     async fn wait_for_work(&mut self) -> bool {
         let position = self.position;
-        let ledger_pending = self.parts.ledger.with(|ledger| ledger.n_changed() > 0) == Some(true);
+        // Also where no account has changed: a held log waits for `committed`.
+        let ledger_pending = *self.parts.committed.borrow() < position;
         let ledger_at = self.ledger_flushed + self.config.ledger_interval;
         tokio::select! {
             judged = self.parts.judged.wait_for(|judged| *judged > position) => judged.is_ok(),
@@ -272,7 +280,7 @@ impl<S: BatchSink> Keep<S> {
         load.batch.start = self.position;
         load.batch.end = self.position;
         let judged = *self.parts.judged.borrow_and_update();
-        while load.batch.end < judged && load.batch.readings.len() < self.config.batch_readings {
+        while load.batch.end < judged && !self.is_full(&load.batch) {
             let group = match self.parts.handoff.next(load.batch.end, judged) {
                 Next::Group(group) => group,
                 Next::ReadTo(end) => {
@@ -283,8 +291,12 @@ impl<S: BatchSink> Keep<S> {
             };
             load.take(group);
         }
-        self.parts.metrics.keep_lag(judged.0.saturating_sub(load.batch.end.0));
         Ok(load)
+    }
+
+    const fn is_full(&self, batch: &KeepBatch) -> bool {
+        batch.readings.len() >= self.config.batch_readings
+            || batch.end.0 - batch.start.0 >= self.config.batch_bytes
     }
 
     /// Writes a batch; false if told to give up. Then paces the next one.
@@ -298,10 +310,16 @@ impl<S: BatchSink> Keep<S> {
         self.position = load.batch.end;
         self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.seqs));
         self.parts.metrics.kept(n_readings, &load.entries, started, self.parts.clock.now());
-        if n_readings < self.config.batch_readings {
+        self.report_lag();
+        if !self.is_full(&load.batch) {
             tokio::time::sleep_until(begun + self.config.flush_interval).await;
         }
         Ok(true)
+    }
+
+    fn report_lag(&self) {
+        let judged = *self.parts.judged.borrow();
+        self.parts.metrics.keep_lag(judged.0.saturating_sub(self.position.0));
     }
 
     fn ledger_due(&self) -> bool {
@@ -334,6 +352,7 @@ impl<S: BatchSink> Keep<S> {
     ) -> Result<bool, KeepError> {
         let mut pause = Backoff::new(self.config.backoff_max);
         loop {
+            self.report_lag();
             let writing = self.parts.sink.write(batch, &self.parts.names);
             let Some(result) = unless(give_up, writing).await else { return Ok(false) };
             match result {

@@ -40,6 +40,9 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(3);
 /// How often a stopping service looks whether the database is still there.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// The most log in one transaction of *keep*: several times what that many readings come in.
+const BATCH_BYTES: u64 = 16 << 20;
+
 /// What *keep's* thread gets when everything else is ready; the sink it has already.
 type Go = (KeepParts<()>, KeepConfig);
 
@@ -320,6 +323,7 @@ fn keep_config(common: &Common) -> KeepConfig {
     KeepConfig {
         flush_interval: Duration::from_millis(section.flush_interval_ms),
         batch_readings: section.batch_readings.max(1),
+        batch_bytes: BATCH_BYTES,
         ledger_interval: Duration::from_millis(section.ledger_interval_ms),
         backoff_max: Duration::from_millis(section.backoff_max_ms.max(1)),
     }

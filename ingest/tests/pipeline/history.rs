@@ -412,6 +412,7 @@ fn sizes(dice: &mut Dice, publishes_max: usize) -> Sizes {
     let keep = KeepConfig {
         flush_interval: Duration::from_millis(dice.below(100)),
         batch_readings: dice.pick(&[1, 5, 1_000]),
+        batch_bytes: dice.pick(&[1, 700, 1 << 20]),
         ledger_interval: Duration::from_millis(dice.pick(&[0, 300, 5_000])),
         backoff_max: Duration::from_secs(1),
     };

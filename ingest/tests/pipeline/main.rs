@@ -1,5 +1,6 @@
 //! *Judge* and *keep* over the real log, under histories made from seeds, against a naive model.
 
+mod bounds;
 mod database;
 mod dice;
 mod disk;
