@@ -1,6 +1,6 @@
 //! What a stretch of the log came to once it was decoded and judged: *judge* hands it to *keep*.
 
-use bellwire_model::{DeviceKey, LogPosition, Quarantined, Timestamp, Transition};
+use bellwire_model::{DeviceKey, LogPosition, Quarantined, Reading, Timestamp, Transition};
 
 use crate::decode::Output;
 
@@ -56,12 +56,15 @@ impl Group {
         Self { start, end: start, ..Self::default() }
     }
 
-    /// How much it weighs in a queue, in readings: every row counts as one at least.
+    /// How much it weighs in a queue, in readings: every row counts as one at least, and so does
+    /// every piece of log of a reading's size, as payloads and texts are kept as they came.
     #[must_use]
     pub fn weight(&self) -> usize {
+        let log_bytes = usize::try_from(self.end.0 - self.start.0).unwrap_or(usize::MAX);
         self.output.readings.len()
             + self.entries.len()
             + 16 * (self.quarantined.len() + self.transitions.len())
+            + log_bytes / size_of::<Reading>()
             + 1
     }
 }

@@ -124,6 +124,22 @@ mod tests {
         assert!(matches!(next, Next::ReadTo(LogPosition(30))), "{next:?}");
     }
 
+    #[test]
+    fn large_payloads_weigh_what_they_take() {
+        let handoff = Handoff::default();
+        let mut end = 0;
+        for start in 0..200 {
+            end = (start + 1) << 18;
+            let quarantined = vec![quarantined()];
+            handoff.offer(Group { quarantined, ..group(start << 18, end) });
+        }
+        let mut bytes = 0;
+        while let Next::Group(group) = handoff.next(LogPosition(bytes), LogPosition(end)) {
+            bytes = group.end.0;
+        }
+        assert!((10 << 20..30 << 20).contains(&bytes), "{bytes} bytes of payloads in memory");
+    }
+
     fn quarantined() -> bellwire_model::Quarantined {
         bellwire_model::Quarantined {
             position: LogPosition(0),
