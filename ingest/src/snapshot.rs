@@ -179,8 +179,10 @@ impl Snapshots {
             let is_finished = path.extension().is_some_and(|extension| extension == "snapshot");
             match read(&path) {
                 Ok(snapshot) if is_finished && snapshot.log == log.0 => {
-                    kept.push(snapshot.places())
+                    kept.push(snapshot.places());
                 }
+                // It may be whole, and be needed.
+                Err(error @ SnapshotError::Io { .. }) if is_finished => return Err(error),
                 _ => fs::remove_file(&path).map_err(|source| SnapshotError::Io { path, source })?,
             }
         }
@@ -353,6 +355,16 @@ mod tests {
         let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
         assert_eq!(newest(&snapshots, 99), Some(10));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_now_is_not_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(format!("{:020}.snapshot", 10));
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        let error = Snapshots::open(dir.path(), LOG).expect_err("it may be needed");
+        assert!(matches!(error, SnapshotError::Io { .. }), "{error}");
+        assert!(path.symlink_metadata().is_ok(), "it is still there");
     }
 
     #[test]
