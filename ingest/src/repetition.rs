@@ -20,6 +20,9 @@ pub const WINDOW: Duration = Duration::from_secs(600);
 /// How many publishes are remembered at most: 7/8 of 2²⁰, so that the tables stay at 2²⁰ slots.
 pub const PUBLISHES_MAX: usize = 917_504;
 
+/// At most this part of the stretch that a window reaches back over is forgotten at once.
+const MARKS_MIN: u64 = 16;
+
 /// What bounds a [`Window`], beside [`WINDOW`].
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -27,11 +30,16 @@ pub struct Limits {
     pub publishes_max: usize,
     /// A place to rebuild from is noted after this many publishes.
     pub mark_every: u64,
+    /// The most log it reaches back over, in bytes: the log must keep that stretch, so this must
+    /// be well below what the log may have, or a full log could never let go of anything. If it
+    /// is changed, a start may decide otherwise about what came between the last snapshot and the
+    /// end; nothing is stored twice or missed for that.
+    pub log_bytes_max: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { publishes_max: PUBLISHES_MAX, mark_every: 4_096 }
+        Self { publishes_max: PUBLISHES_MAX, mark_every: 4_096, log_bytes_max: u64::MAX }
     }
 }
 
@@ -170,20 +178,27 @@ impl Window {
     /// Notes that the record at `position` begins; the next publish is its first.
     pub fn begin_record(&mut self, position: LogPosition) {
         let number = self.front + self.ring.len() as u64;
-        let due =
-            self.marks.back().is_none_or(|&(_, last)| number >= last + self.limits.mark_every);
+        let Limits { mark_every, log_bytes_max, .. } = self.limits;
+        let due = self.marks.back().is_none_or(|&(at, last)| {
+            number >= last + mark_every || position.0 - at.0 >= log_bytes_max / MARKS_MIN
+        });
         if due {
             self.marks.push_back((position, number));
         }
-        while self.marks.len() > 1 && self.marks[1].1 <= self.front {
+        while self.marks.len() > 1
+            && (self.marks[1].1 <= self.front || position.0 - self.marks[0].0.0 > log_bytes_max)
+        {
+            while self.front < self.marks[1].1 {
+                self.forget_oldest();
+            }
             self.marks.pop_front();
         }
     }
 
-    /// The record from which the window can be rebuilt; `None` if it is empty.
+    /// The record from which the window can be rebuilt; `None` if it has seen none.
     #[must_use]
     pub fn floor(&self) -> Option<LogPosition> {
-        if self.ring.is_empty() { None } else { self.marks.front().map(|&(position, _)| position) }
+        self.marks.front().map(|&(position, _)| position)
     }
 
     /// How many publishes it remembers.
@@ -211,13 +226,17 @@ impl Window {
             {
                 return;
             }
-            self.ring.pop_front();
-            remove_if(&mut self.by_content, low(oldest.content), self.front);
-            if let Some(packet) = oldest.packet {
-                remove_if(&mut self.by_packet, packet, self.front);
-            }
-            self.front += 1;
+            self.forget_oldest();
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.ring.pop_front() else { return };
+        remove_if(&mut self.by_content, low(oldest.content), self.front);
+        if let Some(packet) = oldest.packet {
+            remove_if(&mut self.by_packet, packet, self.front);
+        }
+        self.front += 1;
     }
 }
 
@@ -331,11 +350,27 @@ mod tests {
 
     #[test]
     fn a_window_rebuilt_from_its_floor_decides_the_same() {
-        let mut whole = Window::new(limits(5_000));
+        rebuilds(limits(5_000));
+    }
+
+    #[test]
+    fn a_window_reaches_back_over_a_bounded_stretch_of_the_log() {
+        let limits = Limits { log_bytes_max: 2_000, ..Limits::default() };
+        rebuilds(limits);
+        let mut window = Window::new(limits);
+        for n in 0..20_000 {
+            run(&mut window, n..n + 1);
+            let floor = window.floor().expect("it is not empty");
+            assert!(n - floor.0 <= 2_000, "at {n} it reaches back to {floor}");
+        }
+    }
+
+    fn rebuilds(limits: Limits) {
+        let mut whole = Window::new(limits);
         run(&mut whole, 0..20_000);
         let floor = whole.floor().expect("it is not empty");
         assert!(floor > LogPosition(10_000), "the floor follows: {floor}");
-        let mut rebuilt = Window::new(limits(5_000));
+        let mut rebuilt = Window::new(limits);
         run(&mut rebuilt, floor.0..20_000);
         assert_eq!(run(&mut whole, 20_000..30_000), run(&mut rebuilt, 20_000..30_000));
     }

@@ -361,7 +361,8 @@ fn recover(
     let config = JudgeConfig {
         snapshot_interval: Duration::from_millis(section.snapshot_interval_ms),
         snapshot_bytes: section.snapshot_bytes.max(1),
-        window: Limits::default(),
+        // Half of a full log can always go.
+        window: Limits { log_bytes_max: common.config.log.bytes_max / 2, ..Limits::default() },
     };
     Ok(JudgeThread::recover(parts, committed.subscribe(), config)?)
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use bellwire_ingest::handoff::Handoff;
 use bellwire_ingest::journal::Journal;
+use bellwire_ingest::judge::JudgeConfig;
 use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepParts};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log};
 use bellwire_ingest::metrics::Metrics;
 use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
+use bellwire_ingest::repetition::Limits;
 use bellwire_model::{
     ClientId, Delivery, KeepBatch, LogId, LogPosition, Outcome, PublishBatch, PublishRef, QoS,
     Receipt, SharedNames,
@@ -20,8 +22,11 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::database::Database;
 use crate::disk::{SimDisk, temporary_dir};
-use crate::life::{SimClock, open_log};
+use crate::life::{AtStart, Life, SimClock, Sizes, open_log, paused_runtime};
+use crate::model::Model;
+use crate::payload::Meaning;
 
 const LOG: Config =
     Config { segment_bytes: 8192, bytes_max: 4 << 20, disk_reserve_bytes: 0, queue_bytes: 1 << 20 };
@@ -63,6 +68,20 @@ impl BatchSink for &mut Notes {
     }
 }
 
+fn unreadable(payload: &[u8], receipt: Receipt) -> Entry {
+    let mut publishes = PublishBatch::default();
+    publishes.push(&PublishRef {
+        topic: "devices/oven/telemetry",
+        payload,
+        qos: QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        packet_id: 1,
+    });
+    let client = ClientId::new("client").expect("valid");
+    Entry::publishes(Delivery { client, publishes, receipt })
+}
+
 /// A log of `n_records` payloads that nobody can read.
 fn rubbish(n_records: u64) -> (TempDir, Arc<LocalLog>) {
     let dir = temporary_dir();
@@ -70,20 +89,9 @@ fn rubbish(n_records: u64) -> (TempDir, Arc<LocalLog>) {
     let log = open_log(dir.path(), LOG, clock, SimDisk::new(), &Registry::new());
     let (sender, settled) = std::sync::mpsc::sync_channel(1);
     for _ in 0..n_records {
-        let mut publishes = PublishBatch::default();
-        publishes.push(&PublishRef {
-            topic: "devices/oven/telemetry",
-            payload: &[b'x'; 500],
-            qos: QoS::AtLeastOnce,
-            dup: false,
-            retain: false,
-            packet_id: 1,
-        });
-        let client = ClientId::new("client").expect("valid");
         let sender = sender.clone();
         let receipt = Receipt::new(move |outcome| sender.send(outcome).expect("we listen"));
-        let entry = Entry::publishes(Delivery { client, publishes, receipt });
-        assert!(log.try_append(entry).is_ok(), "there is room");
+        assert!(log.try_append(unreadable(&[b'x'; 500], receipt)).is_ok(), "there is room");
         assert_eq!(settled.recv(), Ok(Outcome::Durable));
     }
     (dir, log)
@@ -186,4 +194,48 @@ async fn the_lag_says_what_the_database_does_not_have() {
     let (ended, lag) = tokio::join!(keep, look);
     assert_eq!(ended.expect("told to"), Ended::GaveUp);
     assert_eq!(lag, end.0);
+}
+
+/// The window of repetitions must not hold on to more than a small log can keep: nothing new
+/// would come in, so nothing old would leave the window, for ever.
+#[test]
+fn a_small_log_goes_on_however_much_comes_within_the_window() {
+    let runtime = paused_runtime();
+    let bytes_max = 4 * LOG.segment_bytes;
+    let limits = Limits { log_bytes_max: bytes_max / 2, ..Limits::default() };
+    let snapshot_interval = Duration::from_secs(60);
+    let sizes = Sizes {
+        log: Config { bytes_max, ..LOG },
+        handoff: 1_000,
+        journal: 1_000,
+        judge: JudgeConfig { snapshot_interval, snapshot_bytes: 1, window: limits },
+        keep: KEEP,
+    };
+    let (dir, clock, disk) = (temporary_dir(), SimClock::new(1_700_000_000), SimDisk::new());
+    let registry = Registry::new();
+    let log =
+        open_log(dir.path(), sizes.log.clone(), Arc::clone(&clock), Arc::clone(&disk), &registry);
+    let database = Database::new(Model::new(limits.publishes_max));
+    let log_parts = (Arc::clone(&log), disk, registry);
+    let found = (&database, AtStart::Found);
+    let mut life = Life::start(&runtime, dir.path(), log_parts, &sizes, found, &clock);
+    let mut archive = log.reader(LogPosition::ZERO);
+    database.allow(u64::MAX);
+    for n in 0..300 {
+        let payload = format!("{n:500}").into_bytes();
+        let key = ("devices/oven/telemetry".to_owned(), payload.clone());
+        database.model.lock().expect("no panic").meanings.insert(key, Meaning::Rubbish("oven"));
+        life.append(unreadable(&payload, life.receipt()));
+        let end = log.durable().end;
+        while let Some(chunk) = archive.read(end, 1 << 16).expect("readable") {
+            chunk.frames().for_each(|frame| database.model.lock().expect("no panic").take(&frame));
+        }
+        life.judge_to(end);
+        life.keep_until(&runtime, || database.tables().ledger_position == end);
+        clock.forward(Duration::from_millis(100));
+        // Once more, now that the database has it.
+        life.judge_to(end);
+    }
+    life.stop(&runtime, AtStart::Found);
+    database.assert_complete(log.durable().end);
 }

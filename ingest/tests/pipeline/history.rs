@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 use crate::database::{Database, Mood};
 use crate::dice::Dice;
 use crate::disk::{self, SimDisk};
-use crate::life::{AtStart, Life, SimClock, Sizes, open_log, window};
+use crate::life::{AtStart, Life, SimClock, Sizes, open_log, paused_runtime, window};
 use crate::model::Model;
 use crate::payload::{Counter, Message, invent};
 
@@ -112,17 +112,12 @@ impl History {
         let mut dice = Dice::new(seed);
         let publishes_max = dice.pick(&[20, 100, 10_000]);
         let sizes = sizes(&mut dice, publishes_max);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .expect("a runtime");
         Self {
             pace: if seed % 4 == 3 { Pace::Free } else { Pace::Steps },
             dice,
             sizes,
             clock: SimClock::new(1_700_000_000),
-            runtime,
+            runtime: paused_runtime(),
             database: Database::new(Model::new(publishes_max)),
             dir: disk::temporary_dir(),
             clients: Default::default(),

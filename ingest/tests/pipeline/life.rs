@@ -123,6 +123,12 @@ pub(crate) struct Life {
     settled: (SyncSender<Outcome>, Receiver<Outcome>),
 }
 
+/// Time stands still in it while anything can go on, and jumps when nothing can.
+pub(crate) fn paused_runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime")
+}
+
 pub(crate) fn open_log(
     dir: &Path,
     config: Config,
@@ -299,5 +305,5 @@ fn keeping(
 
 /// The limits of the window of repetitions in these histories.
 pub(crate) const fn window(publishes_max: usize) -> Limits {
-    Limits { publishes_max, mark_every: 8 }
+    Limits { publishes_max, mark_every: 8, log_bytes_max: u64::MAX }
 }
