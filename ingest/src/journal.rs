@@ -136,16 +136,20 @@ impl Journal {
         self.inner().append(group.start, group.end, &bytes)
     }
 
-    /// What was decided about the records from `from` to `to`. Fastest when each call goes on
-    /// where the last one ended.
+    /// What was decided about the records from `from` to `to`, which must not be trimmed
+    /// meanwhile. Fastest when each call goes on where the last one ended.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn read(&self, from: LogPosition, to: LogPosition) -> io::Result<Verdicts> {
         let mut verdicts = Verdicts::default();
-        let mut inner = self.inner();
-        let mut bookmark = inner.bookmark_at(from);
-        inner.scan(&mut bookmark, |entry, end| {
+        let (mut bookmark, files) = {
+            let inner = self.inner();
+            let bookmark = inner.bookmark_at(from);
+            let files = inner.files_from(bookmark.chunk);
+            (bookmark, files)
+        };
+        files.scan(&mut bookmark, |entry, end| {
             if end > to {
                 return Ok(Scan::Stop);
             }
@@ -154,12 +158,12 @@ impl Journal {
         })?;
         // The entry that begins before `to` and ends behind it stays before the bookmark.
         let mut straddling = bookmark.clone();
-        inner.scan(&mut straddling, |entry, _| {
+        files.scan(&mut straddling, |entry, _| {
             verdicts.take(entry, from, to)?;
             Ok(Scan::Stop)
         })?;
         bookmark.position = to;
-        inner.bookmark = bookmark;
+        self.inner().bookmark = bookmark;
         Ok(verdicts)
     }
 
@@ -174,25 +178,26 @@ impl Journal {
         from: (LogPosition, u32),
         limit: usize,
     ) -> io::Result<Option<Vec<Transition>>> {
-        let mut found = Vec::new();
-        let inner = self.inner();
-        if from.0 < inner.begin {
-            return Ok(None);
+        let files = {
+            let inner = self.inner();
+            if from.0 < inner.begin {
+                return Ok(None);
+            }
+            let n_before = inner.chunks.partition_point(|chunk| chunk.end <= from.0);
+            inner.files_from(inner.n_dropped + n_before as u64)
+        };
+        match files.transitions_from(from, limit) {
+            // Trimmed just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_past(&files) => {
+                Ok(None)
+            }
+            found => found.map(Some),
         }
-        let mut bookmark = Bookmark { chunk: inner.n_dropped, ..Bookmark::default() };
-        inner.scan(&mut bookmark, |entry, end| {
-            if end <= from.0 {
-                return Ok(Scan::Go);
-            }
-            for wire in entry.transitions {
-                let transition = Transition::try_from(wire).map_err(damaged)?;
-                if (transition.position, transition.ordinal) >= from && found.len() < limit {
-                    found.push(transition);
-                }
-            }
-            Ok(if found.len() < limit { Scan::Go } else { Scan::Stop })
-        })?;
-        Ok(Some(found))
+    }
+
+    /// Whether the first of `files` has been removed.
+    fn is_past(&self, files: &Files) -> bool {
+        self.inner().n_dropped > files.first
     }
 
     /// Removes what lies before `position`; nobody will ask for it again.
@@ -247,6 +252,48 @@ impl Inner {
         }
     }
 
+    /// What has been written from a chunk on.
+    fn files_from(&self, chunk: u64) -> Files {
+        let index = usize::try_from(chunk - self.n_dropped).unwrap_or(usize::MAX);
+        let paths = self.chunks.iter().skip(index).map(|chunk| chunk.path.clone()).collect();
+        Files { first: chunk, paths, last_bytes: self.written }
+    }
+}
+
+/// The journal's files as they were at an instant: they are read without the lock, as *judge* must
+/// not wait for a disk.
+#[derive(Debug)]
+struct Files {
+    /// How many chunks were begun before the first of them.
+    first: u64,
+    paths: Vec<PathBuf>,
+    /// How much of the last one there was.
+    last_bytes: u64,
+}
+
+impl Files {
+    fn transitions_from(
+        &self,
+        from: (LogPosition, u32),
+        limit: usize,
+    ) -> io::Result<Vec<Transition>> {
+        let mut found = Vec::new();
+        let mut bookmark = Bookmark { chunk: self.first, ..Bookmark::default() };
+        self.scan(&mut bookmark, |entry, end| {
+            if end <= from.0 {
+                return Ok(Scan::Go);
+            }
+            for wire in entry.transitions {
+                let transition = Transition::try_from(wire).map_err(damaged)?;
+                if (transition.position, transition.ordinal) >= from && found.len() < limit {
+                    found.push(transition);
+                }
+            }
+            Ok(if found.len() < limit { Scan::Go } else { Scan::Stop })
+        })?;
+        Ok(found)
+    }
+
     /// Shows entries from the bookmark on, and moves it behind each that says [`Scan::Go`].
     fn scan(
         &self,
@@ -255,11 +302,15 @@ impl Inner {
     ) -> io::Result<()> {
         let mut buffer = Vec::new();
         loop {
-            let index =
-                usize::try_from(bookmark.chunk - self.n_dropped).map_err(io::Error::other)?;
-            let Some(chunk) = self.chunks.get(index) else { return Ok(()) };
-            let mut file = BufReader::new(File::open(&chunk.path)?);
-            file.seek(SeekFrom::Start(bookmark.offset))?;
+            let index = usize::try_from(bookmark.chunk - self.first).map_err(io::Error::other)?;
+            let Some(path) = self.paths.get(index) else { return Ok(()) };
+            let is_last = index + 1 == self.paths.len();
+            let mut file = File::open(path)?;
+            if bookmark.offset > 0 {
+                file.seek(SeekFrom::Start(bookmark.offset))?;
+            }
+            let bytes = if is_last { self.last_bytes - bookmark.offset } else { u64::MAX };
+            let mut file = BufReader::new(file.take(bytes));
             while read_entry(&mut file, &mut buffer)? {
                 let entry: WireEntry<'_> =
                     postcard::from_bytes(&buffer).map_err(io::Error::other)?;
@@ -269,7 +320,7 @@ impl Inner {
                 }
                 bookmark.offset += 4 + buffer.len() as u64;
             }
-            if index + 1 >= self.chunks.len() {
+            if is_last {
                 return Ok(());
             }
             bookmark.chunk += 1;
@@ -351,6 +402,35 @@ mod tests {
         let missed = journal.transitions_from((LogPosition(10), 1), 4).unwrap().unwrap();
         let places: Vec<_> = missed.iter().map(|t| (t.position.0, t.ordinal)).collect();
         assert_eq!(places, [(10, 1), (15, 0), (20, 0), (20, 1)]);
+    }
+
+    /// A pipe in place of a file: who reads it waits until the test writes.
+    #[test]
+    fn judge_does_not_wait_for_those_who_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::with_file_bytes(dir.path(), 1).unwrap();
+        journal.append(&group(0, 10)).unwrap();
+        let path = dir.path().join(format!("{:020}.journal", 0));
+        let bytes = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success(), "mkfifo");
+        std::thread::scope(|scope| {
+            let reader =
+                scope.spawn(|| journal.transitions_from((LogPosition(0), 0), 99).unwrap().unwrap());
+            // Opening it for writing waits until the reader has opened it.
+            let mut pipe = File::options().write(true).open(&path).unwrap();
+            let (sender, appended) = std::sync::mpsc::sync_channel(1);
+            let journal = &journal;
+            scope.spawn(move || sender.send(journal.append(&group(10, 20))).unwrap());
+            let appended = appended.recv_timeout(std::time::Duration::from_secs(30));
+            pipe.write_all(&bytes).unwrap();
+            drop(pipe);
+            appended.expect("it does not wait").unwrap();
+            assert_eq!(reader.join().unwrap().len(), 3, "what there was when it began");
+        });
+        let newer = journal.transitions_from((LogPosition(10), 0), 99).unwrap().unwrap();
+        assert_eq!(newer.len(), 3);
     }
 
     #[test]
