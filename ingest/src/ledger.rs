@@ -70,12 +70,6 @@ impl Ledger {
         }
     }
 
-    /// How many devices changed since the last [`Ledger::take_changed`].
-    #[must_use]
-    pub const fn n_changed(&self) -> usize {
-        self.changed.len()
-    }
-
     /// The rows that changed since the last call, whole.
     pub fn take_changed(&mut self) -> Vec<LedgerRow> {
         let changed = std::mem::take(&mut self.changed);

@@ -236,6 +236,6 @@ fn a_small_log_goes_on_however_much_comes_within_the_window() {
         // Once more, now that the database has it.
         life.judge_to(end);
     }
-    life.stop(&runtime, AtStart::Found);
+    life.stop(&runtime, &database, AtStart::Found);
     database.assert_complete(log.durable().end);
 }

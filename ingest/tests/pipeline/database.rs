@@ -138,15 +138,20 @@ impl Tables {
     }
 }
 
+/// A value as the model has it.
+pub(crate) fn said(value: &Value) -> Said {
+    match value {
+        Value::Number(number) => Said::Number(*number),
+        Value::Text(text) => Said::Text(text.to_string()),
+    }
+}
+
 fn row(reading: &Reading, names: &Names) -> Row {
     Row {
         device: names.device(reading.device).to_string(),
         metric: names.metric(reading.metric).to_string(),
         at: reading.at,
-        value: match &reading.value {
-            Value::Number(number) => Said::Number(*number),
-            Value::Text(text) => Said::Text(text.to_string()),
-        },
+        value: said(&reading.value),
     }
 }
 

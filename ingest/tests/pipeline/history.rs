@@ -350,7 +350,7 @@ impl History {
         self.seen.n_stops += 1;
         self.note(&life);
         self.database.allow(u64::MAX);
-        life.stop(&self.runtime, at_end);
+        life.stop(&self.runtime, &self.database, at_end);
         self.database.tables().budget = 0;
     }
 

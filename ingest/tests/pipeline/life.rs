@@ -1,6 +1,7 @@
 //! One life of the service, from start to crash or stop: log, *judge* and *keep* as `src` wires
 //! them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -30,9 +31,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Database, Sink};
+use crate::database::{Database, Sink, said};
 use crate::disk::SimDisk;
 use crate::gate::{Gate, PATIENCE};
+use crate::model::Model;
 use crate::rules::{RuleState, SimRules};
 
 /// A clock that the history moves.
@@ -120,6 +122,8 @@ pub(crate) struct Life {
     keep: Option<Keeping>,
     give_up: CancellationToken,
     feed: SimFeed,
+    names: SharedNames,
+    present: SharedPresent,
     settled: (SyncSender<Outcome>, Receiver<Outcome>),
 }
 
@@ -172,13 +176,13 @@ impl Life {
         let metrics = Metrics::register(&registry).expect("fresh registry");
         let (gate, feed) = (Gate::new(Arc::clone(&log)), SimFeed::default());
         let n_snapshots = Arc::new(AtomicU64::new(0));
-        let state = RuleState::default();
+        let (state, present) = (RuleState::default(), SharedPresent::default());
         let parts = JudgeParts {
             log: Arc::<Gate>::clone(&gate),
             rules: SimRules { state, n_snapshots: Arc::clone(&n_snapshots) },
             feed: feed.clone(),
             names: names.clone(),
-            present: SharedPresent::default(),
+            present: present.clone(),
             journal: Arc::clone(&journal),
             handoff: Arc::clone(&handoff),
             snapshots,
@@ -193,7 +197,7 @@ impl Life {
         let parts = KeepParts {
             log: Arc::<LocalLog>::clone(&log),
             sink,
-            names,
+            names: names.clone(),
             journal,
             handoff,
             judged: judged.clone(),
@@ -216,6 +220,8 @@ impl Life {
             keep: Some(keep),
             give_up,
             feed,
+            names,
+            present,
             settled: sync_channel(1_000),
         }
     }
@@ -261,7 +267,7 @@ impl Life {
     }
 
     /// Stops as the service does: log, *judge*, *keep*, each when its input has ended.
-    pub(crate) fn stop(mut self, runtime: &Runtime, at_end: AtStart) {
+    pub(crate) fn stop(mut self, runtime: &Runtime, database: &Database, at_end: AtStart) {
         self.log.close();
         self.gate.open_to(self.log.durable().end);
         self.gate.shut();
@@ -273,7 +279,10 @@ impl Life {
         if at_end == AtStart::Found {
             assert_eq!(ended, Ended::Drained);
         }
+        let (names, present) = (self.names.clone(), self.present.clone());
         self.end();
+        let model = database.model.lock().expect("no panic");
+        assert_present(&names, &present, &model);
     }
 
     /// Ends after the copy of a crash was made; what it does now, nobody sees.
@@ -291,6 +300,28 @@ impl Life {
         let faults = &self.feed.0.lock().expect("no panic").faults;
         assert!(faults.is_empty(), "the feed heard {faults:?}");
     }
+}
+
+/// Everything is judged: then the present is what the model says.
+fn assert_present(names: &SharedNames, present: &SharedPresent, model: &Model) {
+    let (names, mut latest, mut seen) = (names.read(), BTreeMap::new(), BTreeMap::new());
+    present.with(|present| {
+        for (key, device) in present.devices() {
+            let name = names.device(key).to_string();
+            for known in &device.latest {
+                let key = (name.clone(), names.metric(known.metric).to_string());
+                latest.insert(key, (known.at, said(&known.value)));
+            }
+            seen.insert(name, (device.first_seen, device.last_seen));
+        }
+    });
+    assert_eq!(latest, model.latest(), "the latest values");
+    let accounts = model.at(LogPosition(u64::MAX)).accounts;
+    let expected: BTreeMap<_, _> = accounts
+        .into_iter()
+        .map(|(name, account)| (name, (account.first_seen, account.last_seen)))
+        .collect();
+    assert_eq!(seen, expected, "when devices were seen");
 }
 
 fn keeping(

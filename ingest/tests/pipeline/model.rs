@@ -110,6 +110,20 @@ impl Model {
         }
     }
 
+    /// Each device's latest value of each metric, when everything is judged.
+    pub(crate) fn latest(&self) -> BTreeMap<(String, String), (Timestamp, Said)> {
+        let mut latest = BTreeMap::new();
+        for row in &self.rows {
+            let key = (row.device.clone(), row.metric.clone());
+            let known: &mut (Timestamp, Said) =
+                latest.entry(key).or_insert_with(|| (row.at, row.value.clone()));
+            if row.at >= known.0 {
+                *known = (row.at, row.value.clone());
+            }
+        }
+        latest
+    }
+
     /// Takes the next record of the log.
     pub(crate) fn take(&mut self, frame: &Frame<'_>) {
         self.before.push((frame.position, self.totals()));
