@@ -125,6 +125,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_gives_its_room_back() {
+        let handoff = Handoff::with_limit(10);
+        for start in 0..100 {
+            handoff.offer(group(start, start + 1));
+            let next = handoff.next(LogPosition(start), LogPosition(start + 1));
+            assert!(matches!(next, Next::Group(_)), "{next:?}");
+        }
+        (100..110).for_each(|start| handoff.offer(group(start, start + 1)));
+        assert_eq!(handoff.0.lock().unwrap().groups.len(), 10);
+    }
+
+    #[test]
     fn large_payloads_weigh_what_they_take() {
         let handoff = Handoff::default();
         let mut end = 0;

@@ -78,6 +78,8 @@ pub(crate) enum AtStart {
 /// Hears what is judged; notes what should not be.
 #[derive(Debug, Default)]
 struct Hearing {
+    /// What was durable at the start.
+    recovered_to: LogPosition,
     end: Option<LogPosition>,
     recovered: bool,
     faults: Vec<String>,
@@ -99,10 +101,11 @@ impl Feed for SimFeed {
         hearing.end = Some(group.end);
     }
 
-    fn recovered(&mut self, _: LogPosition, _: Vec<Alert>) {
+    fn recovered(&mut self, end: LogPosition, _: Vec<Alert>) {
         let mut hearing = self.0.lock().expect("no panic");
-        if std::mem::replace(&mut hearing.recovered, true) {
-            hearing.faults.push("recovered twice".into());
+        if std::mem::replace(&mut hearing.recovered, true) || end != hearing.recovered_to {
+            let fault = format!("recovered at {end}, not {}", hearing.recovered_to);
+            hearing.faults.push(fault);
         }
     }
 }
@@ -175,6 +178,7 @@ impl Life {
         let handoff = Arc::new(Handoff::with_limit(sizes.handoff));
         let metrics = Metrics::register(&registry).expect("fresh registry");
         let (gate, feed) = (Gate::new(Arc::clone(&log)), SimFeed::default());
+        feed.0.lock().expect("no panic").recovered_to = log.durable().end;
         let n_snapshots = Arc::new(AtomicU64::new(0));
         let (state, present) = (RuleState::default(), SharedPresent::default());
         let parts = JudgeParts {
