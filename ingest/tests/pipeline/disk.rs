@@ -1,5 +1,6 @@
 //! A disk whose syncs can be stopped: what was written since may be gone after a crash.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -99,20 +100,48 @@ pub(crate) fn position_of(path: &Path) -> LogPosition {
     LogPosition(stem.parse().expect("a position"))
 }
 
-/// Copies a data directory as it is at this instant. Segments that are being removed may be gone.
+/// Copies a data directory as it is at an instant.
 pub(crate) fn copy(from: &Path) -> TempDir {
     let to = temporary_dir();
     for folder in ["log", "snapshots"] {
         fs::create_dir(to.path().join(folder)).expect("created");
-        for item in fs::read_dir(from.join(folder)).expect("the directory is there") {
-            let path = item.expect("readable").path();
-            let name = path.file_name().expect("a name");
-            if let Err(error) = fs::copy(&path, to.path().join(folder).join(name)) {
-                assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
-            }
+        while !copy_folder(&from.join(folder), &to.path().join(folder)) {
+            fs::remove_dir_all(to.path().join(folder)).expect("removed");
+            fs::create_dir(to.path().join(folder)).expect("created");
         }
     }
     to
+}
+
+/// Copies what lies in a folder; false if names came or went meanwhile: no crash leaves that.
+fn copy_folder(from: &Path, to: &Path) -> bool {
+    let names = |dir: &Path| -> BTreeSet<_> {
+        let items = fs::read_dir(dir).expect("the directory is there");
+        items.map(|item| item.expect("readable").file_name()).collect()
+    };
+    let before = names(from);
+    for name in &before {
+        if let Err(error) = fs::copy(from.join(name), to.join(name)) {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+            return false;
+        }
+    }
+    names(from) == before
+}
+
+/// Puts a snapshot that was written after the copy into it as a crash may leave it: not renamed
+/// yet, and whole or not. Gives whether there was one.
+pub(crate) fn leave_unfinished(from: &Path, copy: &Path, dice: &mut Dice) -> bool {
+    let (from, to) = (from.join("snapshots"), copy.join("snapshots"));
+    let Some(newest) = files(&from, "snapshot").pop() else { return false };
+    let name = newest.file_name().expect("a name");
+    if to.join(name).exists() {
+        return false;
+    }
+    let bytes = fs::read(&newest).expect("readable");
+    let n_bytes = if dice.percent(50) { bytes.len() } else { dice.index(bytes.len()) };
+    fs::write(to.join(name).with_extension("tmp"), &bytes[..n_bytes]).expect("written");
+    true
 }
 
 /// Spoils what lies behind `durable` in the last segment: cut anywhere, with rubbish or not.

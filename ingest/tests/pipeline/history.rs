@@ -34,6 +34,7 @@ pub(crate) struct Seen {
     n_transitions: u64,
     n_crashes: u64,
     n_torn: u64,
+    n_unfinished: u64,
     n_stops: u64,
     n_starts_without_database: u64,
     n_commits: u64,
@@ -45,7 +46,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 15] {
+    fn fields(&mut self) -> [&mut u64; 16] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -54,6 +55,7 @@ impl Seen {
             &mut self.n_transitions,
             &mut self.n_crashes,
             &mut self.n_torn,
+            &mut self.n_unfinished,
             &mut self.n_stops,
             &mut self.n_starts_without_database,
             &mut self.n_commits,
@@ -320,8 +322,12 @@ impl History {
     }
 
     /// Everything is gone but what is on disk; of what was not synced, any part.
-    fn crash(&mut self, life: Life) {
+    fn crash(&mut self, mut life: Life) {
         self.seen.n_crashes += 1;
+        let unfinished = self.pace == Pace::Steps && self.dice.percent(50);
+        if unfinished && self.dice.percent(70) {
+            self.catch_up(&mut life);
+        }
         self.note(&life);
         let durable = life.log.durable().end;
         let torn = self.dice.percent(50);
@@ -335,15 +341,32 @@ impl History {
             assert!(life.log.try_append(entry).is_ok(), "there is room");
             life.disk.wait_for_sync();
         }
-        if self.pace == Pace::Steps && self.dice.percent(50) {
-            life.judge_to(durable);
-        }
         let copy = disk::copy(&life.dir);
+        if unfinished {
+            // Its time has come, also where nothing is new but how far the database is.
+            self.clock.forward(self.sizes.judge.snapshot_interval);
+            life.judge_to(if self.dice.percent(50) { durable } else { life.judged() });
+            let left = disk::leave_unfinished(&life.dir, copy.path(), &mut self.dice);
+            self.seen.n_unfinished += u64::from(left);
+        }
         if torn {
             disk::spoil_tail(&copy.path().join("log"), durable, &mut self.dice);
         }
         life.abandon();
         self.dir = copy;
+    }
+
+    /// Lets *keep* write all that is judged, and its ledger.
+    fn catch_up(&mut self, life: &mut Life) {
+        {
+            let mut tables = self.database.tables();
+            tables.away = false;
+            tables.moods.clear();
+        }
+        self.database.allow(u64::MAX);
+        let (database, judged) = (self.database.clone(), life.judged());
+        life.keep_until(&self.runtime, || database.tables().ledger_position >= judged);
+        self.database.tables().budget = 0;
     }
 
     fn stop(&mut self, life: Life, at_end: AtStart) {
