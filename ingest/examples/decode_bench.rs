@@ -1,0 +1,114 @@
+//! What decoding costs: CPU time and allocations for a payload of three metrics. Not wall time, so
+//! that a busy machine does not matter much.
+//!
+//! `cargo run --release -p bellwire-ingest --example decode_bench [-- SECONDS]`
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bellwire_ingest::decode::{Decoder, Output};
+use bellwire_model::{PublishRef, QoS, SharedNames, Timestamp};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: everything is the system's; only a number is counted beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const DEVICES: usize = 1_000;
+/// As many payloads as a group of the log has, before its output is taken away.
+const GROUP: usize = 1_000;
+
+/// CPU time of this thread, in nanoseconds.
+fn cpu_nanos() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is writable and lives through the call.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0;
+    assert!(!failed, "every Linux has this clock");
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// Decodes `payload` from many devices for `duration`, and prints what each took.
+fn measure(name: &str, payload: &str, topics: &[String], duration: Duration) {
+    let mut decoder = Decoder::new(SharedNames::default());
+    let mut out = Output::default();
+    let received_at = Timestamp::from_secs(1_700_000_000);
+    let mut group = || {
+        out.readings.clear();
+        out.spans.clear();
+        for topic in topics.iter().cycle().take(GROUP) {
+            let publish = PublishRef {
+                topic,
+                payload: payload.as_bytes(),
+                qos: QoS::AtLeastOnce,
+                dup: false,
+                retain: false,
+                packet_id: 1,
+            };
+            std::hint::black_box(decoder.decode(&publish, received_at, &mut out));
+        }
+    };
+    // Names and buffers are made.
+    group();
+    let (allocations, begun, mut n_payloads) =
+        (ALLOCATIONS.load(Ordering::Relaxed), cpu_nanos(), 0);
+    while u128::from(cpu_nanos() - begun) < duration.as_nanos() {
+        group();
+        n_payloads += GROUP;
+    }
+    let nanos = (cpu_nanos() - begun) as f64 / n_payloads as f64;
+    let allocated = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
+    let per_payload = allocated as f64 / n_payloads as f64;
+    println!("{name:<12} {nanos:>8.0} ns  {per_payload:>6.2} allocations  {:>4} B", payload.len());
+}
+
+fn main() {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2);
+    let duration = Duration::from_secs(seconds);
+    let topics: Vec<_> = (0..DEVICES).map(|n| format!("devices/freezer-{n}/telemetry")).collect();
+    for (name, payload) in [
+        (
+            "numbers",
+            r#"{"ts":1700000000123,"seq":4711,"temperature":-18.4,"humidity":41.2,"door":false}"#,
+        ),
+        ("no time", r#"{"temperature":-18.4,"humidity":41.2,"door":false}"#),
+        (
+            "RFC 3339",
+            r#"{"ts":"2023-11-14T22:13:20.123Z","temperature":-18.4,"humidity":41.2,"door":false}"#,
+        ),
+        (
+            "nested",
+            r#"{"ts":1700000000123,"air":{"temperature":-18.4,"humidity":41.2},"door":false}"#,
+        ),
+        (
+            "one text",
+            r#"{"ts":1700000000123,"temperature":-18.4,"humidity":41.2,"mode":"defrost"}"#,
+        ),
+        ("no JSON", r#"{"ts":1700000000123,"temperature":-18.4,"humidity":41.2,"door":fal"#),
+    ] {
+        measure(name, payload, &topics, duration);
+    }
+}
