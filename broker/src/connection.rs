@@ -179,6 +179,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
                 }
                 Take::Taken
             });
+            if !settled.is_empty() {
+                session.forgive(Instant::now().into_std());
+            }
             for (ticket, outcome) in settled.drain(..) {
                 session.settle(ticket, outcome);
             }

@@ -315,10 +315,10 @@ impl Session {
         self.last_heard = now;
     }
 
-    /// What is due at `now`: the CONNECT, or a sign of life. While we do not read because of
-    /// ourselves, silence is not the client's.
+    /// What is due at `now`: the CONNECT, or a sign of life. While we owe an acknowledgement the
+    /// client may well wait for it: its silence is ours.
     pub(crate) fn deadline(&mut self, now: Instant) -> Deadline {
-        if self.is_at_bound() {
+        if !self.owes_nothing() {
             self.last_heard = now;
         }
         let (patience, kind) = match self.phase {
