@@ -15,6 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use bellwire_model::{LogPosition, Transition};
 use serde::{Deserialize, Serialize};
 
+use crate::dirs::make_private;
 use crate::group::Group;
 use crate::wire::{WireError, WireTransition};
 
@@ -85,7 +86,7 @@ impl Journal {
     /// # Errors
     /// If the folder cannot be made or emptied.
     pub fn with_file_bytes(dir: &Path, file_bytes: u64) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        make_private(dir)?;
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "journal") {

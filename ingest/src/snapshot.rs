@@ -11,6 +11,7 @@ use bellwire_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::dirs::make_private;
 use crate::present::{DevicePresent, Latest, Present};
 use crate::wire::{WireError, WireValue};
 
@@ -171,7 +172,7 @@ impl Snapshots {
     /// If the folder cannot be used.
     pub fn open(dir: &Path, log: LogId) -> Result<Self, SnapshotError> {
         let io = |source| SnapshotError::Io { path: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(io)?;
+        make_private(dir).map_err(io)?;
         let mut kept = Vec::new();
         for entry in fs::read_dir(dir).map_err(io)? {
             let path = entry.map_err(io)?.path();

@@ -30,6 +30,7 @@ use super::segment::{HEADER_BYTES, Header};
 use super::shared::{Durable, Shared};
 use super::spares::{Spares, SparesThread};
 use super::{Appending, Held, Log, LogReader, lock};
+use crate::dirs::make_private;
 
 /// Called once when the log can no longer promise anything, before it tells anyone: the service
 /// ends the process here.
@@ -252,7 +253,7 @@ fn make_dir(dir: &Path) -> Result<(), Error> {
     if dir.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    make_private(dir).map_err(Error::io("create", dir))?;
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     sync_dir(parent).map_err(Error::io("sync", parent))
