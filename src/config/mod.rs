@@ -13,6 +13,13 @@ pub use layers::{ConfigError, Environment, Overrides, load, unknown_variables};
 /// A configuration file with every key at its default, and what each does.
 pub const EXAMPLE: &str = include_str!("../../deploy/bellwire.example.toml");
 
+/// What the broker reads at once, beside a packet that it has begun.
+const READ_BYTES_MAX: u64 = 64 << 10;
+/// Records of the greatest size that the log must have room for. Half of it may be kept for the
+/// window of repetitions, a quarter as the rest of a segment; with less, a full log could wait for
+/// room that never comes.
+const LOG_RECORDS_MIN: u64 = 16;
+
 /// Everything that can be set. A key `part.key` is also `BELLWIRE_PART_KEY` in the environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -121,6 +128,13 @@ impl Config {
         }
         if let Err(error) = self.log.check() {
             return wrong(error.to_string());
+        }
+        let needed = LOG_RECORDS_MIN * (self.mqtt.packet_bytes_max as u64 + READ_BYTES_MAX);
+        if self.log.bytes_max < needed {
+            return wrong(format!(
+                "log.bytes_max must be at least {needed}: {LOG_RECORDS_MIN} times what one read \
+                 of a socket can bring (mqtt.packet_bytes_max and 64 KiB)"
+            ));
         }
         if let Err(error) = self.database.check() {
             return wrong(error.to_string());

@@ -65,6 +65,9 @@ fn a_wrong_configuration_is_named_with_its_place() {
     check(&output, 78, &["nowhere.toml", "No such file"]);
     let output = bellwire(&["check-config"], &[("BELLWIRE_LOG_BYTES_MAX", "much")]);
     check(&output, 78, &["BELLWIRE_LOG_BYTES_MAX", "much"]);
+    let small = [("BELLWIRE_LOG_BYTES_MAX", "300000"), ("BELLWIRE_LOG_SEGMENT_BYTES", "65536")];
+    let output = bellwire(&["check-config"], &small);
+    check(&output, 78, &["log.bytes_max must be at least 17825792"]);
     check(&bellwire(&["serve"], &[]), 78, &["--insecure"]);
     let output = bellwire(&["serve", "--insecure", "--mqtt-listen", "0.0.0.0:0"], &[]);
     check(&output, 78, &["loopback", "0.0.0.0:0"]);

@@ -73,8 +73,9 @@ async fn nothing_is_acknowledged_after_a_failed_sync() {
     service.assert_quiet(&["acknowledges nothing more"]);
 }
 
-/// More than a client may have unacknowledged, so that its socket is not read any more.
-const N_FLOOD: u16 = 2_500;
+/// More than a client may have unacknowledged, so that its socket is not read any more, and more
+/// than the full log has room for.
+const N_FLOOD: u16 = 4_000;
 /// Of the client that floods; twice that may pass without a sign of life.
 const KEEPALIVE_S: u16 = 1;
 
@@ -89,7 +90,7 @@ async fn holds_back(
     let mut flooding = RawClient::connect(&service.mqtt(), "flooding", KEEPALIVE_S).await;
     flooding.deliver("devices/d/telemetry", b"{\"n\": 0}").await;
     make_full.await;
-    let filling = "x".repeat(190);
+    let filling = "x".repeat(1_000);
     for n in 1..=N_FLOOD {
         let payload = format!("{{\"n\": {n}, \"filling\": \"{filling}\"}}");
         flooding.publish(n, TOPIC, payload.as_bytes()).await;
@@ -177,7 +178,8 @@ async fn a_full_disk_holds_devices_back_and_loses_nothing() {
 async fn a_full_log_holds_devices_back_and_loses_nothing() {
     let settings = Settings::default()
         .set("BELLWIRE_LOG_SEGMENT_BYTES", 65_536)
-        .set("BELLWIRE_LOG_BYTES_MAX", 4 * 65_536);
+        .set("BELLWIRE_LOG_BYTES_MAX", 2 << 20)
+        .set("BELLWIRE_MQTT_PACKET_BYTES_MAX", 16_384);
     let mut service = Service::start(settings).await;
     // The database takes nothing while someone else has this table.
     let sql = service.sql().await;

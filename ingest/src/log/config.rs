@@ -15,7 +15,7 @@ pub struct Config {
     /// Size of one segment file; 8 KiB to 1 GiB, default 64 MiB. Space comes back a segment at a
     /// time; a new one costs three syncs, and start-up reads the last one whole.
     pub segment_bytes: u64,
-    /// Most bytes of records on disk, default 32 GiB, at least four segments. Reached when the
+    /// Most bytes of records on disk, default 32 GiB, at least four segments and 16 times `mqtt.packet_bytes_max`. Reached when the
     /// database has been away for long: then the sockets are held. Control records may go 5%
     /// beyond. The files take up to two segments more.
     pub bytes_max: u64,
