@@ -179,7 +179,8 @@ impl Present for Nothing {
     fn device(&self, device: &DeviceId) -> Option<DeviceInfo> {
         let (first_seen, last_seen) = (Timestamp::EPOCH, Timestamp::EPOCH);
         let device = device.clone();
-        Some(DeviceInfo { device, first_seen, last_seen, online: true, labels: BTreeMap::new() })
+        let (online, clock_skew, labels) = (true, None, BTreeMap::new());
+        Some(DeviceInfo { device, first_seen, last_seen, online, clock_skew, labels })
     }
 
     fn latest(&self, _: &DeviceId) -> Option<Vec<LatestReading>> {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, Cursor, DeviceId, DeviceLedger, LogId, LogPosition, MetricName,
-    Quarantined, RuleName, Severity, Timestamp, Transition, Value,
+    Alert, AlertId, AlertState, ClockSkew, Cursor, DeviceId, DeviceLedger, LogId, LogPosition,
+    MetricName, Quarantined, RuleName, Severity, Timestamp, Transition, Value,
 };
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
@@ -54,6 +54,8 @@ pub struct DeviceInfo {
     pub last_seen: Timestamp,
     /// Whether it is connected, as far as we know.
     pub online: bool,
+    /// How far its clock is off, if its payloads tell.
+    pub clock_skew: Option<ClockSkew>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }

@@ -1,5 +1,5 @@
-//! What decoding costs: CPU time and allocations for a payload of three metrics. Not wall time, so
-//! that a busy machine does not matter much.
+//! What decoding costs: CPU time and allocations for a payload of three metrics, and what estimating
+//! a device's clock adds. Not wall time, so that a busy machine does not matter much.
 //!
 //! `cargo run --release -p bellwire-ingest --example decode_bench [-- SECONDS]`
 
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bellwire_ingest::decode::{Decoder, Output};
+use bellwire_ingest::skew::SkewEstimator;
 use bellwire_model::{PublishRef, QoS, SharedNames, Timestamp};
 
 /// The system's allocator, counting.
@@ -85,6 +86,25 @@ fn measure(name: &str, payload: &str, topics: &[String], duration: Duration) {
     println!("{name:<12} {nanos:>8.0} ns  {per_payload:>6.2} allocations  {:>4} B", payload.len());
 }
 
+/// Shows publishes of many devices to the estimators of their clocks for `duration`.
+fn measure_clocks(duration: Duration) {
+    let begun_at = Timestamp::from_secs(1_700_000_000);
+    let mut clocks = vec![SkewEstimator::new(begun_at, begun_at); DEVICES];
+    let (begun, mut n_publishes) = (cpu_nanos(), 0_u64);
+    let mut received_at = begun_at;
+    while u128::from(cpu_nanos() - begun) < duration.as_nanos() {
+        received_at = received_at + Duration::from_millis(100);
+        for (late_micros, clock) in (0..).zip(&mut clocks) {
+            let at = received_at - Duration::from_micros(late_micros);
+            std::hint::black_box(clock.observe(at, received_at));
+            n_publishes += 1;
+        }
+    }
+    let nanos = (cpu_nanos() - begun) as f64 / n_publishes as f64;
+    let bytes = size_of::<SkewEstimator>();
+    println!("{:<12} {nanos:>8.1} ns  {bytes} B per device", "its clock");
+}
+
 fn main() {
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2);
     let duration = Duration::from_secs(seconds);
@@ -111,4 +131,5 @@ fn main() {
     ] {
         measure(name, payload, &topics, duration);
     }
+    measure_clocks(duration);
 }

@@ -22,6 +22,8 @@ pub struct Entry {
     pub device: DeviceKey,
     /// When it was received.
     pub received_at: Timestamp,
+    /// The newest time in its payload, if that has any.
+    pub newest: Option<Timestamp>,
     /// What became of it.
     pub fate: Fate,
     /// Readings that go to the database.
@@ -45,6 +47,8 @@ pub struct Group {
     pub quarantined: Vec<Quarantined>,
     /// Publishes that repeat an earlier one: record and ordinal.
     pub duplicates: Vec<(LogPosition, u32)>,
+    /// Devices whose clocks were found to have been set.
+    pub clock_steps: u64,
     /// What the rules said.
     pub transitions: Vec<Transition>,
 }

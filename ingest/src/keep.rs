@@ -19,6 +19,7 @@ use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
 use crate::log::{Log, ReadError, RecordError};
 use crate::metrics::Metrics;
+use crate::policy::SharedPolicies;
 use crate::ports::{BatchSink, Opened, SinkError};
 use crate::reread::Rereader;
 
@@ -51,6 +52,8 @@ pub struct KeepParts<S> {
     pub journal: Arc<Journal>,
     /// From *judge*.
     pub handoff: Arc<Handoff>,
+    /// From *judge*.
+    pub policies: SharedPolicies,
     /// How far *judge* is; closed when it has ended.
     pub judged: watch::Receiver<LogPosition>,
     /// Where *judge* began after recovery: earlier verdicts are in the database only.
@@ -75,6 +78,7 @@ impl KeepParts<()> {
             names: self.names,
             journal: self.journal,
             handoff: self.handoff,
+            policies: self.policies,
             judged: self.judged,
             judged_from: self.judged_from,
             committed: self.committed,
@@ -166,7 +170,8 @@ impl<S: BatchSink> Keep<S> {
     /// A keeper that begins when it runs.
     #[must_use]
     pub fn new(parts: KeepParts<S>, config: KeepConfig) -> Self {
-        let rereader = Rereader::new(&parts.log, parts.names.clone(), Arc::clone(&parts.journal));
+        let (names, journal) = (parts.names.clone(), Arc::clone(&parts.journal));
+        let rereader = Rereader::new(&parts.log, names, journal, parts.policies.clone());
         Self {
             parts,
             config,

@@ -151,6 +151,7 @@ mod tests {
         let entry = |fate, n_readings| Entry {
             device,
             received_at: Timestamp::from_secs(9),
+            newest: None,
             fate,
             n_readings,
         };

@@ -1,9 +1,11 @@
 //! What *judge* and *keep* count; the log counts for itself.
 
+use prometheus::local::LocalHistogram;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use bellwire_model::{RejectReason, Timestamp};
 
+use crate::decode::Span;
 use crate::group::{Entry, Fate, Group};
 use crate::ports::Phase;
 
@@ -13,6 +15,10 @@ const LATENCY_BUCKETS: [f64; 21] = [
     0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0,
 ];
 
+/// From 100 ms, what a network takes, to a week, what a device may store.
+const LATENESS_BUCKETS: [f64; 12] =
+    [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0];
+
 /// Counters and gauges of both readers of the log.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -21,6 +27,9 @@ pub struct Metrics {
     judged_readings: IntCounter,
     judge_latency: Histogram,
     judge_lag: IntGauge,
+    lateness: Histogram,
+    skewed: IntGauge,
+    clock_steps: IntCounter,
     keep: KeepMetrics,
     snapshots: IntCounter,
 }
@@ -148,6 +157,20 @@ impl Metrics {
             )?,
             judge_lag: new
                 .gauge("bellwire_judge_lag_bytes", "Durable log that is not judged yet.")?,
+            lateness: new.histogram(
+                "bellwire_ingest_lateness_seconds",
+                "From a reading's own time to its receipt, per instant of a payload with a time; \
+                 0 if it is ahead.",
+                &LATENESS_BUCKETS,
+            )?,
+            skewed: new.gauge(
+                "bellwire_devices_clock_skewed",
+                "Devices whose clock is off by more than ingest.time.skew_max_secs.",
+            )?,
+            clock_steps: new.counter(
+                "bellwire_clock_steps_total",
+                "Devices' clocks that were found to have been set.",
+            )?,
             keep: KeepMetrics::register(&new)?,
             snapshots: new
                 .counter("bellwire_snapshots_total", "Snapshots of judge's state written.")?,
@@ -168,9 +191,19 @@ impl Metrics {
             self.quarantined[quarantined.reason as usize].inc();
         }
         self.judged_readings.inc_by(group.output.readings.len() as u64);
+        self.clock_steps.inc_by(group.clock_steps);
         for transition in &group.transitions {
             self.judge_latency.observe(now.since(transition.received_at).as_secs_f64());
         }
+    }
+
+    /// What *judge* counts lateness with.
+    pub(crate) fn lateness(&self) -> Lateness {
+        Lateness(self.lateness.local())
+    }
+
+    pub(crate) fn skewed(&self, n_devices: usize) {
+        self.skewed.set(i64::try_from(n_devices).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn kept(
@@ -204,6 +237,23 @@ impl Metrics {
 
     pub(crate) fn snapshot_written(&self) {
         self.snapshots.inc();
+    }
+}
+
+/// Counts without atomics, for one thread; [`Lateness::flush`] shows what was counted.
+#[derive(Debug)]
+pub(crate) struct Lateness(LocalHistogram);
+
+impl Lateness {
+    /// Counts the instants of a record; those without a time of their own are at receive time.
+    pub(crate) fn observe(&self, received_at: Timestamp, spans: &[Span]) {
+        for span in spans.iter().filter(|span| span.at != received_at) {
+            self.0.observe(received_at.since(span.at).as_secs_f64());
+        }
+    }
+
+    pub(crate) fn flush(&self) {
+        self.0.flush();
     }
 }
 

@@ -1,8 +1,14 @@
-//! The present: each device's latest values, from memory.
+//! The present: each device's latest values, and how far its clock is off, from memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use bellwire_model::{DeviceKey, MetricKey, Reading, Timestamp, Value};
+use bellwire_model::{ClockSkew, DeviceKey, MetricKey, Reading, Timestamp, Value};
+
+use crate::skew::{Change, SkewEstimator};
+
+/// A clock that is further off counts as skewed, if nothing else is said.
+pub const SKEW_MAX: Duration = Duration::from_secs(5);
 
 /// One metric's latest value.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,27 +30,51 @@ pub struct DevicePresent {
     pub last_seen: Timestamp,
     /// Each metric's reading with the greatest event time; of equal ones the later to arrive.
     pub latest: Vec<Latest>,
+    /// Its clock, once a payload had a time.
+    pub clock: Option<SkewEstimator>,
+    /// Whether it is counted as skewed.
+    is_skewed: bool,
 }
 
 /// All devices at present, by key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Present {
     devices: Vec<Option<DevicePresent>>,
+    skew_max: Duration,
+    n_skewed: usize,
+}
+
+impl Default for Present {
+    fn default() -> Self {
+        Self { devices: Vec::new(), skew_max: SKEW_MAX, n_skewed: 0 }
+    }
 }
 
 impl Present {
     /// Notes that the device published something.
-    pub fn seen(&mut self, device: DeviceKey, received_at: Timestamp) {
+    pub fn seen(&mut self, device: DeviceKey, received_at: Timestamp) -> &mut DevicePresent {
         if self.devices.len() <= device.index() {
             self.devices.resize(device.index() + 1, None);
         }
-        self.devices[device.index()]
-            .get_or_insert_with(|| DevicePresent {
-                first_seen: received_at,
-                last_seen: received_at,
-                latest: Vec::new(),
-            })
-            .last_seen = received_at;
+        let present = self.devices[device.index()]
+            .get_or_insert_with(|| DevicePresent::new(received_at, received_at));
+        present.last_seen = received_at;
+        present
+    }
+
+    /// Brings [`Present::n_skewed`] up to date after the device's clock has changed.
+    pub fn count_skewed(&mut self, device: DeviceKey) {
+        let skew_max = self.skew_max;
+        let Some(Some(present)) = self.devices.get_mut(device.index()) else { return };
+        let is_skewed = present.skew().is_some_and(|skew| skew.size() > skew_max);
+        let was_skewed = std::mem::replace(&mut present.is_skewed, is_skewed);
+        self.n_skewed = self.n_skewed + usize::from(is_skewed) - usize::from(was_skewed);
+    }
+
+    /// How many devices' clocks are too far off.
+    #[must_use]
+    pub const fn n_skewed(&self) -> usize {
+        self.n_skewed
     }
 
     /// Takes readings of one device that was [`Present::seen`].
@@ -57,8 +87,16 @@ impl Present {
 
     /// Puts a device in place, from a snapshot.
     pub fn restore(&mut self, device: DeviceKey, present: DevicePresent) {
-        self.seen(device, present.last_seen);
-        self.devices[device.index()] = Some(present);
+        let last_seen = present.last_seen;
+        *self.seen(device, last_seen) = present;
+        self.count_skewed(device);
+    }
+
+    /// Puts the clock of a device in place that was restored.
+    pub fn restore_clock(&mut self, device: DeviceKey, clock: SkewEstimator) {
+        let Some(Some(present)) = self.devices.get_mut(device.index()) else { return };
+        present.clock = Some(clock);
+        self.count_skewed(device);
     }
 
     /// One device, if it has published.
@@ -76,6 +114,29 @@ impl Present {
 }
 
 impl DevicePresent {
+    /// A device of which nothing else is known yet.
+    #[must_use]
+    pub const fn new(first_seen: Timestamp, last_seen: Timestamp) -> Self {
+        Self { first_seen, last_seen, latest: Vec::new(), clock: None, is_skewed: false }
+    }
+
+    /// How far its clock is off, if that can be told.
+    #[must_use]
+    pub fn skew(&self) -> Option<ClockSkew> {
+        self.clock.as_ref()?.skew()
+    }
+
+    /// Takes the newest time of a publish.
+    pub(crate) fn clock(&mut self, newest: Timestamp, received_at: Timestamp) -> Change {
+        match &mut self.clock {
+            Some(clock) => clock.observe(newest, received_at),
+            None => {
+                self.clock = Some(SkewEstimator::new(newest, received_at));
+                Change::Same
+            }
+        }
+    }
+
     /// Takes one reading. Payloads repeat their shape: try the place it had last time first.
     fn take(&mut self, hint: usize, reading: &Reading) {
         let found = match self.latest.get(hint) {
@@ -104,6 +165,12 @@ impl DevicePresent {
 pub struct SharedPresent(Arc<Mutex<Present>>);
 
 impl SharedPresent {
+    /// Without devices; clocks that are further off than this count as skewed.
+    #[must_use]
+    pub fn with_skew_max(skew_max: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Present { skew_max, ..Present::default() })))
+    }
+
     /// Reads or changes it.
     pub fn with<T>(&self, act: impl FnOnce(&mut Present) -> T) -> T {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))

@@ -9,6 +9,7 @@ use crate::group::Group;
 use crate::journal::Journal;
 use crate::keep::KeepError;
 use crate::log::{Log, LogReader, Record};
+use crate::policy::SharedPolicies;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 use crate::unpack::unpack;
@@ -21,14 +22,21 @@ const READ_BYTES: usize = 1 << 20;
 pub(crate) struct Rereader {
     log: Arc<dyn Log>,
     journal: Arc<Journal>,
+    policies: SharedPolicies,
     decoder: Decoder,
     /// A reader, and where it stands.
     reader: Option<(LogPosition, LogReader)>,
 }
 
 impl Rereader {
-    pub(crate) fn new(log: &Arc<dyn Log>, names: SharedNames, journal: Arc<Journal>) -> Self {
-        Self { log: Arc::clone(log), journal, decoder: Decoder::new(names), reader: None }
+    pub(crate) fn new(
+        log: &Arc<dyn Log>,
+        names: SharedNames,
+        journal: Arc<Journal>,
+        policies: SharedPolicies,
+    ) -> Self {
+        let (log, decoder) = (Arc::clone(log), Decoder::new(names));
+        Self { log, journal, policies, decoder, reader: None }
     }
 
     /// The group that begins at `from`, a record's place, and ends at `to` or before it. All of it
@@ -43,12 +51,18 @@ impl Rereader {
         };
         let mut group = Group::at(from);
         if let Some(chunk) = reader.read(to, READ_BYTES)? {
+            self.decoder.set_policy(self.policies.at(from));
             group.end = chunk.end();
             let verdicts = self.journal.read(from, group.end).map_err(KeepError::Journal)?;
             let mut duplicates = verdicts.duplicates.into_iter().peekable();
             for frame in chunk {
-                let Record::Publishes { publishes, .. } = frame.record()? else {
-                    continue;
+                let publishes = match frame.record()? {
+                    Record::Publishes { publishes, .. } => publishes,
+                    Record::TimePolicy(policy) => {
+                        self.decoder.set_policy(policy);
+                        continue;
+                    }
+                    Record::Tick | Record::Started { .. } | Record::Rules { .. } => continue,
                 };
                 let moment = Moment { position: frame.position, received_at: frame.received_at };
                 unpack(moment, publishes, &mut self.decoder, &mut group, |ordinal, _, _| {

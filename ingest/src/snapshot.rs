@@ -1,10 +1,13 @@
 //! *Judge's* state at a position, on disk: recovery begins there instead of at the log's birth.
 //!
+//! A later version may add a part at the end; where it is missing, it was as it begins.
+//!
 //! Not in it: the window of repetitions, which is rebuilt from the log from `rebuild_from` on.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bellwire_model::{
     DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Timestamp,
@@ -12,7 +15,9 @@ use bellwire_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::dirs::make_private;
+use crate::policy::TimePolicy;
 use crate::present::{DevicePresent, Latest, Present};
+use crate::skew::SkewEstimator;
 use crate::wire::{WireError, WireValue};
 
 const MAGIC: &[u8; 8] = b"BWSNAP\x00\x01";
@@ -61,6 +66,37 @@ pub struct Snapshot {
     metrics: Vec<String>,
     present: Vec<WirePresent>,
     rules: Vec<u8>,
+    #[serde(skip)]
+    time: WireTime,
+}
+
+/// The part about times, which snapshots of 0.1.0 do not have.
+#[derive(Debug, Serialize, Deserialize)]
+struct WireTime {
+    future_max: Duration,
+    past_max: Option<Duration>,
+    clocks: Vec<(u32, SkewEstimator)>,
+}
+
+impl Default for WireTime {
+    fn default() -> Self {
+        Self::new(TimePolicy::default(), Vec::new())
+    }
+}
+
+impl WireTime {
+    const fn new(policy: TimePolicy, clocks: Vec<(u32, SkewEstimator)>) -> Self {
+        Self { future_max: policy.future_max, past_max: policy.past_max, clocks }
+    }
+}
+
+/// What a snapshot says beside names and present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The rules' own snapshot.
+    pub rules: Vec<u8>,
+    /// Which times are taken.
+    pub policy: TimePolicy,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,11 +130,10 @@ impl WirePresent {
             at: Timestamp::from_micros(at),
             value: value.into(),
         });
-        let device = DevicePresent {
-            first_seen: Timestamp::from_micros(self.first_seen),
-            last_seen: Timestamp::from_micros(self.last_seen),
-            latest: latest.collect(),
-        };
+        let first_seen = Timestamp::from_micros(self.first_seen);
+        let last_seen = Timestamp::from_micros(self.last_seen);
+        let mut device = DevicePresent::new(first_seen, last_seen);
+        device.latest = latest.collect();
         present.restore(DeviceKey(self.device), device);
     }
 }
@@ -111,8 +146,10 @@ impl Snapshot {
         places: Places,
         names: &Names,
         present: &Present,
+        policy: TimePolicy,
         rules: Vec<u8>,
     ) -> Self {
+        let clocks = present.devices().filter_map(|(key, it)| Some((key.0, it.clock.clone()?)));
         Self {
             log: log.0,
             position: places.position.0,
@@ -122,6 +159,7 @@ impl Snapshot {
             metrics: names.metrics().iter().map(ToString::to_string).collect(),
             present: present.devices().map(|(key, device)| WirePresent::new(key, device)).collect(),
             rules,
+            time: WireTime::new(policy, clocks.collect()),
         }
     }
 
@@ -135,11 +173,11 @@ impl Snapshot {
         }
     }
 
-    /// Puts names and present in place, both of them empty, and returns the rules' own snapshot.
+    /// Puts names and present in place, both of them empty, and returns the rest.
     ///
     /// # Errors
     /// If a name is none.
-    pub fn restore(self, names: &mut Names, present: &mut Present) -> Result<Vec<u8>, WireError> {
+    pub fn restore(self, names: &mut Names, present: &mut Present) -> Result<Restored, WireError> {
         let damaged = || WireError { what: "a name" };
         for device in &self.devices {
             let id = DeviceId::new(device).map_err(|_| damaged())?;
@@ -150,7 +188,11 @@ impl Snapshot {
             names.add_metric(&name).ok_or_else(damaged)?;
         }
         self.present.into_iter().for_each(|device| device.restore(present));
-        Ok(self.rules)
+        let WireTime { future_max, past_max, clocks } = self.time;
+        for (device, clock) in clocks {
+            present.restore_clock(DeviceKey(device), clock);
+        }
+        Ok(Restored { rules: self.rules, policy: TimePolicy { future_max, past_max } })
     }
 }
 
@@ -218,7 +260,7 @@ impl Snapshots {
         let places = snapshot.places();
         let path = self.path(places.position);
         let io = |source| SnapshotError::Io { path: path.clone(), source };
-        let body = postcard::to_stdvec(snapshot).map_err(|error| io(io::Error::other(error)))?;
+        let body = encode(snapshot).map_err(|error| io(io::Error::other(error)))?;
         let temporary = path.with_extension("tmp");
         let mut file = File::create(&temporary).map_err(io)?;
         let crc = crc32fast::hash(&body).to_le_bytes();
@@ -280,7 +322,21 @@ fn read(path: &Path) -> Result<Snapshot, SnapshotError> {
     if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
         return Err(damaged());
     }
-    postcard::from_bytes(body).map_err(|_| damaged())
+    decode(body).map_err(|_| damaged())
+}
+
+/// One part after the other.
+fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
+    let body = postcard::to_stdvec(snapshot)?;
+    postcard::to_extend(&snapshot.time, body)
+}
+
+fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
+    let (mut snapshot, rest): (Snapshot, _) = postcard::take_from_bytes(body)?;
+    if !rest.is_empty() {
+        snapshot.time = postcard::from_bytes(rest)?;
+    }
+    Ok(snapshot)
 }
 
 #[cfg(test)]
@@ -290,6 +346,10 @@ mod tests {
     use super::*;
 
     const LOG: LogId = LogId(5);
+    const POLICY: TimePolicy = TimePolicy {
+        future_max: Duration::from_secs(7),
+        past_max: Some(Duration::from_secs(86_400)),
+    };
 
     fn snapshot(position: u64, committed: u64) -> Snapshot {
         let (mut names, mut present) = (Names::default(), Present::default());
@@ -298,15 +358,16 @@ mod tests {
         let value = Value::Text("x".into());
         let latest = Latest { metric: MetricKey(0), at: Timestamp::from_secs(4), value };
         let seen = Timestamp::from_secs(9);
-        let device_present =
-            DevicePresent { first_seen: seen, last_seen: seen, latest: vec![latest] };
+        let mut device_present = DevicePresent::new(seen, seen);
+        device_present.latest = vec![latest];
+        device_present.clock = Some(SkewEstimator::new(Timestamp::from_secs(4), seen));
         present.restore(device, device_present);
         let places = Places {
             position: LogPosition(position),
             rebuild_from: LogPosition(position / 2),
             committed: LogPosition(committed),
         };
-        Snapshot::take(LOG, places, &names, &present, vec![1, 2])
+        Snapshot::take(LOG, places, &names, &present, POLICY, vec![1, 2])
     }
 
     fn newest(snapshots: &Snapshots, position: u64) -> Option<u64> {
@@ -323,11 +384,23 @@ mod tests {
         let (mut names, mut present) = (Names::default(), Present::default());
         assert_eq!(back.places().rebuild_from, LogPosition(50));
         assert_eq!(snapshots.committed(), LogPosition(90));
-        assert_eq!(back.restore(&mut names, &mut present).unwrap(), [1, 2]);
+        let restored = Restored { rules: vec![1, 2], policy: POLICY };
+        assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
         assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
-        let latest = &present.device(DeviceKey(0)).unwrap().latest;
-        assert_eq!(latest[0].value, Value::Text("x".into()));
+        let device = present.device(DeviceKey(0)).unwrap();
+        assert_eq!(device.latest[0].value, Value::Text("x".into()));
+        let clock = SkewEstimator::new(Timestamp::from_secs(4), Timestamp::from_secs(9));
+        assert_eq!(device.clock, Some(clock));
         assert_eq!(newest(&snapshots, 99), None);
+    }
+
+    #[test]
+    fn one_from_before_there_were_policies_is_read() {
+        let body = postcard::to_stdvec(&snapshot(100, 90)).unwrap();
+        let (mut names, mut present) = (Names::default(), Present::default());
+        let restored = decode(&body).unwrap().restore(&mut names, &mut present).unwrap();
+        assert_eq!(restored.policy, TimePolicy::default());
+        assert_eq!(present.device(DeviceKey(0)).unwrap().clock, None);
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub(crate) fn unpack(
         group.entries.push(Entry {
             device,
             received_at: moment.received_at,
+            newest: decoded.newest,
             fate,
             n_readings: u32::try_from(n_readings).unwrap_or(u32::MAX),
         });

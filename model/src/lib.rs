@@ -17,6 +17,7 @@ pub mod position;
 pub mod publish;
 pub mod reading;
 pub mod reject;
+pub mod skew;
 pub mod time;
 pub mod topic;
 
@@ -30,5 +31,6 @@ pub use position::{Cursor, LogId, LogPosition};
 pub use publish::{Delivery, Outcome, PublishBatch, PublishRef, QoS, Receipt};
 pub use reading::{Observation, Reading, Value};
 pub use reject::RejectReason;
+pub use skew::ClockSkew;
 pub use time::Timestamp;
 pub use topic::{TopicError, TopicFilter, check_topic};

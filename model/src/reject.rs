@@ -56,6 +56,8 @@ reasons! {
     BadTimestamp = "bad_timestamp",
     /// `ts` lies further ahead of receive time than allowed.
     FutureTimestamp = "future_timestamp",
+    /// `ts` lies further behind receive time than allowed.
+    PastTimestamp = "past_timestamp",
     /// `seq` is no whole number from 0 to 2⁶³−1.
     BadSeq = "bad_seq",
     /// Objects are nested deeper than allowed.

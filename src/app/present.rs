@@ -33,6 +33,7 @@ impl Now {
             first_seen: present.first_seen,
             last_seen: present.last_seen,
             online: now.since(present.last_seen) <= ONLINE_FOR,
+            clock_skew: present.skew(),
             labels: labels
                 .iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))

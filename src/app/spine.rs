@@ -16,6 +16,7 @@ use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepParts};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Entry, LocalLog, Log, Options};
 use bellwire_ingest::metrics::Metrics;
+use bellwire_ingest::policy::{SharedPolicies, TimePolicy};
 use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
@@ -66,6 +67,7 @@ struct Shared {
     ledger: SharedLedger,
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
+    policies: SharedPolicies,
     rules: SharedRules,
 }
 
@@ -102,7 +104,8 @@ impl Spine {
             }
         };
         let committed = watch::Sender::new(committed);
-        let shared = Shared::new(&common.data_dir.join("journal"))?;
+        let skew_max = common.config.ingest.time.skew_max();
+        let shared = Shared::new(&common.data_dir.join("journal"), skew_max)?;
         let metrics = Metrics::register(&common.registry)?;
         let hub = new_hub(common, &log, &shared)?;
         let judge = recover(common, &log, &shared, snapshots, &committed, &hub, &metrics)?;
@@ -116,6 +119,7 @@ impl Spine {
             names: shared.names.clone(),
             journal: Arc::clone(&shared.journal),
             handoff: Arc::clone(&shared.handoff),
+            policies: shared.policies.clone(),
             judged: judged.clone(),
             judged_from,
             committed,
@@ -127,7 +131,8 @@ impl Spine {
             anyhow::bail!("keep ended before it began");
         }
         let spine = Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub };
-        if let Err(error) = begin_service(&spine.log, rules_text, judged).await {
+        let policy = common.config.ingest.time.policy();
+        if let Err(error) = begin_service(&spine.log, policy, rules_text, judged).await {
             spine.stop(common.config.shutdown_grace()).await;
             return Err(error);
         }
@@ -207,15 +212,16 @@ async fn worth_waiting(database: &DatabaseState, grace: Duration) {
 }
 
 impl Shared {
-    fn new(journal_dir: &Path) -> anyhow::Result<Self> {
+    fn new(journal_dir: &Path, skew_max: Duration) -> anyhow::Result<Self> {
         let journal = Journal::create(journal_dir)
             .with_context(|| format!("cannot use the folder {}", journal_dir.display()))?;
         Ok(Self {
             names: SharedNames::default(),
-            present: SharedPresent::default(),
+            present: SharedPresent::with_skew_max(skew_max),
             ledger: SharedLedger::default(),
             journal: Arc::new(journal),
             handoff: Arc::new(Handoff::default()),
+            policies: SharedPolicies::default(),
             rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
         })
     }
@@ -353,6 +359,7 @@ fn recover(
         present: shared.present.clone(),
         journal: Arc::clone(&shared.journal),
         handoff: Arc::clone(&shared.handoff),
+        policies: shared.policies.clone(),
         snapshots,
         clock: Arc::clone(&common.clock),
         metrics: metrics.clone(),
@@ -367,13 +374,16 @@ fn recover(
     Ok(JudgeThread::recover(parts, committed.subscribe(), config)?)
 }
 
-/// Puts the start and the rules into the log, and waits until *judge* has come that far.
+/// Puts the start, the policy of times and the rules into the log, and waits until *judge* has come
+/// that far.
 async fn begin_service(
     log: &Arc<dyn Log>,
+    policy: TimePolicy,
     rules_text: &str,
     mut judged: watch::Receiver<LogPosition>,
 ) -> anyhow::Result<()> {
     log.append(Entry::started(env!("CARGO_PKG_VERSION"))).await;
+    log.append(Entry::time_policy(policy)).await;
     append_rules(log, rules_text).await?;
     let end = log.durable().end;
     judged.wait_for(|judged| *judged >= end).await.context("judge ended during recovery")?;

@@ -7,8 +7,13 @@ use toml::{Table, Value};
 
 use super::{Config, explain};
 
-/// Keys that have no default and so are not in the table of defaults.
-const OPTIONAL_KEYS: [&str; 3] = ["rules", "database.url", "database.bin_dir"];
+/// Keys that have no default and so are not in the table of defaults, with any value of their type.
+const OPTIONAL_KEYS: [(&str, Value); 4] = [
+    ("rules", Value::String(String::new())),
+    ("database.url", Value::String(String::new())),
+    ("database.bin_dir", Value::String(String::new())),
+    ("ingest.time.past_max_days", Value::Integer(1)),
+];
 /// Variables that belong to us and are no keys.
 const OTHER_VARIABLES: [&str; 1] = ["BELLWIRE_CONFIG"];
 
@@ -201,9 +206,7 @@ fn keys() -> Vec<(String, Value)> {
     let defaults = Table::try_from(Config::default()).expect("the defaults are plain values");
     let mut keys = Vec::new();
     collect(&defaults, "", &mut keys);
-    let optional =
-        OPTIONAL_KEYS.iter().map(|key| ((*key).to_owned(), Value::String(String::new())));
-    keys.extend(optional);
+    keys.extend(OPTIONAL_KEYS.into_iter().map(|(key, value)| (key.to_owned(), value)));
     keys
 }
 
@@ -277,6 +280,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_without_a_default_is_read_in_its_own_type() {
+        let environment = Environment::from([("BELLWIRE_INGEST_TIME_PAST_MAX_DAYS", "30")]);
+        let config = load(None, &environment, Vec::new()).unwrap();
+        assert_eq!(config.ingest.time.past_max_days, Some(30));
+        assert_eq!(Config::default().ingest.time.past_max_days, None);
+    }
+
+    #[test]
     fn a_misspelt_key_is_named_with_its_place() {
         let error =
             with_file("insecure = true\n[keep]\nbatch_readigns = 5\n", &Environment::default());
@@ -331,6 +342,8 @@ mod tests {
             ("[log]\nsegment_bytes = 3", "log.segment_bytes must be from 8 KiB to 1 GiB"),
             ("[database]\npool_size = 0", "database.pool_size must be 1 to 1000"),
             ("[database]\nurl = 'mysql://u:hush@h'", "database.url is not a PostgreSQL URL"),
+            ("[ingest.time]\nfuture_max_secs = 86401", "ingest.time.future_max_secs must be 0 to"),
+            ("[ingest.time]\npast_max_days = 0", "ingest.time.past_max_days must be 1 to"),
             ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
         ] {
             let error = with_file(text, &Environment::default()).unwrap_err().to_string();

@@ -1,6 +1,7 @@
 //! The configuration: defaults, then the file, then the environment, then flags.
 
 mod explain;
+mod ingest;
 mod layers;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use ingest::{IngestSection, TimeSection};
 pub use layers::{ConfigError, Environment, Overrides, load, unknown_variables};
 
 /// A configuration file with every key at its default, and what each does.
@@ -47,6 +49,8 @@ pub struct Config {
     pub database: bellwire_store::Config,
     /// The log.
     pub log: bellwire_ingest::log::Config,
+    /// What becomes of payloads on their way in.
+    pub ingest: IngestSection,
     /// How the database is written.
     pub keep: KeepSection,
     /// How alert rules are judged.
@@ -110,6 +114,7 @@ impl Default for Config {
             http: bellwire_api::Config::default(),
             database: bellwire_store::Config::default(),
             log: bellwire_ingest::log::Config::default(),
+            ingest: IngestSection::default(),
             keep: KeepSection::default(),
             judge: JudgeSection::default(),
         }
@@ -135,6 +140,9 @@ impl Config {
                 "log.bytes_max must be at least {needed}: {LOG_RECORDS_MIN} times what one read \
                  of a socket can bring (mqtt.packet_bytes_max and 64 KiB)"
             ));
+        }
+        if let Err(error) = self.ingest.time.check() {
+            return wrong(error);
         }
         if let Err(error) = self.database.check() {
             return wrong(error.to_string());

@@ -24,6 +24,10 @@ struct Device<'a> {
     first_seen: Rfc3339,
     last_seen: Rfc3339,
     online: bool,
+    /// Positive: the device is ahead. `null`: its payloads carry no time, or were too few yet.
+    clock_skew_ms: Option<i64>,
+    /// Since when the clock has been about there: its first publish, or when it was set.
+    clock_skew_since: Option<Rfc3339>,
     labels: &'a BTreeMap<String, String>,
 }
 
@@ -34,9 +38,16 @@ impl<'a> Device<'a> {
             first_seen: Rfc3339(info.first_seen),
             last_seen: Rfc3339(info.last_seen),
             online: info.online,
+            clock_skew_ms: info.clock_skew.map(|skew| millis(skew.estimate_micros)),
+            clock_skew_since: info.clock_skew.map(|skew| Rfc3339(skew.since)),
             labels: &info.labels,
         }
     }
+}
+
+/// The nearest whole number of milliseconds.
+const fn millis(micros: i64) -> i64 {
+    micros.saturating_add(500).div_euclid(1_000)
 }
 
 /// `GET devices?limit&cursor`: by name.

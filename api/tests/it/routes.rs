@@ -1,15 +1,18 @@
 //! Every route, when all is well.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use bellwire_api::ports::{BucketRow, Check, HealthStatus, LatestReading, ReadingRow, RuleInfo};
+use bellwire_api::ports::{
+    BucketRow, Check, DeviceInfo, HealthStatus, LatestReading, ReadingRow, RuleInfo,
+};
 use bellwire_model::{
-    AlertState, DeviceLedger, LogPosition, Quarantined, RejectReason, RuleName, SeqLedger,
-    Severity, Timestamp, Value,
+    AlertState, ClockSkew, DeviceLedger, LogPosition, Quarantined, RejectReason, RuleName,
+    SeqLedger, Severity, Timestamp, Value,
 };
 use serde_json::json;
 
-use crate::support::{Service, device, metric, transition};
+use crate::support::{Service, device, info, metric, transition};
 
 #[tokio::test]
 async fn devices_are_listed_by_name_page_by_page() {
@@ -23,12 +26,33 @@ async fn devices_are_listed_by_name_page_by_page() {
             "first_seen": "2020-09-13T12:26:40.000000Z",
             "last_seen": "2023-11-14T22:13:20.000000Z",
             "online": true,
+            "clock_skew_ms": null,
+            "clock_skew_since": null,
             "labels": {"kind": "freezer"},
         }], "next": "freezer-1"})
     );
     let second = service.get("/api/v1/devices?limit=1&cursor=freezer-1").await.json();
     assert_eq!(second["devices"][0]["device"], "freezer-2");
     assert_eq!(second["next"], json!(null));
+}
+
+#[tokio::test]
+async fn a_device_is_shown_with_how_far_its_clock_is_off() {
+    let service = Service::start().await;
+    for (estimate_micros, shown) in
+        [(90_000_400, 90_000), (-7_200_000_600, -7_200_001), (-400, 0), (0, 0)]
+    {
+        let since = Timestamp::from_secs(1_700_000_000);
+        let skew = ClockSkew { estimate_micros, jitter: Duration::from_millis(3), since };
+        let known = DeviceInfo { clock_skew: Some(skew), ..info("freezer-1") };
+        service.memory.devices.lock().expect("whole").insert(device("freezer-1"), known);
+        for path in ["/api/v1/devices/freezer-1", "/api/v1/devices?limit=1"] {
+            let body = service.get(path).await.json();
+            let device = body.get("devices").map_or(&body, |list| &list[0]);
+            assert_eq!(device["clock_skew_ms"], shown, "{path}: {estimate_micros}");
+            assert_eq!(device["clock_skew_since"], "2023-11-14T22:13:20.000000Z");
+        }
+    }
 }
 
 #[tokio::test]

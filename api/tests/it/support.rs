@@ -354,6 +354,7 @@ pub(crate) fn info(name: &str) -> DeviceInfo {
         first_seen: Timestamp::from_secs(1_600_000_000),
         last_seen: Timestamp::from_secs(1_700_000_000),
         online: true,
+        clock_skew: None,
         labels: BTreeMap::from([("kind".to_owned(), "freezer".to_owned())]),
     }
 }

@@ -22,6 +22,7 @@ pub(super) fn decode(payload: &[u8], draft: &mut Draft, names: &mut NameCache, o
         out.readings.truncate(first_reading);
         out.spans.truncate(first_span);
         draft.own_time = false;
+        draft.newest = None;
         // What was wrong before the end of sense matters less than that there is none.
         draft.fault = None;
         draft.fault(reason_of(&error), |_| error.to_string());

@@ -1,21 +1,19 @@
 //! Turns one publish into readings, or says why it cannot.
 //!
-//! A pure function of topic, payload and receive time: *judge* and *keep* get the same answer.
+//! A pure function of topic, payload, receive time and the policy of times in force, which the log
+//! says: *judge* and *keep* get the same answer.
 
 mod json;
 mod names;
 mod scalar;
 mod time;
 
-use std::time::Duration;
-
 use bellwire_model::{DeviceKey, PublishRef, Reading, RejectReason, SharedNames, Timestamp, Value};
 
+use crate::policy::TimePolicy;
 use crate::topics::{self, Route};
 use names::NameCache;
 
-/// How far ahead of receive time a reading may be: beyond it the device's clock is wrong.
-pub const AHEAD_MAX: Duration = Duration::from_secs(300);
 /// The deepest nesting of objects in a payload.
 pub const DEPTH_MAX: usize = 16;
 /// The most readings in one object.
@@ -54,6 +52,8 @@ pub struct Decoded {
     pub device: Option<DeviceKey>,
     /// Whether the payload carries its own time: then equal bytes are the same event.
     pub own_time: bool,
+    /// The newest time in the payload, also of what was left out because of it.
+    pub newest: Option<Timestamp>,
     /// What was wrong, if anything was.
     pub fault: Option<Fault>,
 }
@@ -79,6 +79,17 @@ impl Decoder {
     #[must_use]
     pub fn new(names: SharedNames) -> Self {
         Self { names: NameCache::new(names), draft: Draft::default() }
+    }
+
+    /// From here on this says which times are taken.
+    pub const fn set_policy(&mut self, policy: TimePolicy) {
+        self.draft.policy = policy;
+    }
+
+    /// Which times are taken.
+    #[must_use]
+    pub const fn policy(&self) -> TimePolicy {
+        self.draft.policy
     }
 
     /// Decodes one publish and appends what can be read to `out`.
@@ -108,13 +119,15 @@ impl Decoder {
         Decoded {
             device: Some(device),
             own_time: self.draft.own_time,
+            newest: self.draft.newest,
             fault: self.draft.fault.take(),
         }
     }
 }
 
 fn rejected(reason: RejectReason, detail: &str) -> Decoded {
-    Decoded { device: None, own_time: false, fault: Some(Fault { reason, detail: detail.into() }) }
+    let fault = Some(Fault { reason, detail: detail.into() });
+    Decoded { device: None, own_time: false, newest: None, fault }
 }
 
 /// One payload while it is being read.
@@ -122,6 +135,7 @@ fn rejected(reason: RejectReason, detail: &str) -> Decoded {
 struct Draft {
     device: DeviceKey,
     received_at: Timestamp,
+    policy: TimePolicy,
     /// The dotted name of the value being read.
     path: String,
     /// `ts` of the object being read.
@@ -130,6 +144,7 @@ struct Draft {
     untimely: bool,
     seq: Option<u64>,
     own_time: bool,
+    newest: Option<Timestamp>,
     fault: Option<Fault>,
     /// Where the object being read began in the output.
     first: usize,
@@ -142,11 +157,13 @@ impl Default for Draft {
         Self {
             device: DeviceKey(0),
             received_at: Timestamp::EPOCH,
+            policy: TimePolicy::default(),
             path: String::new(),
             at: None,
             untimely: false,
             seq: None,
             own_time: false,
+            newest: None,
             fault: None,
             first: 0,
             payload_first: 0,
@@ -160,6 +177,7 @@ impl Draft {
         self.received_at = received_at;
         self.path.clear();
         self.own_time = false;
+        self.newest = None;
         self.fault = None;
     }
 
@@ -180,25 +198,27 @@ impl Draft {
 
     /// Takes `ts`, or notes why the object cannot be placed in time.
     fn time(&mut self, time: Option<Timestamp>) {
-        match time {
-            Some(at) if at > self.received_at + AHEAD_MAX => {
-                self.untimely = true;
-                let ahead_secs = at.since(self.received_at).as_secs();
-                self.fault(RejectReason::FutureTimestamp, |_| {
-                    format!("\"ts\" is {ahead_secs} s ahead of receive time")
-                });
+        let Some(at) = time else {
+            self.untimely = true;
+            return self.fault(RejectReason::BadTimestamp, |_| {
+                "\"ts\" is no time in s, ms, µs or RFC 3339".to_owned()
+            });
+        };
+        self.newest = self.newest.max(time);
+        let Some(reason) = self.policy.refuses(at, self.received_at) else {
+            self.own_time = true;
+            self.at = time;
+            return;
+        };
+        self.untimely = true;
+        let received_at = self.received_at;
+        self.fault(reason, |_| {
+            if at > received_at {
+                format!("\"ts\" is {} s ahead of receive time", at.since(received_at).as_secs())
+            } else {
+                format!("\"ts\" is {} s behind receive time", received_at.since(at).as_secs())
             }
-            Some(at) => {
-                self.own_time = true;
-                self.at = Some(at);
-            }
-            None => {
-                self.untimely = true;
-                self.fault(RejectReason::BadTimestamp, |_| {
-                    "\"ts\" is no time in s, ms, µs or RFC 3339".to_owned()
-                });
-            }
-        }
+        });
     }
 
     /// Ends the object: its readings get their time and become a span.

@@ -1,9 +1,12 @@
 //! What payloads come to: a table of what users send and what they may expect.
 
+use std::time::Duration;
+
 use bellwire_model::{PublishRef, QoS, RejectReason, SharedNames, Timestamp};
 use proptest::prelude::*;
 
 use super::{Decoder, Output};
+use crate::policy::TimePolicy;
 
 const RECEIVED: Timestamp = Timestamp::from_secs(1_700_000_000);
 
@@ -116,6 +119,58 @@ fn limits_bound_a_payload() {
     let (readings, fault) =
         decode("devices/d/telemetry", format!("{{{}}}", keys.join(",")).as_bytes());
     assert_eq!((readings.len(), fault), (1_000, Some(RejectReason::TooManyReadings)));
+}
+
+/// What the fault says, and the newest time in seconds relative to receive time, under a policy of
+/// one minute ahead and one day back.
+fn decode_strictly(payload: &str) -> (Option<(RejectReason, String)>, Option<i64>) {
+    let mut decoder = Decoder::new(SharedNames::default());
+    decoder.set_policy(TimePolicy {
+        future_max: Duration::from_secs(60),
+        past_max: Some(Duration::from_secs(86_400)),
+    });
+    let publish = PublishRef {
+        topic: "devices/d/telemetry",
+        payload: payload.as_bytes(),
+        qos: QoS::AtLeastOnce,
+        dup: false,
+        retain: false,
+        packet_id: 1,
+    };
+    let decoded = decoder.decode(&publish, RECEIVED, &mut Output::default());
+    let newest = decoded.newest.map(|it| (it.as_micros() - RECEIVED.as_micros()) / 1_000_000);
+    (decoded.fault.map(|fault| (fault.reason, fault.detail.into())), newest)
+}
+
+#[test]
+fn the_policy_says_which_times_are_taken() {
+    let refused = |reason, detail: &str| Some((reason, detail.to_owned()));
+    let (future, past) = (RejectReason::FutureTimestamp, RejectReason::PastTimestamp);
+    for (payload, fault, newest) in [
+        (r#"{"t": 1, "ts": 1700000060}"#, None, 60),
+        (r#"{"t": 1, "ts": 1699913600}"#, None, -86_400),
+        (
+            r#"{"t": 1, "ts": 1700000061}"#,
+            refused(future, "\"ts\" is 61 s ahead of receive time"),
+            61,
+        ),
+        (
+            r#"{"t": 1, "ts": 1699913599}"#,
+            refused(past, "\"ts\" is 86401 s behind receive time"),
+            -86_401,
+        ),
+    ] {
+        assert_eq!(decode_strictly(payload), (fault, Some(newest)), "{payload}");
+    }
+}
+
+#[test]
+fn the_newest_time_of_a_payload_is_told() {
+    let newest = |payload| decode_strictly(payload).1;
+    assert_eq!(newest(r#"[{"t": 1, "ts": 1699999990}, {"t": 1, "ts": 1699999980}]"#), Some(-10));
+    assert_eq!(newest(r#"[{"t": 1, "ts": 1700009999}, {"t": 1}]"#), Some(9_999));
+    assert_eq!(newest(r#"{"t": 1}"#), None);
+    assert_eq!(newest(r#"{"ts": 1699999990, "t": 1"#), None, "no JSON has no time");
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use bellwire_model::{LogId, LogPosition, Observation, SharedNames};
 
 use crate::decode::Decoder;
-use crate::group::Group;
+use crate::group::{Fate, Group};
 use crate::log::{Frame, Record, RecordError};
+use crate::policy::{SharedPolicies, TimePolicy};
 use crate::ports::{Moment, Rules};
 use crate::present::SharedPresent;
 use crate::repetition::{Evidence, Hasher, Limits, Window};
-use crate::snapshot::{Places, Snapshot};
+use crate::skew::Change;
+use crate::snapshot::{Places, Restored, Snapshot};
 use crate::unpack::unpack;
 
 /// Everything *judge* knows at a position of the log.
@@ -17,6 +19,7 @@ pub struct Judge<R> {
     log: LogId,
     names: SharedNames,
     present: SharedPresent,
+    policies: SharedPolicies,
     decoder: Decoder,
     hasher: Hasher,
     window: Window,
@@ -30,6 +33,7 @@ impl<R: Rules> Judge<R> {
         log: LogId,
         names: SharedNames,
         present: SharedPresent,
+        policies: SharedPolicies,
         window: Limits,
         rules: R,
     ) -> Self {
@@ -38,6 +42,7 @@ impl<R: Rules> Judge<R> {
             decoder: Decoder::new(names.clone()),
             names,
             present,
+            policies,
             hasher: Hasher::new(log),
             window: Window::new(window),
             rules,
@@ -52,9 +57,10 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let rules = self
+        let Restored { rules, policy } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
+        self.decoder.set_policy(policy);
         self.names.write(|names| self.rules.restore(&rules, names))
     }
 
@@ -86,6 +92,10 @@ impl<R: Rules> Judge<R> {
             Record::Tick => self.rules.tick(moment, &self.names.read(), out),
             Record::Started { .. } => self.rules.started(moment),
             Record::Rules { text } => self.rules.load(text, moment, &self.names.read(), out),
+            Record::TimePolicy(policy) => {
+                self.decoder.set_policy(policy);
+                self.policies.set(frame.position, policy);
+            }
             Record::Publishes { client, publishes } => {
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
                 self.window.begin_record(frame.position);
@@ -125,10 +135,19 @@ impl<R: Rules> Judge<R> {
     }
 
     /// Takes the record into the present.
-    fn remember(&self, first_span: usize, first_entry: usize, group: &Group) {
+    fn remember(&self, first_span: usize, first_entry: usize, group: &mut Group) {
         self.present.with(|present| {
             for entry in &group.entries[first_entry..] {
-                present.seen(entry.device, entry.received_at);
+                let device = present.seen(entry.device, entry.received_at);
+                // What is sent again tells the time of the first try.
+                let Some(newest) = entry.newest.filter(|_| entry.fate != Fate::Duplicate) else {
+                    continue;
+                };
+                let change = device.clock(newest, entry.received_at);
+                group.clock_steps += u64::from(change == Change::Stepped);
+                if change != Change::Same {
+                    present.count_skewed(entry.device);
+                }
             }
             for span in &group.output.spans[first_span..] {
                 let first = span.first as usize;
@@ -136,6 +155,18 @@ impl<R: Rules> Judge<R> {
                 present.readings(span.device, readings);
             }
         });
+    }
+
+    /// Which times are taken at present.
+    #[must_use]
+    pub const fn policy(&self) -> TimePolicy {
+        self.decoder.policy()
+    }
+
+    /// How many devices' clocks are too far off at present.
+    #[must_use]
+    pub fn n_skewed(&self) -> usize {
+        self.present.with(|present| present.n_skewed())
     }
 
     /// The rules, to ask for their next deadline.
@@ -152,6 +183,8 @@ impl<R: Rules> Judge<R> {
         self.rules.snapshot(&names, &mut rules);
         let rebuild_from = self.window.floor().unwrap_or(position);
         let places = Places { position, rebuild_from, committed };
-        self.present.with(|present| Snapshot::take(self.log, places, &names, present, rules))
+        let policy = self.policy();
+        self.present
+            .with(|present| Snapshot::take(self.log, places, &names, present, policy, rules))
     }
 }

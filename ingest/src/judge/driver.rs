@@ -12,7 +12,8 @@ use crate::group::Group;
 use crate::handoff::Handoff;
 use crate::journal::Journal;
 use crate::log::{Closed, Entry, Log, LogReader, ReadError, RecordError};
-use crate::metrics::Metrics;
+use crate::metrics::{Lateness, Metrics};
+use crate::policy::SharedPolicies;
 use crate::ports::{Feed, Phase, Rules};
 use crate::present::SharedPresent;
 use crate::repetition::Limits;
@@ -63,6 +64,8 @@ pub struct JudgeParts<R, F> {
     pub journal: Arc<Journal>,
     /// To *keep*.
     pub handoff: Arc<Handoff>,
+    /// To *keep*, empty.
+    pub policies: SharedPolicies,
     /// Where snapshots lie.
     pub snapshots: Snapshots,
     /// The time.
@@ -140,6 +143,7 @@ pub struct JudgeThread<R, F> {
     committed: watch::Receiver<LogPosition>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
+    lateness: Lateness,
     config: JudgeConfig,
     position: LogPosition,
     /// What was durable when recovery began: up to there everything was judged before.
@@ -169,13 +173,15 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             present,
             journal,
             handoff,
+            policies,
             snapshots,
             clock,
             metrics,
         } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names, present, config.window, rules);
+        let mut core = Judge::new(log.id(), names, present, policies.clone(), config.window, rules);
         let (position, reader) = begin(log.as_ref(), &snapshots, base, &mut core)?;
+        policies.set(position, core.policy());
         journal.begin_at(position);
         let now = clock.now();
         let recovered_to = log.durable().end;
@@ -191,6 +197,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             committed,
             log,
             clock,
+            lateness: metrics.lateness(),
             metrics,
             config,
             position,
@@ -251,11 +258,17 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         };
         let mut group = Group::at(position);
         for frame in chunk {
+            let first_span = group.output.spans.len();
             self.core
                 .judge(&frame, &mut group)
                 .map_err(|source| JudgeError::Record { position: frame.position, source })?;
+            if self.phase == Phase::Live {
+                self.lateness.observe(frame.received_at, &group.output.spans[first_span..]);
+            }
         }
         group.end = chunk.end();
+        self.lateness.flush();
+        self.metrics.skewed(self.core.n_skewed());
         self.core.rules().judged();
         let judged = self.clock.now();
         self.journal.append(&group).map_err(|source| JudgeError::Journal { position, source })?;

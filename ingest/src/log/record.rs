@@ -1,10 +1,13 @@
-//! What a record of the log says: publishes, ticks, starts, rules; in memory and as bytes.
+//! What a record of the log says: publishes, ticks, starts, rules, policies; in memory and as bytes.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire_model::publish::PublishIter;
 use bellwire_model::{ClientId, Delivery, PublishBatch, Receipt};
+
+use crate::policy::TimePolicy;
 
 /// The most bytes the body of one record may have: 32 MiB. A delivery beyond it is rejected.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
@@ -21,11 +24,14 @@ pub enum RecordKind {
     Started = 3,
     /// These are the rules and labels from here on.
     Rules = 4,
+    /// This says which event times are taken from here on.
+    TimePolicy = 5,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 4] = [Self::Publishes, Self::Tick, Self::Started, Self::Rules];
+    pub const ALL: [Self; 5] =
+        [Self::Publishes, Self::Tick, Self::Started, Self::Rules, Self::TimePolicy];
 
     /// The stable, lower-case word for it.
     #[must_use]
@@ -35,6 +41,7 @@ impl RecordKind {
             Self::Tick => "tick",
             Self::Started => "started",
             Self::Rules => "rules",
+            Self::TimePolicy => "time_policy",
         }
     }
 
@@ -46,6 +53,7 @@ impl RecordKind {
             2 => Some(Self::Tick),
             3 => Some(Self::Started),
             4 => Some(Self::Rules),
+            5 => Some(Self::TimePolicy),
             _ => None,
         }
     }
@@ -92,6 +100,8 @@ pub enum Record<'a> {
         /// Rules and labels, TOML.
         text: &'a str,
     },
+    /// This says which event times are taken from here on.
+    TimePolicy(TimePolicy),
 }
 
 impl<'a> Record<'a> {
@@ -115,6 +125,7 @@ impl<'a> Record<'a> {
             RecordKind::Tick => return Err(malformed),
             RecordKind::Started => Self::Started { version: text(body)? },
             RecordKind::Rules => Self::Rules { text: text(body)? },
+            RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
         })
     }
 }
@@ -132,6 +143,7 @@ pub(super) enum EntryBody {
     Tick,
     Started(Box<str>),
     Rules(Arc<str>),
+    TimePolicy(TimePolicy),
 }
 
 impl Entry {
@@ -170,6 +182,12 @@ impl Entry {
         Ok(Self { body: EntryBody::Rules(text), receipt: None })
     }
 
+    /// From here on this says which event times are taken.
+    #[must_use]
+    pub const fn time_policy(policy: TimePolicy) -> Self {
+        Self { body: EntryBody::TimePolicy(policy), receipt: None }
+    }
+
     /// The same, with a receipt to settle when it is durable.
     #[must_use]
     pub fn with_receipt(self, receipt: Receipt) -> Self {
@@ -184,6 +202,7 @@ impl Entry {
             EntryBody::Tick => RecordKind::Tick,
             EntryBody::Started(_) => RecordKind::Started,
             EntryBody::Rules(_) => RecordKind::Rules,
+            EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
         }
     }
 
@@ -217,6 +236,7 @@ impl Entry {
             EntryBody::Tick => 0,
             EntryBody::Started(version) => version.len(),
             EntryBody::Rules(text) => text.len(),
+            EntryBody::TimePolicy(_) => POLICY_BYTES,
         }
     }
 
@@ -233,8 +253,30 @@ impl Entry {
             EntryBody::Tick => {}
             EntryBody::Started(version) => buffer.extend_from_slice(version.as_bytes()),
             EntryBody::Rules(text) => buffer.extend_from_slice(text.as_bytes()),
+            EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
         }
     }
+}
+
+/// A policy's body: `future_max u64 | past_max u64`, microseconds, little endian.
+const POLICY_BYTES: usize = 16;
+/// As `past_max`: there is none.
+const NO_LIMIT: u64 = u64::MAX;
+
+fn read_policy(body: &[u8]) -> Option<TimePolicy> {
+    let (future_max, past_max) = body.split_first_chunk()?;
+    let past_max = u64::from_le_bytes(past_max.try_into().ok()?);
+    Some(TimePolicy {
+        future_max: Duration::from_micros(u64::from_le_bytes(*future_max)),
+        past_max: (past_max != NO_LIMIT).then_some(Duration::from_micros(past_max)),
+    })
+}
+
+fn write_policy(policy: &TimePolicy, buffer: &mut Vec<u8>) {
+    // What is longer than half a million years is no limit.
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(NO_LIMIT);
+    buffer.extend_from_slice(&micros(policy.future_max).to_le_bytes());
+    buffer.extend_from_slice(&policy.past_max.map_or(NO_LIMIT, micros).to_le_bytes());
 }
 
 impl fmt::Debug for EntryBody {
@@ -246,6 +288,7 @@ impl fmt::Debug for EntryBody {
             Self::Tick => f.write_str("Tick"),
             Self::Started(version) => write!(f, "Started({version:?})"),
             Self::Rules(text) => write!(f, "Rules({} bytes)", text.len()),
+            Self::TimePolicy(policy) => policy.fmt(f),
         }
     }
 }
@@ -299,12 +342,25 @@ mod tests {
     }
 
     #[test]
+    fn policies_read_back_to_the_microsecond() {
+        for past_max in [None, Some(Duration::ZERO), Some(Duration::from_micros(86_400_000_001))] {
+            let policy = TimePolicy { future_max: Duration::from_micros(7), past_max };
+            let bytes = body(&Entry::time_policy(policy));
+            let Ok(Record::TimePolicy(back)) = Record::decode(5, &bytes) else {
+                panic!("{bytes:?}")
+            };
+            assert_eq!(back, policy);
+        }
+    }
+
+    #[test]
     fn what_is_no_record_is_named() {
         let error = |kind, body: &[u8]| Record::decode(kind, body).expect_err("not a record");
         assert_eq!(error(9, b""), RecordError::UnknownKind(9));
         assert_eq!(error(1, &[5, 0, b'a']), RecordError::Malformed(RecordKind::Publishes));
         assert_eq!(error(2, b"x"), RecordError::Malformed(RecordKind::Tick));
         assert_eq!(error(4, &[0xff]), RecordError::Malformed(RecordKind::Rules));
+        assert_eq!(error(5, &[0; 15]), RecordError::Malformed(RecordKind::TimePolicy));
         for kind in RecordKind::ALL {
             assert_eq!(RecordKind::from_byte(kind as u8), Some(kind));
         }

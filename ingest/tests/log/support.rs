@@ -311,6 +311,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::Tick => Said::Control("tick".into()),
                 Record::Started { version } => Said::Control(version.into()),
                 Record::Rules { text } => Said::Control(text.into()),
+                Record::TimePolicy(policy) => Said::Control(format!("{policy:?}")),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });
         }

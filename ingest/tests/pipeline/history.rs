@@ -7,6 +7,7 @@ use std::time::Duration;
 use bellwire_ingest::judge::JudgeConfig;
 use bellwire_ingest::keep::KeepConfig;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log, LogReader};
+use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{
     ClientId, Clock, Delivery, LogPosition, PublishBatch, PublishRef, QoS, Receipt,
@@ -43,10 +44,11 @@ pub(crate) struct Seen {
     n_trimmed_logs: u64,
     n_bytes_read_again: u64,
     n_skips: u64,
+    n_unlike_default: u64,
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 16] {
+    fn fields(&mut self) -> [&mut u64; 17] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -64,6 +66,7 @@ impl Seen {
             &mut self.n_trimmed_logs,
             &mut self.n_bytes_read_again,
             &mut self.n_skips,
+            &mut self.n_unlike_default,
         ]
     }
 
@@ -182,7 +185,16 @@ impl History {
             life.rest();
         }
         self.append(&life, Entry::started("simulated"));
+        let policy = self.policy();
+        self.append(&life, Entry::time_policy(policy));
         life
+    }
+
+    /// As the configuration may say at a start.
+    fn policy(&mut self) -> TimePolicy {
+        let secs = |secs| Duration::from_secs(secs);
+        let past_max = self.dice.pick(&[None, None, Some(secs(50_000)), Some(secs(30))]);
+        TimePolicy { future_max: secs(self.dice.pick(&[300, 300, 0, 500])), past_max }
     }
 
     /// Whatever recovery reads is there, whether or not the database is.
@@ -398,6 +410,7 @@ impl History {
         self.seen.n_duplicates = model.n_duplicates;
         self.seen.n_quarantined = model.shelved.len() as u64;
         self.seen.n_transitions = model.transitions.len() as u64;
+        self.seen.n_unlike_default = model.n_unlike_default;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
         self.seen

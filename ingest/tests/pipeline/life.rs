@@ -19,6 +19,7 @@ use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepError, KeepParts};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log, Metrics as LogMetrics, Options};
 use bellwire_ingest::metrics::Metrics;
+use bellwire_ingest::policy::SharedPolicies;
 use bellwire_ingest::ports::{BatchSink, Feed, Opened, Phase};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
@@ -172,7 +173,7 @@ impl Life {
         };
         let committed = opened.as_ref().map_or(snapshots.committed(), |it| it.ledger_position);
         let committed = watch::Sender::new(committed);
-        let names = SharedNames::default();
+        let (names, policies) = (SharedNames::default(), SharedPolicies::default());
         let journal = Journal::with_file_bytes(&dir.join("journal"), sizes.journal);
         let journal = Arc::new(journal.expect("made"));
         let handoff = Arc::new(Handoff::with_limit(sizes.handoff));
@@ -189,6 +190,7 @@ impl Life {
             present: present.clone(),
             journal: Arc::clone(&journal),
             handoff: Arc::clone(&handoff),
+            policies: policies.clone(),
             snapshots,
             clock: Arc::<SimClock>::clone(clock),
             metrics: metrics.clone(),
@@ -196,7 +198,6 @@ impl Life {
         let judge = JudgeThread::recover(parts, committed.subscribe(), sizes.judge);
         let judge = judge.expect("what recovery needs is there");
         let judged = judge.judged();
-        let judged_from = *judged.borrow();
         let give_up = CancellationToken::new();
         let parts = KeepParts {
             log: Arc::<LocalLog>::clone(&log),
@@ -204,8 +205,9 @@ impl Life {
             names: names.clone(),
             journal,
             handoff,
+            policies,
             judged: judged.clone(),
-            judged_from,
+            judged_from: *judged.borrow(),
             committed,
             ledger: SharedLedger::default(),
             clock: Arc::<SimClock>::clone(clock),
@@ -309,6 +311,7 @@ impl Life {
 /// Everything is judged: then the present is what the model says.
 fn assert_present(names: &SharedNames, present: &SharedPresent, model: &Model) {
     let (names, mut latest, mut seen) = (names.read(), BTreeMap::new(), BTreeMap::new());
+    let mut clocks = BTreeMap::new();
     present.with(|present| {
         for (key, device) in present.devices() {
             let name = names.device(key).to_string();
@@ -316,10 +319,12 @@ fn assert_present(names: &SharedNames, present: &SharedPresent, model: &Model) {
                 let key = (name.clone(), names.metric(known.metric).to_string());
                 latest.insert(key, (known.at, said(&known.value)));
             }
+            clocks.extend(device.clock.clone().map(|clock| (name.clone(), clock)));
             seen.insert(name, (device.first_seen, device.last_seen));
         }
     });
     assert_eq!(latest, model.latest(), "the latest values");
+    assert_eq!(clocks, model.clocks, "how far clocks are off");
     let accounts = model.at(LogPosition(u64::MAX)).accounts;
     let expected: BTreeMap<_, _> = accounts
         .into_iter()

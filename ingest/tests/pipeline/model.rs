@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use bellwire_ingest::log::{Frame, Record};
+use bellwire_ingest::policy::TimePolicy;
+use bellwire_ingest::skew::SkewEstimator;
 use bellwire_model::{
     DeviceLedger, LogPosition, PublishRef, QoS, SeqLedger, Timestamp, Transition,
 };
@@ -84,6 +86,12 @@ pub(crate) struct Model {
     numbers: BTreeMap<String, Numbers>,
     past: Vec<Past>,
     rules: RuleState,
+    policy: TimePolicy,
+    /// How many payloads the policy has kept out that the default would have taken, or the other
+    /// way.
+    pub(crate) n_unlike_default: u64,
+    /// Each device's clock, from all its publishes in one go.
+    pub(crate) clocks: BTreeMap<String, SkewEstimator>,
 }
 
 impl Model {
@@ -132,6 +140,7 @@ impl Model {
             Record::Tick => self.rules.tick(now, &mut self.transitions),
             Record::Started { .. } => self.rules.started(),
             Record::Rules { text } => self.rules.load(text, now, &mut self.transitions),
+            Record::TimePolicy(policy) => self.policy = policy,
             Record::Publishes { client, publishes } => {
                 let mut observed = Vec::new();
                 for (ordinal, publish) in (0..).zip(publishes) {
@@ -161,7 +170,13 @@ impl Model {
             Meaning::Rubbish(device) => (Some(device), Vec::new()),
             Meaning::NoDevice => (None, Vec::new()),
         };
-        let timely = |told: &Told| told.ts.is_none_or(|ts| !is_ahead(ts, received_at));
+        let policy = self.policy;
+        let timely = |told: &Told| told.ts.is_none_or(|ts| is_timely(ts, received_at, policy));
+        let by_default = |told: &Told| {
+            told.ts.is_none_or(|ts| is_timely(ts, received_at, TimePolicy::default()))
+        };
+        let differs = told.iter().any(|told| timely(told) != by_default(told));
+        self.n_unlike_default += u64::from(differs);
         let readable = |told: &&Told| timely(told) && !told.values.is_empty();
         let own_time = told.iter().any(|told| told.ts.is_some() && timely(told));
         let bad = told.is_empty() || !told.iter().all(|told| readable(&told) && !told.bad_part);
@@ -177,6 +192,9 @@ impl Model {
             self.shelved.push(Shelved { place, device: device.map(Into::into), payload });
         }
         let Some(device) = device else { return Vec::new() };
+        if let Some(newest) = told.iter().filter_map(|told| told.ts).max().filter(|_| !repeated) {
+            self.clock(device, Timestamp::from_secs(newest), received_at);
+        }
         let kept: Vec<_> = told.iter().filter(readable).filter(|_| !repeated).collect();
         let n_readings = kept.iter().map(|told| told.values.len() as u64).sum::<u64>();
         for told in &kept {
@@ -194,6 +212,17 @@ impl Model {
         let fate = if repeated { 1 } else { 2 * usize::from(bad) };
         self.enter(device, fate, n_readings, received_at);
         kept.iter().map(|told| (device, t_of(told))).collect()
+    }
+
+    fn clock(&mut self, device: &str, newest: Timestamp, received_at: Timestamp) {
+        match self.clocks.get_mut(device) {
+            Some(clock) => {
+                clock.observe(newest, received_at);
+            }
+            None => {
+                self.clocks.insert(device.into(), SkewEstimator::new(newest, received_at));
+            }
+        }
     }
 
     fn enter(&mut self, device: &str, fate: usize, n_readings: u64, received_at: Timestamp) {
@@ -243,8 +272,10 @@ impl Model {
     }
 }
 
-fn is_ahead(ts: i64, received_at: Timestamp) -> bool {
-    Timestamp::from_secs(ts).since(received_at) > Duration::from_secs(300)
+fn is_timely(ts: i64, received_at: Timestamp, policy: TimePolicy) -> bool {
+    let at = Timestamp::from_secs(ts);
+    at.since(received_at) <= policy.future_max
+        && policy.past_max.is_none_or(|past_max| received_at.since(at) <= past_max)
 }
 
 fn t_of(told: &Told) -> Option<f64> {
