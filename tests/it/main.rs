@@ -14,3 +14,4 @@ mod recording;
 mod shim;
 mod support;
 mod tidy;
+mod time;
