@@ -31,6 +31,8 @@ export function makeFleet({ n_devices = 40, scenery = true } = {}) {
       first_seen: Date.now() - 86_400_000,
       last_seen: Date.now() - (devices.size % 7) * 900,
       online: devices.size % 9 !== 8,
+      // Some have a clock that is wrong, most no time in their payloads.
+      clock_skew_ms: [-40, -7_200_000, -40, 90_000][devices.size % 12] ?? null,
       base: -21 + (devices.size % 5) * 0.7,
       failing: false,
       received: 86_000 + devices.size * 13,

@@ -78,8 +78,9 @@ function readings(fleet, device, query) {
   return query.has("bucket") ? { buckets: rows } : { readings: rows, next: null };
 }
 
-function deviceJson(fleet, { device, labels, first_seen, last_seen, online }) {
-  return { device, first_seen: fleet.iso(first_seen), last_seen: fleet.iso(last_seen), online, labels };
+function deviceJson(fleet, { device, labels, first_seen, last_seen, online, clock_skew_ms }) {
+  const [first, last] = [fleet.iso(first_seen), fleet.iso(last_seen)];
+  return { device, first_seen: first, last_seen: last, online, clock_skew_ms, labels };
 }
 
 function audit({ device, received }) {

@@ -182,6 +182,22 @@ async function aDeviceSpeaks(browser, world) {
   await close();
 }
 
+/** A wrong clock is told in words, a right one is not spoken of. */
+async function aWrongClockIsTold(browser, world) {
+  const { page, faults, close } = await open(browser, world);
+  for (const [device, text] of Object.entries(world.clocks)) {
+    await page.goto(`${world.url}/devices?q=${device}`);
+    const line = page.locator(`[data-row="${device}"]`);
+    await line.waitFor();
+    assert.equal(await line.getByText(text ?? /^clock /).count(), text === null ? 0 : 1, device);
+    if (text === null) continue;
+    await line.getByRole("link").click();
+    await page.locator(".title").getByText(text).waitFor();
+  }
+  assert.deepEqual(faults, []);
+  await close();
+}
+
 async function everyPageIsAccessible(browser, world) {
   const pages = [
     ["alerts", "/", "[data-alert], .empty"],
@@ -238,6 +254,7 @@ try {
     whatHappenedMeanwhileIsTold,
     aNameIsText,
     aDeviceSpeaks,
+    aWrongClockIsTold,
     theThemeCanBeChosen,
     everyPageIsAccessible,
   ]) {

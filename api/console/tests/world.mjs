@@ -15,6 +15,12 @@ async function mockWorld() {
     url: mock.url,
     device: "freezer-03",
     nasty: fleet.nasty,
+    // As the fleet makes them: the first is right, the second behind, the fourth ahead.
+    clocks: {
+      "freezer-01": null,
+      "freezer-02": "clock 2 h 00 m behind",
+      "pump-04": "clock 1 m 30 s ahead",
+    },
     fail: async () => fleet.fail("freezer-03", true),
     heal: async () => fleet.fail("freezer-03", false),
     stop: () => mock.stop(),
@@ -93,6 +99,8 @@ async function realWorld(url) {
     url,
     device,
     nasty,
+    // Its payloads carry no time.
+    clocks: { [device]: null },
     fail: async () => {
       value = bad;
     },

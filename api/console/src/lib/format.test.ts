@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { faviconOf, favicons, titleOf } from "./favicon";
-import { formatAge, formatMillis, formatValue } from "./format";
+import { formatAge, formatMillis, formatSkew, formatValue, SKEW_MAX_MS } from "./format";
 import { devicePath, parseRoute } from "./route";
 
 describe("ages", () => {
@@ -17,6 +17,16 @@ describe("ages", () => {
     check(12_000_000, "3 h 20 m");
     check(86_400_000, "1 d 0 h");
     check(187_200_000, "2 d 4 h");
+  });
+});
+
+describe("clocks", () => {
+  it("are spoken of when they are off by more than a network delays", () => {
+    expect(formatSkew(null)).toBe(null);
+    expect(formatSkew(SKEW_MAX_MS)).toBe(null);
+    expect(formatSkew(-SKEW_MAX_MS)).toBe(null);
+    expect(formatSkew(90_000)).toBe("clock 1 m 30 s ahead");
+    expect(formatSkew(-7_200_400)).toBe("clock 2 h 00 m behind");
   });
 });
 

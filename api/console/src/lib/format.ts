@@ -15,6 +15,15 @@ export function formatAge(age_ms: number): string {
   return `${Math.floor(ms / DAY)} d ${Math.floor((ms % DAY) / HOUR)} h`;
 }
 
+/** What a device's clock may be off without a word about it. */
+export const SKEW_MAX_MS = 5 * SECOND;
+
+/** `clock 1 m 30 s ahead`, `clock 2 h 00 m behind`; null where there is nothing to say. */
+export function formatSkew(skew_ms: number | null): string | null {
+  if (skew_ms === null || Math.abs(skew_ms) <= SKEW_MAX_MS) return null;
+  return `clock ${formatAge(Math.abs(skew_ms))} ${skew_ms > 0 ? "ahead" : "behind"}`;
+}
+
 const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 

@@ -8,7 +8,7 @@ import { rowsInView } from "./rows";
 import type { Device } from "./words";
 
 function device(name: string, last_seen: number, labels: [string, string][] = []): Device {
-  return { device: name, first_seen: 0, last_seen, online: true, labels };
+  return { device: name, first_seen: 0, last_seen, online: true, clock_skew_ms: null, labels };
 }
 
 const names = (list: { device: string }[]): string => list.map(({ device }) => device).join(" ");

@@ -58,6 +58,12 @@ describe("shapes", () => {
     ]);
   });
 
+  it("a device's clock is off by a number or not known", () => {
+    expect(parseDevice({ device: "d", clock_skew_ms: -1500 })?.clock_skew_ms).toBe(-1500);
+    expect(parseDevice({ device: "d", clock_skew_ms: "x" })?.clock_skew_ms).toBe(null);
+    expect(parseDevice({ device: "d" })?.clock_skew_ms).toBe(null);
+  });
+
   it("health tells what is not well", () => {
     const checks = [
       { name: "log", status: "ok", detail: "" },

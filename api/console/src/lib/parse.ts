@@ -102,6 +102,7 @@ export function parseDevice(value: unknown): Device | null {
     first_seen: parseTime(json["first_seen"]),
     last_seen: parseTime(json["last_seen"]),
     online: typeof json["online"] === "boolean" ? json["online"] : null,
+    clock_skew_ms: number(json["clock_skew_ms"]),
     labels,
   };
 }

@@ -86,6 +86,8 @@ export interface Device {
   first_seen: number | null;
   last_seen: number | null;
   online: boolean | null;
+  /** How far its clock is ahead of the service's; null if that is not known. */
+  clock_skew_ms: number | null;
   labels: [string, string][];
 }
 
