@@ -1,6 +1,7 @@
 //! Puts the service together: every room is made and connected here, in the order of a reading's
 //! journey, and stopped in the same order.
 
+mod compaction;
 pub mod feed;
 pub mod health;
 pub mod history;
@@ -34,6 +35,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
+use compaction::Compaction;
 use health::ServiceHealth;
 use history::Kept;
 use inlet::LogInlet;
@@ -87,6 +89,7 @@ pub struct App {
     broker: (CancellationToken, JoinHandle<()>),
     api: (CancellationToken, JoinHandle<()>),
     rules_file: Option<rules_file::Watching>,
+    compaction: Compaction,
     tracker: TaskTracker,
     failures: mpsc::Receiver<anyhow::Error>,
 }
@@ -134,7 +137,7 @@ impl App {
         failures: mpsc::Receiver<anyhow::Error>,
     ) -> Self {
         let Parts { spine, front, endpoints_file } = parts;
-        let Front { endpoints, broker, api, rules_file } = front;
+        let Front { endpoints, broker, api, rules_file, compaction } = front;
         let Common { config, tracker, .. } = common;
         Self {
             endpoints,
@@ -145,6 +148,7 @@ impl App {
             broker,
             api,
             rules_file,
+            compaction,
             tracker,
             failures,
         }
@@ -181,6 +185,7 @@ impl App {
         finish("broker", self.broker).await;
         let stopped = self.spine.stop(self.config.shutdown_grace()).await;
         finish("API", self.api).await;
+        self.compaction.stop().await;
         stop_database(&self.database).await;
         self.tracker.close();
         if tokio::time::timeout(self.config.shutdown_grace(), self.tracker.wait()).await.is_err() {
@@ -205,6 +210,7 @@ struct Front {
     broker: (CancellationToken, JoinHandle<()>),
     api: (CancellationToken, JoinHandle<()>),
     rules_file: Option<rules_file::Watching>,
+    compaction: Compaction,
 }
 
 /// Starts all parts, or none: those that have begun are stopped if another cannot begin.
@@ -242,7 +248,9 @@ async fn open_front(
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
     info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
-    Ok(Front { endpoints, broker, api, rules_file })
+    let every = common.config.database.compact_interval();
+    let compaction = Compaction::start(database, every, &common.tracker);
+    Ok(Front { endpoints, broker, api, rules_file, compaction })
 }
 
 async fn stop_database(database: &Database) {

@@ -1,12 +1,16 @@
-//! What the writer costs beside the bare COPY of the same rows into the same table.
+//! What the writer costs beside the bare COPY of the same rows into the same table, and what
+//! carrying them over costs afterwards.
 //!
-//! `cargo run --release -p bellwire-store --example copy_bench [transactions per turn]` starts a server of
-//! its own in a temporary folder (durable, as in service), writes 10,000 readings per transaction
-//! in three ways, turn by turn, and prints readings/s and CPU seconds per million readings of this
-//! process and of the server's:
-//! - `bare parent`: one COPY and COMMIT, rows prepared, PostgreSQL routes them;
-//! - `bare day`: the same, straight into the day's partition;
-//! - `writer`: [`Writer::write`], all included.
+//! `cargo run --release -p bellwire-store --example copy_bench [transactions per turn]` starts a
+//! server of its own in a temporary folder (durable, as in service), writes 10,000 readings per
+//! transaction in two ways, turn by turn, and prints readings/s, CPU seconds per million readings
+//! of this process and of the server's, and bytes of write-ahead log per reading:
+//! - `bare COPY`: one COPY and COMMIT, rows prepared;
+//! - `writer`: [`Writer::write`], all included;
+//! - `compactor`: what the writer wrote, carried over and rolled up.
+//!
+//! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
+//! with TimescaleDB.
 
 use std::error::Error;
 use std::fs;
@@ -19,7 +23,7 @@ use bellwire_model::{
     DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading,
     SharedNames, Timestamp, Value,
 };
-use bellwire_store::{Config, Database, Metrics, Writer};
+use bellwire_store::{Compacted, Config, Database, Metrics, Writer};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use prometheus::Registry;
@@ -30,7 +34,7 @@ use tokio_util::task::TaskTracker;
 const ROWS: usize = 10_000;
 const DEVICES: u32 = 1_000;
 const METRICS: u32 = 3;
-/// The three ways take turns this often, so that a slow minute of the machine hits all of them.
+/// The ways take turns this often, so that a slow minute of the machine hits all of them.
 const ROUNDS: usize = 10;
 
 // As in the service.
@@ -46,6 +50,7 @@ struct Cost {
     elapsed: Duration,
     own_cpu_secs: f64,
     server_cpu_secs: f64,
+    wal_bytes: f64,
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -56,7 +61,9 @@ async fn main() -> Outcome<()> {
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))?;
     let metrics = Metrics::register(&Registry::new())?;
     let tracker = TaskTracker::new();
-    let database = Database::new(Config::default(), &dir, tracker.clone(), metrics)?;
+    let bin_dir = std::env::var_os("BELLWIRE_BENCH_BIN_DIR").map(Into::into);
+    let database =
+        Database::new(Config { bin_dir, ..Config::default() }, &dir, tracker.clone(), metrics)?;
     database.ensure_running().await?;
     let measured = measure(&database, &dir, &tracker, n_transactions).await;
     database.stop().await?;
@@ -85,30 +92,33 @@ async fn measure(
     let mut position = 0;
     // Makes the partition and the names.
     write(&mut writer, &mut position, &readings, &names, 1).await?;
-    let day: String = client
-        .query_one(
-            "SELECT partition FROM bellwire.ensure_reading_days(ARRAY[date_trunc('day', now())])",
-            &[],
-        )
-        .await?
-        .get(0);
+    database.compactor().run().await?;
     let mut costs = [Cost::default(); 3];
     for _ in 0..ROUNDS {
-        let start = Start::now(dir)?;
-        copy(&client, "reading", &rows, n_transactions).await?;
-        costs[0].add(&start.end(dir, n_transactions)?);
-        let start = Start::now(dir)?;
-        copy(&client, &day, &rows, n_transactions).await?;
-        costs[1].add(&start.end(dir, n_transactions)?);
-        let start = Start::now(dir)?;
+        // The table that is not open: as empty as the other.
+        let table = if generation(&client).await? % 2 == 0 { "fresh_1" } else { "fresh_0" };
+        let start = Start::now(dir, &client).await?;
+        copy(&client, table, &rows, n_transactions).await?;
+        costs[0].add(&start.end(dir, &client, n_transactions).await?);
+        client.batch_execute(&format!("TRUNCATE bellwire.{table}")).await?;
+        let start = Start::now(dir, &client).await?;
         write(&mut writer, &mut position, &readings, &names, n_transactions).await?;
-        costs[2].add(&start.end(dir, n_transactions)?);
-        client.batch_execute("TRUNCATE bellwire.reading").await?;
+        costs[1].add(&start.end(dir, &client, n_transactions).await?);
+        let start = Start::now(dir, &client).await?;
+        let mut compactor = database.compactor();
+        while compactor.run().await? != Compacted::Rows(0) {}
+        costs[2].add(&start.end(dir, &client, n_transactions).await?);
     }
-    for (name, cost) in ["bare parent", "bare day", "writer"].into_iter().zip(costs) {
+    for (name, cost) in ["bare COPY", "writer", "compactor"].into_iter().zip(costs) {
         cost.print(name);
     }
+    let ratio = costs[1].server_cpu_secs / costs[0].server_cpu_secs;
+    println!("writer / bare COPY: {ratio:.2} of PostgreSQL's CPU");
     Ok(())
+}
+
+async fn generation(client: &Client) -> Outcome<i64> {
+    Ok(client.query_one("SELECT open FROM bellwire.fresh_state", &[]).await?.get(0))
 }
 
 fn names() -> SharedNames {
@@ -192,24 +202,28 @@ struct Start {
     at: Instant,
     own_cpu_secs: f64,
     server_cpu_secs: f64,
+    wal: f64,
 }
 
 impl Start {
-    fn now(dir: &Path) -> Outcome<Self> {
+    async fn now(dir: &Path, client: &Client) -> Outcome<Self> {
         Ok(Self {
-            at: Instant::now(),
+            wal: wal_bytes(client).await?,
             own_cpu_secs: cpu_secs("self")?,
             server_cpu_secs: server_cpu_secs(dir)?,
+            at: Instant::now(),
         })
     }
 
-    fn end(&self, dir: &Path, n_transactions: usize) -> Outcome<Cost> {
+    async fn end(&self, dir: &Path, client: &Client, n_transactions: usize) -> Outcome<Cost> {
+        let elapsed = self.at.elapsed();
         #[expect(clippy::cast_precision_loss, reason = "a count of readings is small")]
         Ok(Cost {
             n_readings: (n_transactions * ROWS) as f64,
-            elapsed: self.at.elapsed(),
+            elapsed,
             own_cpu_secs: cpu_secs("self")? - self.own_cpu_secs,
             server_cpu_secs: server_cpu_secs(dir)? - self.server_cpu_secs,
+            wal_bytes: wal_bytes(client).await? - self.wal,
         })
     }
 }
@@ -220,17 +234,25 @@ impl Cost {
         self.elapsed += other.elapsed;
         self.own_cpu_secs += other.own_cpu_secs;
         self.server_cpu_secs += other.server_cpu_secs;
+        self.wal_bytes += other.wal_bytes;
     }
 
     fn print(&self, name: &str) {
         let millions = self.n_readings / 1e6;
         println!(
-            "{name:12} {:6.2} M readings/s, CPU-s per million: own {:.3}, PostgreSQL {:.3}",
+            "{name:12} {:6.2} M readings/s, CPU-s per million: own {:.3}, PostgreSQL {:.3}; \
+             {:.0} bytes of WAL per reading",
             millions / self.elapsed.as_secs_f64(),
             self.own_cpu_secs / millions,
             self.server_cpu_secs / millions,
+            self.wal_bytes / self.n_readings,
         );
     }
+}
+
+async fn wal_bytes(client: &Client) -> Outcome<f64> {
+    let sql = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
+    Ok(client.query_one(sql, &[]).await?.get(0))
 }
 
 /// CPU of the server's main process, its children, and those that have ended.

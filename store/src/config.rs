@@ -67,6 +67,16 @@ pub struct Config {
     pub start_timeout_ms: u64,
     /// Milliseconds for the managed server to stop. Default 60,000: it writes a checkpoint.
     pub stop_timeout_ms: u64,
+    /// Milliseconds that readings lie as they came before they are carried over, sorted, to where
+    /// a device's lie together. Default 60,000: a minute's make runs that are worth a look-up.
+    pub compact_interval_ms: u64,
+    /// Milliseconds that carrying over a slice of at most some million readings may take. Default
+    /// 120,000: many times what a slow disk needs.
+    pub compact_timeout_ms: u64,
+    /// The most readings kept in memory until they have been carried over, so that queries need
+    /// not search for them: 28 bytes each, twice. Default 4,000,000, the minutes of 30,000
+    /// readings/s. Beyond, queries read all fresh readings in the database, which takes longer.
+    pub recent_readings_max: usize,
     /// The most connections the API's queries hold. Default 8; *keep* has one of its own.
     pub pool_size: usize,
 }
@@ -82,6 +92,9 @@ impl Default for Config {
             migrate_timeout_ms: 600_000,
             start_timeout_ms: 300_000,
             stop_timeout_ms: 60_000,
+            compact_interval_ms: 60_000,
+            compact_timeout_ms: 120_000,
+            recent_readings_max: 4_000_000,
             pool_size: 8,
         }
     }
@@ -115,6 +128,8 @@ impl Config {
             ("migrate_timeout_ms", self.migrate_timeout_ms),
             ("start_timeout_ms", self.start_timeout_ms),
             ("stop_timeout_ms", self.stop_timeout_ms),
+            ("compact_interval_ms", self.compact_interval_ms),
+            ("compact_timeout_ms", self.compact_timeout_ms),
         ];
         // PostgreSQL keeps its own timeouts as milliseconds in an i32.
         let wrong = times.into_iter().find(|&(_, ms)| !(1..=MS_MAX).contains(&ms));
@@ -123,6 +138,16 @@ impl Config {
             None if !(1..=POOL_MAX).contains(&self.pool_size) => Some(("pool_size", "1 to 1000")),
             None => None,
         }
+    }
+
+    pub(crate) const fn compact_timeout(&self) -> Duration {
+        Duration::from_millis(self.compact_timeout_ms)
+    }
+
+    /// How often fresh readings are carried over.
+    #[must_use]
+    pub const fn compact_interval(&self) -> Duration {
+        Duration::from_millis(self.compact_interval_ms)
     }
 
     pub(crate) const fn connect_timeout(&self) -> Duration {

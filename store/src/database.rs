@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::connect::{Target, deadline};
 use crate::migrate::{self, Migrated};
-use crate::{Config, Error, Managed, Metrics, Opened, Queries, Running, Writer};
+use crate::recent::Recent;
+use crate::{Compactor, Config, Error, Managed, Metrics, Opened, Queries, Running, Writer};
 
 /// How readings are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct Database {
     managed: Option<Managed>,
     config: Config,
     metrics: Metrics,
+    recent: Recent,
 }
 
 impl Database {
@@ -62,7 +64,8 @@ impl Database {
             }
         };
         let target = Target::new(pg, tracker, config.connect_timeout());
-        Ok(Self { target, managed, config, metrics })
+        let recent = Recent::new(config.recent_readings_max);
+        Ok(Self { target, managed, config, metrics, recent })
     }
 
     /// With these lines at the end of the managed server's settings.
@@ -118,7 +121,14 @@ impl Database {
     /// [`Error`], [`Error::NotMigrated`] among them.
     pub async fn writer(&self, log: LogId) -> Result<(Writer, Opened), Error> {
         let limit = self.config.write_timeout();
-        Writer::open(self.target.clone(), log, limit, self.metrics.clone()).await
+        let (target, recent) = (self.target.clone(), self.recent.clone());
+        Writer::open(target, log, limit, recent, self.metrics.clone()).await
+    }
+
+    /// What carries fresh readings over. Connects when first run.
+    #[must_use]
+    pub fn compactor(&self) -> Compactor {
+        Compactor::new(self.target.clone(), &self.config, self.metrics.clone())
     }
 
     /// What the API asks. Connects when first asked.
@@ -126,7 +136,7 @@ impl Database {
     /// # Errors
     /// [`Error::Limit`].
     pub fn queries(&self) -> Result<Queries, Error> {
-        Queries::new(&self.target, &self.config, self.metrics.clone())
+        Queries::new(&self.target, &self.config, self.recent.clone(), self.metrics.clone())
     }
 
     /// Where it is, without user and password, for logs and `doctor`.

@@ -34,6 +34,12 @@ impl Dictionary {
         self.metrics[key.index()]
     }
 
+    /// The ids of a reading's device and metric, if both have been seen.
+    pub(crate) fn ids(&self, device: DeviceKey, metric: MetricKey) -> Option<(i32, i32)> {
+        let known = |ids: &[i32], index: usize| ids.get(index).copied().filter(|&id| id != UNKNOWN);
+        Some((known(&self.devices, device.index())?, known(&self.metrics, metric.index())?))
+    }
+
     /// Looks up or creates the ids of all that `batch` names.
     pub(crate) async fn ensure(
         &mut self,

@@ -187,14 +187,10 @@ impl Error {
         )
     }
 
-    /// Whether the partition or table a statement named is not there (any more).
-    pub(crate) fn is_missing_table(&self) -> bool {
+    /// Whether a lock was not to be had in time.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
         let Self::Query { source, .. } = self else { return false };
-        source.as_db_error().is_some_and(|error| {
-            *error.code() == SqlState::UNDEFINED_TABLE
-                // "no partition of relation found for row" shares this code with CHECK.
-                || (*error.code() == SqlState::CHECK_VIOLATION && error.constraint().is_none())
-        })
+        source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
     }
 }
 

@@ -10,6 +10,7 @@
 //! **Invariant:** no other room sees SQL, SQLSTATE or a database's type. Nothing here decides what
 //! to do while the database is away: errors say whether trying again can help.
 
+mod compact;
 mod config;
 mod connect;
 mod database;
@@ -21,6 +22,7 @@ mod metrics;
 mod migrate;
 mod partitions;
 mod queries;
+mod recent;
 mod rows;
 mod session;
 #[doc(hidden)]
@@ -28,6 +30,7 @@ pub mod testing;
 mod types;
 mod writer;
 
+pub use compact::{Compacted, Compactor};
 pub use config::{Config, Secret};
 pub use database::{Database, Mode};
 pub use error::{Error, WriteError};

@@ -72,7 +72,8 @@ pub struct Metrics {
     pub(crate) write_seconds: Histogram,
     pub(crate) position_bytes: IntGauge,
     pub(crate) connections: IntCounter,
-    pub(crate) days_prepared: IntCounter,
+    pub(crate) compacted: IntCounter,
+    pub(crate) compact_seconds: Histogram,
     pub(crate) server_starts: IntCounter,
 }
 
@@ -115,11 +116,12 @@ impl Metrics {
                 "bellwire_store_writer_connections_total",
                 "Connections the writer has made; more than one means that it lost some.",
             )?,
-            days_prepared: counter(
+            compacted: counter(
                 registry,
-                "bellwire_store_days_prepared_total",
-                "Days whose partition the writer has looked up or made.",
+                "bellwire_store_compacted_rows_total",
+                "Fresh readings carried over, sorted, to where a device's lie together.",
             )?,
+            compact_seconds: compact_seconds(registry)?,
             server_starts: counter(
                 registry,
                 "bellwire_store_server_starts_total",
@@ -156,6 +158,18 @@ fn write_seconds(registry: &Registry) -> Result<Histogram, prometheus::Error> {
     Ok(histogram)
 }
 
+fn compact_seconds(registry: &Registry) -> Result<Histogram, prometheus::Error> {
+    let histogram = Histogram::with_opts(
+        HistogramOpts::new(
+            "bellwire_store_compact_seconds",
+            "Time of each run of the compactor that carried readings over.",
+        )
+        .buckets(SECONDS.to_vec()),
+    )?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
+}
+
 fn position_bytes(registry: &Registry) -> Result<IntGauge, prometheus::Error> {
     let gauge = IntGauge::new(
         "bellwire_store_position_bytes",
@@ -175,7 +189,7 @@ mod tests {
         let metrics = Metrics::register(&registry).expect("names are free");
         metrics.count_write(Ending::Diverged);
         let families = registry.gather();
-        assert_eq!(families.len(), 9);
+        assert_eq!(families.len(), 10);
         for family in families {
             assert!(family.name().starts_with("bellwire_store_"), "{}", family.name());
             assert!(!family.get_metric().is_empty(), "{}", family.name());

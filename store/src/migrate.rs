@@ -41,6 +41,13 @@ const MIGRATIONS: &[Migration] = &[
         plain: include_str!("../migrations/0002_reading.plain.sql"),
         timescale: include_str!("../migrations/0002_reading.timescale.sql"),
     },
+    both(3, "0003_fresh", include_str!("../migrations/0003_fresh.sql")),
+    Migration {
+        version: 4,
+        name: "0004_rollup",
+        plain: include_str!("../migrations/0004_rollup.plain.sql"),
+        timescale: include_str!("../migrations/0004_rollup.timescale.sql"),
+    },
 ];
 
 /// All of the migrations' text.

@@ -19,13 +19,14 @@ use tokio_postgres::{Client, CopyInSink, Statement};
 
 use crate::connect::{Link, Target, failed};
 use crate::dictionary::Dictionary;
-use crate::encode::{self, Encoder};
-use crate::types::int8;
+use crate::encode::{Cell, Encoder};
+use crate::types::{int8, pg_micros};
 use crate::{Error, rows};
 
 const MOVE_POSITION: &str = "UPDATE bellwire.log_position SET position = $4, \
-     ledger_position = CASE WHEN $5 THEN $4 ELSE ledger_position END \
-     WHERE log = $1 AND epoch = $2 AND position = $3";
+     ledger_position = CASE WHEN $5 THEN $4 ELSE ledger_position END, \
+     fresh_rows = fresh_rows + $7 \
+     WHERE log = $1 AND epoch = $2 AND position = $3 AND generation = $6";
 
 /// A writer of one log.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Identity {
     pub(crate) log_id: i32,
     /// Ours while it is the newest.
     pub(crate) epoch: i64,
+    /// The generation of fresh readings that we add to, while it is open.
+    pub(crate) generation: i64,
 }
 
 /// How a transaction ended that did not fail.
@@ -42,7 +45,8 @@ pub(crate) struct Identity {
 pub(crate) enum Transacted {
     /// It is committed.
     Committed,
-    /// The database is not at the batch's start, or not ours any more; the transaction is open.
+    /// The database is not at the batch's start or in our generation, or not ours any more; the
+    /// transaction is open.
     NotAtStart,
 }
 
@@ -50,7 +54,7 @@ pub(crate) enum Transacted {
 #[derive(Debug)]
 pub(crate) struct Session {
     link: Link,
-    statements: HashMap<Box<str>, Statement>,
+    statements: HashMap<&'static str, Statement>,
 }
 
 /// A statement on its way: its parameters and what it does.
@@ -86,8 +90,7 @@ impl Session {
         self.link.client.batch_execute("ROLLBACK").await.map_err(failed("rolling back"))
     }
 
-    /// Writes `batch` in one transaction, its readings into `table`. All names are in
-    /// `dictionary`, all days have their partitions.
+    /// Writes `batch` in one transaction. All names are in `dictionary`.
     ///
     /// # Cancel safety
     /// Not cancel safe: drop the session with the future.
@@ -96,16 +99,13 @@ impl Session {
         who: Identity,
         batch: &KeepBatch,
         dictionary: &Dictionary,
-        table: &str,
         encoder: &mut Encoder,
     ) -> Result<Transacted, Error> {
         let planned = self.plan(who, batch, dictionary).await?;
         let copy = if batch.readings.is_empty() {
             None
         } else {
-            let columns = encode::COLUMNS;
-            let sql = format!("COPY bellwire.{table} {columns} FROM STDIN (FORMAT binary)");
-            Some(self.statement(&sql, COPYING).await?)
+            Some(self.statement(copy_sql(who.generation), COPYING).await?)
         };
         let client = &self.link.client;
         let mut first: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::with_capacity(8);
@@ -147,6 +147,8 @@ impl Session {
             Box::new(int8(batch.start.0)),
             Box::new(int8(batch.end.0)),
             Box::new(batch.ledger.is_some()),
+            Box::new(who.generation),
+            Box::new(int8(batch.readings.len() as u64)),
         ];
         let ledger = batch.ledger.as_ref().map_or(&[][..], |flush| &flush.devices);
         let kinds = [
@@ -179,15 +181,16 @@ impl Session {
     }
 
     /// `sql`, prepared once per connection.
-    async fn statement(&mut self, sql: &str, doing: &'static str) -> Result<Statement, Error> {
+    async fn statement(
+        &mut self,
+        sql: &'static str,
+        doing: &'static str,
+    ) -> Result<Statement, Error> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
         let statement = self.link.client.prepare(sql).await.map_err(failed(doing))?;
-        if self.statements.len() >= STATEMENTS_MAX {
-            self.statements.clear();
-        }
-        self.statements.insert(sql.into(), statement.clone());
+        self.statements.insert(sql, statement.clone());
         Ok(statement)
     }
 }
@@ -197,8 +200,14 @@ pub(crate) fn application_name(log: LogId) -> String {
     format!("bellwire keep {log}")
 }
 
-/// The most statements a connection keeps; one per day's partition adds up over months.
-const STATEMENTS_MAX: usize = 64;
+/// How readings of `generation` are copied in.
+const fn copy_sql(generation: i64) -> &'static str {
+    if generation % 2 == 0 {
+        "COPY bellwire.fresh_0 (at, device_id, metric_id, value, text) FROM STDIN (FORMAT binary)"
+    } else {
+        "COPY bellwire.fresh_1 (at, device_id, metric_id, value, text) FROM STDIN (FORMAT binary)"
+    }
+}
 
 const COPYING: &str = "copying readings";
 const COMMITTING: &str = "committing";
@@ -223,7 +232,7 @@ async fn copy_and_commit(
     for reading in &batch.readings {
         let (device, metric) =
             (dictionary.device(reading.device), dictionary.metric(reading.metric));
-        encoder.push(device, metric, reading);
+        encoder.push(device, metric, pg_micros(reading.at), Cell::from(&reading.value));
         if let Some(chunk) = encoder.chunk() {
             sink.feed(chunk).await.map_err(failed(COPYING))?;
         }

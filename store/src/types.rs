@@ -18,6 +18,16 @@ pub(crate) fn pg_micros(at: Timestamp) -> i64 {
     at.as_micros().saturating_sub(PG_EPOCH_MICROS).max(PG_MICROS_MIN)
 }
 
+/// `at` as it reads back once it is stored.
+pub(crate) fn stored_at(at: Timestamp) -> Timestamp {
+    from_pg_micros(pg_micros(at))
+}
+
+/// PostgreSQL's binary `timestamptz` as ours.
+pub(crate) fn from_pg_micros(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros.saturating_add(PG_EPOCH_MICROS))
+}
+
 /// A [`Timestamp`] as a parameter or a column of type `timestamptz`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct At(pub(crate) Timestamp);
@@ -39,7 +49,7 @@ impl ToSql for At {
 impl<'a> FromSql<'a> for At {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
         let micros = i64::from_be_bytes(raw.try_into()?);
-        Ok(Self(Timestamp::from_micros(micros.saturating_add(PG_EPOCH_MICROS))))
+        Ok(Self(from_pg_micros(micros)))
     }
 
     accepts!(TIMESTAMPTZ);

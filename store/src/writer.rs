@@ -25,10 +25,10 @@ use crate::dictionary::Dictionary;
 use crate::encode::Encoder;
 use crate::metrics::{Ending, RowKind};
 use crate::migrate;
-use crate::partitions::{PARENT, Partitions};
+use crate::recent::Recent;
 use crate::session::{Identity, Session, Transacted, application_name};
 use crate::types::unsigned;
-use crate::{Error, Metrics, Mode, WriteError};
+use crate::{Error, Metrics, WriteError};
 
 /// Where the database is when a writer opens a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +47,9 @@ pub struct Writer {
     target: Target,
     limit: Duration,
     who: Identity,
-    mode: Mode,
     session: Option<Session>,
     dictionary: Dictionary,
-    partitions: Partitions,
+    recent: Recent,
     encoder: Encoder,
     metrics: Metrics,
 }
@@ -62,16 +61,17 @@ impl Writer {
         target: Target,
         log: LogId,
         limit: Duration,
+        recent: Recent,
         metrics: Metrics,
     ) -> Result<(Self, Opened), Error> {
         let opening = async {
             let session = Session::open(&target, log, limit).await?;
             metrics.connections.inc();
-            let mode = migrate::require_current(session.client()).await?;
-            let (who, opened) = take_over(&session, log).await?;
-            Ok::<_, Error>((session, mode, who, opened))
+            migrate::require_current(session.client()).await?;
+            let (who, n_fresh, opened) = take_over(&session, log).await?;
+            Ok::<_, Error>((session, who, n_fresh, opened))
         };
-        let (session, mode, who, opened) = match timeout(limit, opening).await {
+        let (session, who, n_fresh, opened) = match timeout(limit, opening).await {
             Ok(result) => result?,
             Err(_) => return Err(deadline("opening the log's writer", limit)),
         };
@@ -80,14 +80,14 @@ impl Writer {
             "Writing log {log} from position {}.", opened.position
         );
         metrics.position_bytes.set(crate::types::int8(opened.position.0));
+        recent.begin(who.generation, n_fresh);
         let writer = Self {
             target,
             limit,
             who,
-            mode,
             session: Some(session),
             dictionary: Dictionary::default(),
-            partitions: Partitions::default(),
+            recent,
             encoder: Encoder::default(),
             metrics,
         };
@@ -167,25 +167,31 @@ impl Writer {
                 session
             }
         };
-        let ending = match self.transact(&mut session, batch, names).await {
-            Ok(Transacted::Committed) => Ending::Committed,
-            Ok(Transacted::NotAtStart) => {
-                session.rollback().await.map_err(WriteError::of)?;
-                match self.settle(&session, batch).await? {
-                    Settled::Stored => Ending::FoundCommitted,
-                    // The row moved under us and back: only a restored backup does that.
-                    Settled::NotStored => return Err(self.diverged(batch, Some(batch.start))),
-                }
-            }
-            Err(error) if error.is_missing_table() && self.mode == Mode::Plain => {
-                // A partition we knew is gone (retention): look again.
-                self.partitions.forget();
-                return Err(WriteError::Transient(error));
-            }
-            Err(error) => return Err(WriteError::of(error)),
+        let ending = match self.transact(&mut session, batch, names).await? {
+            Transacted::Committed => Ending::Committed,
+            Transacted::NotAtStart => self.look_again(&mut session, batch, names).await?,
         };
         self.session = Some(session);
         Ok(ending)
+    }
+
+    /// The database is not where we thought: the batch is stored already, or a generation was
+    /// closed, and it goes to the next.
+    async fn look_again(
+        &mut self,
+        session: &mut Session,
+        batch: &KeepBatch,
+        names: &SharedNames,
+    ) -> Result<Ending, WriteError> {
+        session.rollback().await.map_err(WriteError::of)?;
+        if self.settle(session, batch).await? == Settled::Stored {
+            return Ok(Ending::FoundCommitted);
+        }
+        match self.transact(session, batch, names).await? {
+            Transacted::Committed => Ok(Ending::Committed),
+            // The row moved under us and back: only a restored backup does that.
+            Transacted::NotAtStart => Err(self.diverged(batch, Some(batch.start))),
+        }
     }
 
     async fn transact(
@@ -193,26 +199,30 @@ impl Writer {
         session: &mut Session,
         batch: &KeepBatch,
         names: &SharedNames,
-    ) -> Result<Transacted, Error> {
-        self.dictionary.ensure(session.client(), batch, names).await?;
-        let table = match self.mode {
-            Mode::Plain => {
-                let (table, n_days) =
-                    self.partitions.ensure(session.client(), &batch.readings).await?;
-                self.metrics.days_prepared.inc_by(n_days as u64);
-                table
-            }
-            Mode::Timescale => PARENT,
+    ) -> Result<Transacted, WriteError> {
+        let who = self.who;
+        let transacting = async {
+            self.dictionary.ensure(session.client(), batch, names).await?;
+            session.transact(who, batch, &self.dictionary, &mut self.encoder).await
         };
-        session.transact(self.who, batch, &self.dictionary, table, &mut self.encoder).await
+        let transacted = transacting.await.map_err(WriteError::of)?;
+        if transacted == Transacted::Committed {
+            self.keep_in_mind(batch);
+        }
+        Ok(transacted)
     }
 
     /// Reads the log's row to learn what became of `batch`.
-    async fn settle(&self, session: &Session, batch: &KeepBatch) -> Result<Settled, WriteError> {
+    async fn settle(
+        &mut self,
+        session: &Session,
+        batch: &KeepBatch,
+    ) -> Result<Settled, WriteError> {
         let row = session
             .client()
             .query_opt(
-                "SELECT id, epoch, position FROM bellwire.log_position WHERE log = $1",
+                "SELECT id, epoch, position, generation, fresh_rows \
+                 FROM bellwire.log_position WHERE log = $1",
                 &[&self.who.log.to_string()],
             )
             .await
@@ -228,13 +238,34 @@ impl Writer {
         if id != self.who.log_id {
             return Err(self.diverged(batch, Some(found)));
         }
+        let (generation, n_fresh): (i64, i64) = (row.get(3), row.get(4));
         if found == batch.start {
+            self.follow(generation, n_fresh);
             Ok(Settled::NotStored)
         } else if found == batch.end {
+            // It may have gone to the generation before the one that is open now.
+            self.keep_in_mind(batch);
+            self.follow(generation, n_fresh);
             Ok(Settled::Stored)
         } else {
             Err(self.diverged(batch, Some(found)))
         }
+    }
+
+    /// Goes on in the generation that the log's row names.
+    fn follow(&mut self, generation: i64, n_fresh: i64) {
+        if self.who.generation != generation {
+            self.who.generation = generation;
+            self.recent.begin(generation, unsigned(n_fresh));
+        }
+    }
+
+    /// `batch` is committed: its readings can be asked for.
+    fn keep_in_mind(&self, batch: &KeepBatch) {
+        let dictionary = &self.dictionary;
+        self.recent.add(self.who.generation, &batch.readings, |reading| {
+            dictionary.ids(reading.device, reading.metric)
+        });
     }
 
     const fn diverged(&self, batch: &KeepBatch, found: Option<LogPosition>) -> WriteError {
@@ -271,7 +302,9 @@ enum Settled {
 }
 
 /// Makes or finds the log's row, and raises its epoch.
-async fn take_over(session: &Session, log: LogId) -> Result<(Identity, Opened), Error> {
+///
+/// The state's row is locked, so that a generation that is being closed is not taken for open.
+async fn take_over(session: &Session, log: LogId) -> Result<(Identity, u64, Opened), Error> {
     // A writer that was frozen in the middle of a COPY would hold the row's lock for ever. Whoever
     // loses a connection here reads the row, and is fenced.
     session
@@ -287,22 +320,23 @@ async fn take_over(session: &Session, log: LogId) -> Result<(Identity, Opened), 
     let row = session
         .client()
         .query_one(
-            "INSERT INTO bellwire.log_position (log, epoch, position, ledger_position) \
-             VALUES ($1, 1, 0, 0) \
+            "WITH state AS (SELECT open FROM bellwire.fresh_state FOR SHARE) \
+             INSERT INTO bellwire.log_position (log, epoch, position, ledger_position, generation) \
+             SELECT $1, 1, 0, 0, open FROM state \
              ON CONFLICT (log) DO UPDATE \
              SET epoch = log_position.epoch + 1, opened_at = now() \
-             RETURNING id, epoch, position, ledger_position",
+             RETURNING id, epoch, position, ledger_position, generation, fresh_rows",
             &[&log.to_string()],
         )
         .await
         .map_err(failed("taking the log over"))?;
-    let who = Identity { log, log_id: row.get(0), epoch: row.get(1) };
+    let who = Identity { log, log_id: row.get(0), epoch: row.get(1), generation: row.get(4) };
     let opened = Opened {
         position: LogPosition(unsigned(row.get(2))),
         ledger_position: LogPosition(unsigned(row.get(3))),
         epoch: unsigned(who.epoch),
     };
-    Ok((who, opened))
+    Ok((who, unsigned(row.get(5)), opened))
 }
 
 /// An error with its causes, for a log line.

@@ -4,9 +4,12 @@
 //! `database.statement_timeout_ms`, each answer at most [`ROWS_MAX`] rows.
 
 mod alerts;
+mod buckets;
 mod devices;
+mod names;
 mod quarantine;
 mod readings;
+mod snapshot;
 mod status;
 
 use std::time::Duration;
@@ -23,12 +26,15 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 pub use self::alerts::AlertPage;
+pub use self::buckets::Bucket;
 pub use self::devices::{DeviceRow, StoredLedger};
+use self::names::MetricNames;
 pub use self::quarantine::{QuarantinePlace, QuarantineRow};
-pub use self::readings::{Bucket, ReadingPlace, ReadingRow, TimeRange};
+pub use self::readings::{ReadingPlace, ReadingRow, TimeRange};
 pub use self::status::{Committed, ServerInfo};
 use crate::connect::{Target, deadline, failed};
 use crate::metrics::QueryKind;
+use crate::recent::Recent;
 use crate::{Config, Error, Metrics};
 
 /// The most rows of one answer; a greater limit is lowered to it.
@@ -40,10 +46,17 @@ pub struct Queries {
     pool: Pool,
     limit: Duration,
     metrics: Metrics,
+    recent: Recent,
+    names: MetricNames,
 }
 
 impl Queries {
-    pub(crate) fn new(target: &Target, config: &Config, metrics: Metrics) -> Result<Self, Error> {
+    pub(crate) fn new(
+        target: &Target,
+        config: &Config,
+        recent: Recent,
+        metrics: Metrics,
+    ) -> Result<Self, Error> {
         let mut pg = target.pg().clone();
         pg.application_name("bellwire api");
         // Fast recycling can hand out dead connections.
@@ -69,7 +82,28 @@ impl Queries {
             }))
             .build()
             .map_err(|_| Error::Limit { key: "pool_size", expected: "1 to 1000" })?;
-        Ok(Self { pool, limit, metrics })
+        Ok(Self { pool, limit, metrics, recent, names: MetricNames::default() })
+    }
+
+    /// Does `work` within the limit and counts it.
+    async fn bounded<T>(
+        &self,
+        kind: QueryKind,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, Error>> + Send,
+    ) -> Result<T, Error> {
+        let started = Instant::now();
+        // A statement that is given up closes its connection; the server's own timeout ends it.
+        let result = match timeout(self.limit, work).await {
+            Ok(result) => result,
+            Err(_) => Err(deadline(doing, self.limit)),
+        };
+        let (seconds, errors) = self.metrics.query(kind);
+        seconds.observe(started.elapsed().as_secs_f64());
+        if result.is_err() {
+            errors.inc();
+        }
+        result
     }
 
     /// Runs `sql` within the limit and counts it.

@@ -1,13 +1,17 @@
-//! Readings of one device: as they are, or gathered into buckets of time.
+//! Readings of one device as they are.
 
-use std::time::Duration;
+use std::cmp::Ordering;
 
 use bellwire_model::{DeviceId, MetricName, Timestamp, Value};
 
-use super::{Queries, row_limit, word};
+use tokio_postgres::Row;
+
+use super::Queries;
+use super::snapshot::Snapshot;
 use crate::Error;
 use crate::metrics::QueryKind;
-use crate::types::{At, unsigned};
+use crate::recent::{Fresh, Wanted};
+use crate::types::At;
 
 /// From an instant on, up to and without another; event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,23 +55,6 @@ impl ReadingPlace {
     }
 }
 
-/// The numbers of one metric in one bucket of time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bucket {
-    /// The bucket's first instant.
-    pub at: Timestamp,
-    /// Of what.
-    pub metric: MetricName,
-    /// The mean.
-    pub avg: f64,
-    /// The least.
-    pub min: f64,
-    /// The greatest.
-    pub max: f64,
-    /// How many.
-    pub count: u64,
-}
-
 impl Queries {
     /// Readings of `device`, of `metric` or of all, in `range`, in order of time; after `after` at
     /// most `limit`. Nothing for a device that is not known.
@@ -83,97 +70,83 @@ impl Queries {
         limit: usize,
     ) -> Result<Vec<ReadingRow>, Error> {
         let from = after.map_or(range.from, |place| place.at.max(range.from));
-        let skip = after.filter(|place| place.at == from).map_or(0, |place| place.n_given);
-        let rows = self
-            .run(
-                QueryKind::Readings,
-                "reading readings",
-                "SELECT r.at, m.name, r.value, r.text \
-                 FROM bellwire.reading r JOIN bellwire.metric m ON m.id = r.metric_id \
-                 WHERE r.device_id = (SELECT id FROM bellwire.device WHERE name = $1) \
-                   AND ($2::text IS NULL \
-                        OR r.metric_id = (SELECT id FROM bellwire.metric WHERE name = $2)) \
-                   AND r.at >= $3 AND r.at < $4 \
-                 ORDER BY r.at, r.metric_id, r.value, r.text \
-                 OFFSET $5 LIMIT $6",
-                &[
-                    &device.as_str(),
-                    &metric.map(MetricName::as_str),
-                    &At(from),
-                    &At(range.to),
-                    &i64::from(skip),
-                    &row_limit(limit),
-                ],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let At(at) = row.get(0);
-                let value = match (row.get::<_, Option<f64>>(2), row.get::<_, Option<&str>>(3)) {
-                    (_, Some(text)) => Value::Text(text.into()),
-                    (number, None) => Value::Number(number.unwrap_or(f64::NAN)),
-                };
-                Ok(ReadingRow { at, metric: metric_name(row.get(1))?, value })
-            })
-            .collect()
+        let n_skipped = after.filter(|place| place.at == from).map_or(0, |place| place.n_given);
+        let n_skipped = usize::try_from(n_skipped).unwrap_or(usize::MAX);
+        let limit = limit.min(super::ROWS_MAX);
+        let doing = "reading readings";
+        self.bounded(QueryKind::Readings, doing, async {
+            let snapshot = Snapshot::begin(self, doing, Some(device), metric).await?;
+            let found = if snapshot.is_void() {
+                Vec::new()
+            } else {
+                let range = TimeRange { from, to: range.to };
+                self.found(&snapshot, range, n_skipped.saturating_add(limit)).await?
+            };
+            snapshot.end().await?;
+            let names = self.metric_names(found.iter().map(|fresh| fresh.metric_id)).await?;
+            let mut rows: Vec<ReadingRow> = found
+                .into_iter()
+                .filter_map(|fresh| {
+                    let metric = names.get(&fresh.metric_id)?.clone();
+                    Some(ReadingRow { at: fresh.at, metric, value: fresh.value })
+                })
+                .collect();
+            rows.sort_by(in_order);
+            rows.truncate(n_skipped.saturating_add(limit));
+            rows.drain(..n_skipped.min(rows.len()));
+            Ok(rows)
+        })
+        .await
     }
 
-    /// The numbers of `device`, of `metric` or of all, in `range`, gathered into buckets as wide
-    /// as `width` and aligned to 1970-01-01, in order of time; at most `limit`. Texts and empty
-    /// buckets are left out.
-    ///
-    /// # Errors
-    /// [`Error`]; transient ones while the database is away.
-    pub async fn buckets(
+    /// At least the first `n_wanted` readings of the range, wherever they lie, in no order.
+    async fn found(
         &self,
-        device: &DeviceId,
-        metric: Option<&MetricName>,
+        snapshot: &Snapshot,
         range: TimeRange,
-        width: Duration,
-        limit: usize,
-    ) -> Result<Vec<Bucket>, Error> {
-        let width_micros = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(1);
-        let rows = self
-            .run(
-                QueryKind::Buckets,
-                "gathering readings",
-                "SELECT date_bin($5::int8 * interval '1 microsecond', r.at, \
-                                 timestamptz '1970-01-01 00:00:00+00') AS bucket, \
-                        m.name, avg(r.value), min(r.value), max(r.value), count(*) \
-                 FROM bellwire.reading r JOIN bellwire.metric m ON m.id = r.metric_id \
-                 WHERE r.device_id = (SELECT id FROM bellwire.device WHERE name = $1) \
-                   AND ($2::text IS NULL \
-                        OR r.metric_id = (SELECT id FROM bellwire.metric WHERE name = $2)) \
-                   AND r.at >= $3 AND r.at < $4 AND r.value IS NOT NULL \
-                 GROUP BY bucket, m.name ORDER BY bucket, m.name LIMIT $6",
-                &[
-                    &device.as_str(),
-                    &metric.map(MetricName::as_str),
-                    &At(range.from),
-                    &At(range.to),
-                    &width_micros,
-                    &row_limit(limit),
-                ],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let At(at) = row.get(0);
-                Ok(Bucket {
-                    at,
-                    metric: metric_name(row.get(1))?,
-                    avg: row.get(2),
-                    min: row.get(3),
-                    max: row.get(4),
-                    count: unsigned(row.get(5)),
-                })
-            })
-            .collect()
+        n_wanted: usize,
+    ) -> Result<Vec<Fresh>, Error> {
+        let device_id = snapshot.device.id();
+        let metric_id = snapshot.metric.id();
+        let wanted = Wanted { device_id, metric_id, from: range.from, to: range.to };
+        let mut found = Vec::new();
+        let tables = snapshot.fresh(&self.recent, &wanted, |fresh| found.push(fresh));
+        let limit = i64::try_from(n_wanted).unwrap_or(i64::MAX);
+        for table in std::iter::once("reading").chain(tables) {
+            let sql = format!(
+                "SELECT r.at, r.metric_id, r.value, r.text \
+                 FROM bellwire.{table} r JOIN bellwire.metric m ON m.id = r.metric_id \
+                 WHERE r.device_id = $1 AND ($2::int4 IS NULL OR r.metric_id = $2) \
+                   AND r.at >= $3 AND r.at < $4 \
+                 ORDER BY r.at, m.name, r.value, r.text COLLATE \"C\" LIMIT $5"
+            );
+            let (from, to) = (At(range.from), At(range.to));
+            let rows = snapshot.query(&sql, &[&device_id, &metric_id, &from, &to, &limit]).await?;
+            found.extend(rows.iter().map(|row| read(row, device_id.unwrap_or_default())));
+        }
+        Ok(found)
     }
 }
 
-fn metric_name(text: &str) -> Result<MetricName, Error> {
-    word("a metric's name", text, |text| MetricName::new(text).ok())
+fn read(row: &Row, device_id: i32) -> Fresh {
+    let At(at) = row.get(0);
+    let value = match (row.get::<_, Option<f64>>(2), row.get::<_, Option<&str>>(3)) {
+        (_, Some(text)) => Value::Text(text.into()),
+        (number, None) => Value::Number(number.unwrap_or(f64::NAN)),
+    };
+    Fresh { device_id, metric_id: row.get(1), at, value }
+}
+
+/// By time, metric, numbers before texts: as the database orders them.
+fn in_order(a: &ReadingRow, b: &ReadingRow) -> Ordering {
+    (a.at, a.metric.as_str()).cmp(&(b.at, b.metric.as_str())).then_with(|| {
+        match (&a.value, &b.value) {
+            (Value::Number(a), Value::Number(b)) => a.total_cmp(b),
+            (Value::Number(_), Value::Text(_)) => Ordering::Less,
+            (Value::Text(_), Value::Number(_)) => Ordering::Greater,
+            (Value::Text(a), Value::Text(b)) => a.cmp(b),
+        }
+    })
 }
 
 #[cfg(test)]

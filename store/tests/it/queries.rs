@@ -80,8 +80,10 @@ async fn a_range_ends_before_its_end_and_knows_one_metric() {
 async fn buckets_gather_numbers_and_leave_texts_out() {
     let queries = filled().await;
     let width = Duration::from_secs(120);
-    let buckets =
-        queries.buckets(&device(0), Some(&metric(0)), HOUR, width, 100).await.expect("answers");
+    let buckets = queries
+        .buckets(Some(&device(0)), Some(&metric(0)), HOUR, width, 100)
+        .await
+        .expect("answers");
     let numbers: Vec<_> = buckets.iter().map(|b| (b.min, b.max, b.count)).collect();
     // Minutes 0 and 1 (0, 0, 2), 2 and 3 (4, 6), 4 (8).
     assert_eq!(numbers, [(0.0, 2.0, 3), (4.0, 6.0, 2), (8.0, 8.0, 1)]);

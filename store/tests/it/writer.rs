@@ -8,7 +8,7 @@ use bellwire_model::{
 use bellwire_store::{Error, Opened, WriteError, testing};
 
 use crate::support::{
-    DAY, LOG, NOON, batch, names, number, open, quarantined, reading, readings, tally, transition,
+    LOG, NOON, batch, names, number, open, quarantined, reading, readings, tally, transition,
 };
 
 #[tokio::test]
@@ -174,7 +174,7 @@ async fn what_the_database_refuses_leaves_nothing_and_names_the_row() {
     let database = testing::database().await;
     let (store, client) = open(&database).await;
     client
-        .batch_execute("ALTER TABLE bellwire.reading ADD CONSTRAINT no_seven CHECK (value <> 7)")
+        .batch_execute("ALTER TABLE bellwire.fresh_0 ADD CONSTRAINT no_seven CHECK (value <> 7)")
         .await
         .expect("altered");
     let names = names(1, 1);
@@ -183,72 +183,11 @@ async fn what_the_database_refuses_leaves_nothing_and_names_the_row() {
     assert!(matches!(refused, Err(WriteError::Refused { row: Some(8), .. })), "{refused:?}");
     assert_eq!(tally(&client).await, (0, 0));
     client
-        .batch_execute("ALTER TABLE bellwire.reading DROP CONSTRAINT no_seven")
+        .batch_execute("ALTER TABLE bellwire.fresh_0 DROP CONSTRAINT no_seven")
         .await
         .expect("altered");
     writer.write(&batch(0, 10, readings(0, 10)), &names).await.expect("stored");
     assert_eq!(tally(&client).await, (10, 10));
-}
-
-#[tokio::test]
-async fn each_day_has_its_partition_and_the_far_past_has_one() {
-    let database = testing::database().await;
-    let (store, client) = open(&database).await;
-    let names = names(1, 1);
-    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
-    let (mut writer, _) = store.writer(LOG).await.expect("opened");
-    // The last second of yesterday, the first of today, tomorrow's, and two days of 2013.
-    let rows = vec![
-        reading(today - 1, 1.0),
-        reading(today, 2.0),
-        reading(today + DAY, 3.0),
-        reading(1_387_065_600, 4.0),
-        reading(1_387_065_600 - 20 * DAY, 5.0),
-    ];
-    writer.write(&batch(0, 10, rows), &names).await.expect("stored");
-    // The far past alone, and today alone: straight into the partition.
-    writer.write(&batch(10, 20, vec![reading(0, 6.0)]), &names).await.expect("stored");
-    writer.write(&batch(20, 30, vec![reading(today + 5, 7.0)]), &names).await.expect("stored");
-
-    let rows = client
-        .query(
-            "SELECT tableoid::regclass::text, count(*), min(value), \
-                    bool_and(tableoid::regclass::text LIKE '%reading_past' \
-                             OR right(tableoid::regclass::text, 8) \
-                                = to_char(at AT TIME ZONE 'UTC', 'YYYYMMDD')) \
-             FROM bellwire.reading GROUP BY 1 ORDER BY 1",
-            &[],
-        )
-        .await
-        .expect("rows");
-    let counts: Vec<i64> = rows.iter().map(|row| row.get(1)).collect();
-    assert_eq!(counts, [1, 2, 1, 3], "yesterday, today, tomorrow, the far past");
-    for row in &rows {
-        assert!(row.get::<_, bool>(3), "{} holds another day", row.get::<_, &str>(0));
-    }
-    let tables = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'bellwire.reading'::regclass";
-    assert_eq!(number(&client, tables).await, 4);
-}
-
-#[tokio::test]
-async fn a_partition_that_was_dropped_is_made_again() {
-    let database = testing::database().await;
-    let (store, client) = open(&database).await;
-    let names = names(1, 1);
-    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
-    let (mut writer, _) = store.writer(LOG).await.expect("opened");
-    writer.write(&batch(0, 10, vec![reading(today, 1.0)]), &names).await.expect("stored");
-    let drop_all = "DO $$ DECLARE t text; BEGIN \
-        FOR t IN SELECT inhrelid::regclass FROM pg_inherits \
-            WHERE inhparent = 'bellwire.reading'::regclass \
-              AND inhrelid <> 'bellwire.reading_past'::regclass \
-        LOOP EXECUTE 'DROP TABLE ' || t; END LOOP; END $$";
-    client.batch_execute(drop_all).await.expect("dropped");
-    writer.write(&batch(10, 20, vec![reading(today, 2.0)]), &names).await.expect("stored");
-    client.batch_execute(drop_all).await.expect("dropped");
-    let two_days = vec![reading(today, 3.0), reading(today + DAY, 4.0)];
-    writer.write(&batch(20, 30, two_days), &names).await.expect("stored");
-    assert_eq!(tally(&client).await, (2, 2));
 }
 
 #[tokio::test]

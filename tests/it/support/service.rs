@@ -114,7 +114,9 @@ impl Service {
             .args(["serve", "--insecure"])
             .env("BELLWIRE_DATA_DIR", self.data_dir())
             .env("BELLWIRE_MQTT_LISTEN", self.address("mqtt"))
-            .env("BELLWIRE_HTTP_LISTEN", self.address("http"));
+            .env("BELLWIRE_HTTP_LISTEN", self.address("http"))
+            // So often that every test, and every kill in one, meets the compactor at work.
+            .env("BELLWIRE_DATABASE_COMPACT_INTERVAL_MS", "300");
         if self.settings.rules.is_some() {
             command.env("BELLWIRE_RULES", self.rules_path());
         }

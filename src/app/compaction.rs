@@ -1,0 +1,65 @@
+//! Carries fresh readings over, every so often, for as long as the service runs.
+
+use std::time::Duration;
+
+use bellwire_store::{Compacted, Compactor, Database};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+/// How soon it looks again when readers have held it up.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The running task. Stopped half-way, a run is undone, and the next service's does it.
+#[derive(Debug)]
+pub(super) struct Compaction {
+    token: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Compaction {
+    /// Runs the compactor of `database` each `every`.
+    pub(super) fn start(database: &Database, every: Duration, tracker: &TaskTracker) -> Self {
+        let token = CancellationToken::new();
+        let (ended, compactor) = (token.clone(), database.compactor());
+        let task = tracker.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = work(compactor, every) => {}
+            }
+        });
+        Self { token, task }
+    }
+
+    /// Ends it at once.
+    pub(super) async fn stop(self) {
+        self.token.cancel();
+        if let Err(error) = self.task.await {
+            warn!(error = &error as &dyn std::error::Error, "The compactor ended badly.");
+        }
+    }
+}
+
+async fn work(mut compactor: Compactor, every: Duration) {
+    let mut pulse = interval_at(Instant::now() + every, every);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.tick().await;
+        match compactor.run().await {
+            Ok(Compacted::Waiting) => pulse.reset_after(AGAIN.min(every)),
+            Ok(Compacted::Rows(_) | Compacted::Elsewhere) => {}
+            // *Keep* says that the database is away, and looks after it.
+            Err(error) if error.is_transient() || error.is_unavailable() => {
+                debug!(error = &error as &dyn std::error::Error, "No readings carried over now.");
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Fresh readings could not be carried over; queries get slower meanwhile."
+                );
+            }
+        }
+    }
+}

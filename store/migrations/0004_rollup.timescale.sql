@@ -1,0 +1,68 @@
+-- What minutes, hours and days of numbers come to: kept by the compactor in the transaction that
+-- carries the readings over, so that they are never behind `reading`, whatever came late. Why not
+-- continuous aggregates: docs/decisions/0025.
+CREATE TABLE bellwire.reading_1m (
+    bucket    timestamptz NOT NULL,     -- its first instant, UTC
+    device_id int4 NOT NULL,            -- 0: all devices together
+    metric_id int4 NOT NULL,
+    count     int8 NOT NULL,
+    sum       float8 NOT NULL,
+    min       float8 NOT NULL,
+    max       float8 NOT NULL,
+    first_at  timestamptz NOT NULL,
+    first     float8 NOT NULL,          -- of several at `first_at` the least
+    last_at   timestamptz NOT NULL,
+    last      float8 NOT NULL,          -- of several at `last_at` the greatest
+    PRIMARY KEY (device_id, metric_id, bucket)
+);
+CREATE TABLE bellwire.reading_1h (LIKE bellwire.reading_1m INCLUDING ALL);
+CREATE TABLE bellwire.reading_1d (LIKE bellwire.reading_1m INCLUDING ALL);
+
+SELECT create_hypertable(
+    'bellwire.reading_1m', 'bucket',
+    chunk_time_interval => interval '1 day', create_default_indexes => false);
+SELECT create_hypertable(
+    'bellwire.reading_1h', 'bucket',
+    chunk_time_interval => interval '30 days', create_default_indexes => false);
+SELECT create_hypertable(
+    'bellwire.reading_1d', 'bucket',
+    chunk_time_interval => interval '1 year', create_default_indexes => false);
+
+-- What is there already.
+INSERT INTO bellwire.reading_1m
+    SELECT date_bin('1 minute', at, 'epoch'), coalesce(device_id, 0), metric_id, count(*), sum(value),
+           min(value), max(value),
+           min(at), (array_agg(value ORDER BY at, value))[1],
+           max(at), (array_agg(value ORDER BY at DESC, value DESC))[1]
+    FROM bellwire.reading WHERE value IS NOT NULL
+    GROUP BY GROUPING SETS ((1, device_id, metric_id), (1, metric_id));
+INSERT INTO bellwire.reading_1h
+    SELECT date_bin('1 hour', bucket, 'epoch'), device_id, metric_id, sum(count), sum(sum), min(min), max(max),
+           min(first_at), (array_agg(first ORDER BY first_at, first))[1],
+           max(last_at), (array_agg(last ORDER BY last_at DESC, last DESC))[1]
+    FROM bellwire.reading_1m GROUP BY 1, device_id, metric_id;
+INSERT INTO bellwire.reading_1d
+    SELECT date_bin('1 day', bucket, 'epoch'), device_id, metric_id, sum(count), sum(sum), min(min), max(max),
+           min(first_at), (array_agg(first ORDER BY first_at, first))[1],
+           max(last_at), (array_agg(last ORDER BY last_at DESC, last DESC))[1]
+    FROM bellwire.reading_1h GROUP BY 1, device_id, metric_id;
+
+-- For charts and analysts; as far as the readings have been carried over.
+CREATE VIEW public.readings_1m AS
+    SELECT r.bucket AS at, d.name AS device, m.name AS metric, r.sum / r.count AS avg, r.min, r.max,
+           r.count, r.first, r.last
+    FROM bellwire.reading_1m r
+    JOIN bellwire.device d ON d.id = r.device_id
+    JOIN bellwire.metric m ON m.id = r.metric_id;
+CREATE VIEW public.readings_1h AS
+    SELECT r.bucket AS at, d.name AS device, m.name AS metric, r.sum / r.count AS avg, r.min, r.max,
+           r.count, r.first, r.last
+    FROM bellwire.reading_1h r
+    JOIN bellwire.device d ON d.id = r.device_id
+    JOIN bellwire.metric m ON m.id = r.metric_id;
+CREATE VIEW public.readings_1d AS
+    SELECT r.bucket AS at, d.name AS device, m.name AS metric, r.sum / r.count AS avg, r.min, r.max,
+           r.count, r.first, r.last
+    FROM bellwire.reading_1d r
+    JOIN bellwire.device d ON d.id = r.device_id
+    JOIN bellwire.metric m ON m.id = r.metric_id;

@@ -1,0 +1,239 @@
+//! Fresh readings are carried over, each once, and the rollups follow.
+
+use bellwire_model::{DeviceKey, MetricKey, Timestamp, Value};
+use bellwire_store::{Compacted, Database, testing};
+use tokio_postgres::Client;
+
+use crate::support::{DAY, LOG, NOON, batch, names, number, reading, readings, sql, tally};
+
+const SETTLED: &str = "SELECT count(*) FROM bellwire.reading";
+
+async fn stored(store: &Database, position: &mut u64, rows: Vec<bellwire_model::Reading>) {
+    let names = names(3, 2);
+    let (mut writer, opened) = store.writer(LOG).await.expect("opened");
+    *position = opened.position.0;
+    writer.write(&batch(*position, *position + 10, rows), &names).await.expect("stored");
+}
+
+async fn compact(store: &Database) -> Compacted {
+    store.compactor().run().await.expect("carried over")
+}
+
+/// Lets go of the table that was just read: nobody else is connected.
+async fn compact_all(store: &Database) -> u64 {
+    let mut total = 0;
+    loop {
+        match compact(store).await {
+            Compacted::Rows(0) => return total,
+            Compacted::Rows(n_rows) => total += n_rows,
+            Compacted::Waiting | Compacted::Elsewhere => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn rollup(client: &Client, table: &str, device_id: i32) -> (i64, f64, f64, f64, f64, f64) {
+    let query = format!(
+        "SELECT sum(count)::int8, sum(sum), min(min), max(max), \
+                (array_agg(first ORDER BY first_at, first))[1], \
+                (array_agg(last ORDER BY last_at DESC, last DESC))[1] \
+         FROM bellwire.{table} WHERE device_id = $1"
+    );
+    let row = client.query_one(&query, &[&device_id]).await.expect("a row");
+    (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))
+}
+
+#[tokio::test]
+async fn each_reading_is_seen_once_before_and_after() {
+    let database = testing::database().await;
+    let store = database.open();
+    let client = sql(&database.url).await;
+    let mut position = 0;
+    for round in 0..4_u32 {
+        stored(&store, &mut position, readings(round * 1_000, 1_000)).await;
+        let expected = i64::from((round + 1) * 1_000);
+        assert_eq!(tally(&client).await, (expected, expected));
+        compact(&store).await;
+        assert_eq!(tally(&client).await, (expected, expected));
+    }
+    compact_all(&store).await;
+    assert_eq!(number(&client, SETTLED).await, 4_000);
+    assert_eq!(tally(&client).await, (4_000, 4_000));
+    assert_eq!(compact(&store).await, Compacted::Rows(0));
+}
+
+#[tokio::test]
+async fn a_writer_goes_on_in_the_next_generation() {
+    let database = testing::database().await;
+    let store = database.open();
+    let client = sql(&database.url).await;
+    let names = names(1, 1);
+    let (mut writer, _) = store.writer(LOG).await.expect("opened");
+    for n in 0..6_u32 {
+        let at = u64::from(n) * 10;
+        let rows = readings(n * 100, 100);
+        writer.write(&batch(at, at + 10, rows), &names).await.expect("stored");
+        compact(&store).await;
+    }
+    assert_eq!(tally(&client).await, (600, 600));
+    let generation = "SELECT generation FROM bellwire.log_position";
+    assert!(number(&client, generation).await >= 3);
+}
+
+#[tokio::test]
+async fn a_table_that_is_being_read_is_not_emptied() {
+    let database = testing::database().await;
+    let store = database.open();
+    let mut position = 0;
+    stored(&store, &mut position, readings(0, 10)).await;
+    let reader = sql(&database.url).await;
+    reader
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM devices")
+        .await
+        .expect("a snapshot");
+    assert_eq!(compact(&store).await, Compacted::Rows(10));
+    stored(&store, &mut position, readings(10, 10)).await;
+    assert_eq!(compact(&store).await, Compacted::Waiting);
+    assert_eq!(tally(&reader).await, (10, 10), "the old snapshot's");
+    reader.batch_execute("COMMIT").await.expect("ended");
+    assert_eq!(tally(&reader).await, (20, 20));
+    assert_eq!(compact_all(&store).await, 10);
+    assert_eq!(tally(&reader).await, (20, 20));
+}
+
+#[tokio::test]
+async fn one_compactor_works_at_a_time() {
+    let database = testing::database().await;
+    let store = database.open();
+    let mut position = 0;
+    stored(&store, &mut position, readings(0, 10)).await;
+    let other = sql(&database.url).await;
+    let lock = "SELECT pg_advisory_lock(7090192401145228656)";
+    other.batch_execute(lock).await.expect("locked");
+    assert_eq!(compact(&store).await, Compacted::Elsewhere);
+    let unlock = "SELECT pg_advisory_unlock(7090192401145228656)";
+    other.batch_execute(unlock).await.expect("unlocked");
+    assert_eq!(compact(&store).await, Compacted::Rows(10));
+}
+
+#[tokio::test]
+async fn rollups_take_what_came_late_into_account() {
+    let database = testing::database().await;
+    let store = database.open();
+    let client = sql(&database.url).await;
+    let mut position = 0;
+    let mut rows: Vec<_> =
+        [(0, 4.0), (30, 2.0), (90, 8.0)].map(|(secs, value)| reading(NOON + secs, value)).to_vec();
+    rows[2].device = DeviceKey(1);
+    let mut text = reading(NOON + 1, 0.0);
+    text.value = Value::Text("open".into());
+    rows.push(text);
+    stored(&store, &mut position, rows).await;
+    compact(&store).await;
+    let late = vec![reading(NOON - 3_600, 1.0), reading(NOON + 45, 3.0), reading(NOON, 3.5)];
+    stored(&store, &mut position, late).await;
+    compact_all(&store).await;
+    for table in ["reading_1m", "reading_1h", "reading_1d"] {
+        assert_eq!(rollup(&client, table, 1).await, (5, 13.5, 1.0, 4.0, 1.0, 3.0), "{table}");
+        assert_eq!(rollup(&client, table, 0).await, (6, 21.5, 1.0, 8.0, 1.0, 8.0), "{table}");
+    }
+    let noon = "SELECT first::int8 FROM readings_1m WHERE metric = 'metric-0' \
+                AND device = 'device-0' AND at = '2024-01-15 12:00Z'";
+    // Of the two readings of noon, 3.5 and 4, the least; cast rounds to even.
+    assert_eq!(number(&client, noon).await, 4);
+}
+
+#[tokio::test]
+async fn sums_beyond_all_bounds_stop_nothing() {
+    let database = testing::database().await;
+    let store = database.open();
+    let client = sql(&database.url).await;
+    let mut position = 0;
+    for _ in 0..3 {
+        stored(&store, &mut position, vec![reading(NOON, -f64::MAX)]).await;
+        compact_all(&store).await;
+    }
+    let query = "SELECT count(*) FROM bellwire.reading_1d WHERE sum = '-Infinity' AND count = 3";
+    assert_eq!(number(&client, query).await, 2);
+}
+
+#[tokio::test]
+async fn days_and_ages_find_their_partitions() {
+    let database = testing::database().await;
+    let store = database.open();
+    let client = sql(&database.url).await;
+    let mut position = 0;
+    let mut rows: Vec<_> = (0..50)
+        .map(|n| reading(NOON + n * DAY, f64::from(u32::try_from(n).expect("small"))))
+        .collect();
+    rows.push(reading(-20_000_000_000, 50.0));
+    rows[3].metric = MetricKey(1);
+    rows.push(reading(Timestamp::MAX.as_micros() / 1_000_000, 51.0));
+    stored(&store, &mut position, rows).await;
+    assert_eq!(compact_all(&store).await, 52);
+    assert_eq!(tally(&client).await, (52, 52));
+    assert_eq!(number(&client, SETTLED).await, 52);
+}
+
+#[tokio::test]
+async fn each_day_has_its_partition_and_the_far_past_has_one() {
+    let database = testing::database().await;
+    let (store, client) = (database.open(), sql(&database.url).await);
+    let mut position = 0;
+    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
+    // The last second of yesterday, the first of today, tomorrow's, and two days of 2013.
+    let rows = vec![
+        reading(today - 1, 1.0),
+        reading(today, 2.0),
+        reading(today + DAY, 3.0),
+        reading(1_387_065_600, 4.0),
+        reading(1_387_065_600 - 20 * DAY, 5.0),
+    ];
+    stored(&store, &mut position, rows).await;
+    compact_all(&store).await;
+    stored(&store, &mut position, vec![reading(0, 6.0)]).await;
+    compact_all(&store).await;
+    stored(&store, &mut position, vec![reading(today + 5, 7.0)]).await;
+    compact_all(&store).await;
+
+    let rows = client
+        .query(
+            "SELECT tableoid::regclass::text, count(*), min(value), \
+                    bool_and(tableoid::regclass::text LIKE '%reading_past' \
+                             OR right(tableoid::regclass::text, 8) \
+                                = to_char(at AT TIME ZONE 'UTC', 'YYYYMMDD')) \
+             FROM bellwire.reading GROUP BY 1 ORDER BY 1",
+            &[],
+        )
+        .await
+        .expect("rows");
+    let counts: Vec<i64> = rows.iter().map(|row| row.get(1)).collect();
+    assert_eq!(counts, [1, 2, 1, 3], "yesterday, today, tomorrow, the far past");
+    for row in &rows {
+        assert!(row.get::<_, bool>(3), "{} holds another day", row.get::<_, &str>(0));
+    }
+    let tables = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'bellwire.reading'::regclass";
+    assert_eq!(number(&client, tables).await, 4);
+}
+
+#[tokio::test]
+async fn a_partition_that_was_dropped_is_made_again() {
+    let database = testing::database().await;
+    let (store, client) = (database.open(), sql(&database.url).await);
+    let mut position = 0;
+    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
+    stored(&store, &mut position, vec![reading(today, 1.0)]).await;
+    compact_all(&store).await;
+    let drop_all = "DO $$ DECLARE t text; BEGIN \
+        FOR t IN SELECT inhrelid::regclass FROM pg_inherits \
+            WHERE inhparent = 'bellwire.reading'::regclass \
+              AND inhrelid <> 'bellwire.reading_past'::regclass \
+        LOOP EXECUTE 'DROP TABLE ' || t; END LOOP; END $$";
+    client.batch_execute(drop_all).await.expect("dropped");
+    stored(&store, &mut position, vec![reading(today, 2.0)]).await;
+    compact_all(&store).await;
+    client.batch_execute(drop_all).await.expect("dropped");
+    let two_days = vec![reading(today, 3.0), reading(today + DAY, 4.0)];
+    stored(&store, &mut position, two_days).await;
+    compact_all(&store).await;
+    assert_eq!(tally(&client).await, (2, 2));
+}
