@@ -20,6 +20,7 @@ mod managed;
 mod metrics;
 mod migrate;
 mod partitions;
+mod poison;
 mod queries;
 mod rows;
 mod session;
@@ -34,6 +35,7 @@ pub use error::{Error, WriteError};
 pub use managed::{Managed, Running};
 pub use metrics::Metrics;
 pub use migrate::Migrated;
+pub use poison::RefusedPublish;
 pub use queries::{
     AlertPage, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries, ROWS_MAX,
     ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,

@@ -17,8 +17,10 @@ pub(crate) enum Ending {
     FoundCommitted,
     /// To be tried again.
     Transient,
-    /// Refused by the database.
+    /// Refused by the database for what is in it.
     Refused,
+    /// The database takes none.
+    Unusable,
     /// Another writer has the log.
     Fenced,
     /// The database is elsewhere.
@@ -26,11 +28,12 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Committed, "committed"),
         (Self::FoundCommitted, "found_committed"),
         (Self::Transient, "transient"),
         (Self::Refused, "refused"),
+        (Self::Unusable, "unusable"),
         (Self::Fenced, "fenced"),
         (Self::Diverged, "diverged"),
     ];
@@ -65,7 +68,7 @@ const QUERY_KINDS: [&str; 8] =
 /// What the store counts about itself. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    writes: [IntCounter; 6],
+    writes: [IntCounter; 7],
     rows: [IntCounter; 4],
     queries: [Histogram; 8],
     query_errors: [IntCounter; 8],
@@ -73,6 +76,7 @@ pub struct Metrics {
     pub(crate) position_bytes: IntGauge,
     pub(crate) connections: IntCounter,
     pub(crate) days_prepared: IntCounter,
+    pub(crate) probes: IntCounter,
     pub(crate) server_starts: IntCounter,
 }
 
@@ -119,6 +123,11 @@ impl Metrics {
                 registry,
                 "bellwire_store_days_prepared_total",
                 "Days whose partition the writer has looked up or made.",
+            )?,
+            probes: counter(
+                registry,
+                "bellwire_store_probes_total",
+                "Parts of refused batches tried, and undone, to find what the database refuses.",
             )?,
             server_starts: counter(
                 registry,
@@ -175,11 +184,11 @@ mod tests {
         let metrics = Metrics::register(&registry).expect("names are free");
         metrics.count_write(Ending::Diverged);
         let families = registry.gather();
-        assert_eq!(families.len(), 9);
+        assert_eq!(families.len(), 10);
         for family in families {
             assert!(family.name().starts_with("bellwire_store_"), "{}", family.name());
             assert!(!family.get_metric().is_empty(), "{}", family.name());
         }
-        assert_eq!(metrics.writes[5].get(), 1);
+        assert_eq!(metrics.writes[6].get(), 1);
     }
 }

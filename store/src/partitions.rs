@@ -26,6 +26,8 @@ fn day_of(at: Timestamp) -> i64 {
 #[derive(Debug, Default)]
 pub(crate) struct Partitions {
     by_day: HashMap<i64, Box<str>>,
+    /// Whether the last batch found a day known, which may have gone since.
+    from_memory: bool,
 }
 
 impl Partitions {
@@ -42,6 +44,7 @@ impl Partitions {
             .filter(|day| !self.by_day.contains_key(*day))
             .map(|day| At(Timestamp::from_micros(day.saturating_mul(DAY_MICROS))))
             .collect();
+        self.from_memory = missing.len() < days.len();
         if !missing.is_empty() {
             let rows = client
                 .query("SELECT day, partition FROM bellwire.ensure_reading_days($1)", &[&missing])
@@ -60,9 +63,11 @@ impl Partitions {
         Ok((table, missing.len()))
     }
 
-    /// Forgets them: one has gone (retention, a restored backup).
-    pub(crate) fn forget(&mut self) {
+    /// Forgets them: one has gone (retention, a restored backup). False if the database was asked
+    /// for all of the last batch's just now: then they are there, and asking again helps nothing.
+    pub(crate) fn forget(&mut self) -> bool {
         self.by_day.clear();
+        std::mem::replace(&mut self.from_memory, false)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::encode::Encoder;
 use crate::metrics::{Ending, RowKind};
 use crate::migrate;
 use crate::partitions::{PARENT, Partitions};
-use crate::session::{Identity, Session, Transacted, application_name};
+use crate::session::{Identity, Purpose, Session, Transacted, application_name};
 use crate::types::unsigned;
 use crate::{Error, Metrics, Mode, WriteError};
 
@@ -53,6 +53,8 @@ pub struct Writer {
     partitions: Partitions,
     encoder: Encoder,
     metrics: Metrics,
+    /// Whether the last batch was not stored because the database is away.
+    is_away: bool,
 }
 
 impl Writer {
@@ -90,6 +92,7 @@ impl Writer {
             partitions: Partitions::default(),
             encoder: Encoder::default(),
             metrics,
+            is_away: false,
         };
         Ok((writer, opened))
     }
@@ -122,26 +125,42 @@ impl Writer {
             "a batch with rows has an extent"
         );
         let started = Instant::now();
-        let mut result = self.attempt(batch, names).await;
+        let mut result = self.attempt(Purpose::Store, batch, names).await;
         if let Err(WriteError::Transient(error)) = &result {
-            warn!(
-                error = %Chain(error), start = %batch.start,
-                "A batch is not stored yet; looking again on a new connection."
-            );
-            result = self.attempt(batch, names).await;
+            // Once per outage: whoever offers it again and again need not hear it each time.
+            if !self.is_away {
+                warn!(
+                    error = %Chain(error), start = %batch.start,
+                    "A batch is not stored yet; looking again on a new connection."
+                );
+            }
+            result = self.attempt(Purpose::Store, batch, names).await;
         }
+        self.is_away = matches!(result, Err(WriteError::Transient(_)));
         self.count(batch, &result, started.elapsed());
         result.map(|_| ())
+    }
+
+    /// Sees whether `batch` could be stored, and stores nothing. The same limits as
+    /// [`Writer::write`], without its second attempt.
+    pub(crate) async fn probe(
+        &mut self,
+        batch: &KeepBatch,
+        names: &SharedNames,
+    ) -> Result<(), WriteError> {
+        self.metrics.probes.inc();
+        self.attempt(Purpose::Probe, batch, names).await.map(|_| ())
     }
 
     /// One attempt within the limit.
     async fn attempt(
         &mut self,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Ending, WriteError> {
         let limit = self.limit;
-        match timeout(limit, self.attempt_unbounded(batch, names)).await {
+        match timeout(limit, self.attempt_unbounded(purpose, batch, names)).await {
             Ok(result) => result,
             Err(_) => Err(WriteError::Transient(deadline("storing a batch", limit))),
         }
@@ -149,6 +168,7 @@ impl Writer {
 
     async fn attempt_unbounded(
         &mut self,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Ending, WriteError> {
@@ -167,7 +187,7 @@ impl Writer {
                 session
             }
         };
-        let ending = match self.transact(&mut session, batch, names).await {
+        let ending = match self.transact(&mut session, purpose, batch, names).await {
             Ok(Transacted::Committed) => Ending::Committed,
             Ok(Transacted::NotAtStart) => {
                 session.rollback().await.map_err(WriteError::of)?;
@@ -177,12 +197,22 @@ impl Writer {
                     Settled::NotStored => return Err(self.diverged(batch, Some(batch.start))),
                 }
             }
-            Err(error) if error.is_missing_table() && self.mode == Mode::Plain => {
+            Err(error) if error.is_missing_table() && self.partitions.forget() => {
                 // A partition we knew is gone (retention): look again.
-                self.partitions.forget();
                 return Err(WriteError::Transient(error));
             }
-            Err(error) => return Err(WriteError::of(error)),
+            Err(error) => {
+                let error = WriteError::of(error);
+                // Refused within the COPY, the connection is well, and a search goes on with it.
+                // Refused before, it is not: the COPY's end, sent ahead, has an answer of its own
+                // that would be taken for another statement's.
+                if matches!(error, WriteError::Refused { row: Some(_), .. })
+                    && session.rollback().await.is_ok()
+                {
+                    self.session = Some(session);
+                }
+                return Err(error);
+            }
         };
         self.session = Some(session);
         Ok(ending)
@@ -191,6 +221,7 @@ impl Writer {
     async fn transact(
         &mut self,
         session: &mut Session,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Transacted, Error> {
@@ -204,7 +235,8 @@ impl Writer {
             }
             Mode::Timescale => PARENT,
         };
-        session.transact(self.who, batch, &self.dictionary, table, &mut self.encoder).await
+        let what = (self.who, purpose);
+        session.transact(what, batch, &self.dictionary, table, &mut self.encoder).await
     }
 
     /// Reads the log's row to learn what became of `batch`.
@@ -248,6 +280,7 @@ impl Writer {
             Err(WriteError::Diverged { .. }) => Ending::Diverged,
             Err(WriteError::Transient(_)) => Ending::Transient,
             Err(WriteError::Refused { .. }) => Ending::Refused,
+            Err(WriteError::Unusable(_)) => Ending::Unusable,
         };
         self.metrics.count_write(ending);
         if result.is_err() {

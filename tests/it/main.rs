@@ -10,6 +10,7 @@ mod crash;
 mod durability;
 mod journey;
 mod outage;
+mod poison;
 mod recording;
 mod shim;
 mod support;

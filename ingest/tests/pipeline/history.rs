@@ -39,6 +39,7 @@ pub(crate) struct Seen {
     n_starts_without_database: u64,
     n_commits: u64,
     n_lost_answers: u64,
+    n_refused: u64,
     n_snapshots: u64,
     n_trimmed_logs: u64,
     n_bytes_read_again: u64,
@@ -46,7 +47,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 16] {
+    fn fields(&mut self) -> [&mut u64; 17] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -60,6 +61,7 @@ impl Seen {
             &mut self.n_starts_without_database,
             &mut self.n_commits,
             &mut self.n_lost_answers,
+            &mut self.n_refused,
             &mut self.n_snapshots,
             &mut self.n_trimmed_logs,
             &mut self.n_bytes_read_again,
@@ -400,6 +402,7 @@ impl History {
         self.seen.n_transitions = model.transitions.len() as u64;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
+        self.seen.n_refused = tables.n_refused;
         self.seen
     }
 }

@@ -2,6 +2,7 @@
 
 mod managed;
 mod outage;
+mod poison;
 mod proxy;
 mod queries;
 mod support;
