@@ -13,5 +13,6 @@ mod outage;
 mod poison;
 mod recording;
 mod shim;
+mod stopped;
 mod support;
 mod tidy;
