@@ -11,16 +11,18 @@ use bellwire_model::{Clock, KeepBatch, LedgerFlush, LogPosition, SharedNames};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
+use crate::backoff::Backoff;
 use crate::group::{Entry, Group};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
 use crate::log::{Log, ReadError, RecordError};
 use crate::metrics::Metrics;
+use crate::poison::{self, Aside, Notices};
 use crate::policy::SharedPolicies;
-use crate::ports::{BatchSink, Opened, SinkError};
+use crate::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use crate::reread::Rereader;
 
 /// How *keep* makes its transactions.
@@ -145,14 +147,18 @@ pub struct Keep<S> {
     rereader: Rereader,
     position: LogPosition,
     ledger_flushed: Instant,
+    notices: Notices,
 }
 
 /// What one transaction carries, beside its rows.
 #[derive(Debug, Default)]
-struct Load {
-    batch: KeepBatch,
-    entries: Vec<Entry>,
-    seqs: Vec<(bellwire_model::DeviceKey, u64)>,
+pub(crate) struct Load {
+    pub(crate) batch: KeepBatch,
+    /// Those of the batch's readings' publishes, in their order, and more without readings.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) seqs: Vec<(bellwire_model::DeviceKey, u64)>,
+    /// What is set aside because the database refuses it.
+    pub(crate) aside: Aside,
 }
 
 impl Load {
@@ -178,6 +184,7 @@ impl<S: BatchSink> Keep<S> {
             rereader,
             position: LogPosition::ZERO,
             ledger_flushed: Instant::now(),
+            notices: Notices::default(),
         }
     }
 
@@ -223,13 +230,15 @@ impl<S: BatchSink> Keep<S> {
     /// Opens the database, however long it takes; `None` if told to give up.
     async fn open(&mut self, give_up: &CancellationToken) -> Result<Option<Opened>, KeepError> {
         let log = self.parts.log.id();
-        let mut pause = Backoff::new(self.config.backoff_max);
+        let mut pause = Backoff::new(self.config.backoff_max, log);
         loop {
             let opening = self.parts.sink.open(log);
             let Some(result) = unless(give_up, opening).await else { return Ok(None) };
             match result {
                 Ok(opened) => return Ok(Some(opened)),
-                Err(SinkError::Away(error)) => pause.failed("open", error.as_ref()),
+                Err(SinkError::Away(error) | SinkError::Refused(error)) => {
+                    pause.failed("open", error.as_ref());
+                }
                 Err(closed @ SinkError::Closed(_)) => return Err(closed.into()),
             }
             if !pause.wait(give_up).await {
@@ -305,15 +314,26 @@ impl<S: BatchSink> Keep<S> {
     }
 
     /// Writes a batch; false if told to give up. Then paces the next one.
-    async fn commit(&mut self, load: Load, give_up: &CancellationToken) -> Result<bool, KeepError> {
+    async fn commit(
+        &mut self,
+        mut load: Load,
+        give_up: &CancellationToken,
+    ) -> Result<bool, KeepError> {
         let begun = Instant::now();
         let started = self.parts.clock.now();
-        if !self.write(&load.batch, give_up).await? {
+        if !self.write(&mut load, give_up).await? {
             return Ok(false);
         }
         let n_readings = load.batch.readings.len();
         self.position = load.batch.end;
-        self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.seqs));
+        if let Some(ledger) = load.aside.take_ledger() {
+            self.parts.metrics.keep_quarantined(load.aside.n_publishes());
+            self.notices.set_aside(&load.aside);
+            self.parts.ledger.set(ledger);
+            self.ledger_is_at(self.position)?;
+        } else {
+            self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.seqs));
+        }
         self.parts.metrics.kept(n_readings, &load.entries, started, self.parts.clock.now());
         self.report_lag();
         if !self.is_full(&load.batch) {
@@ -341,31 +361,48 @@ impl<S: BatchSink> Keep<S> {
             ledger: Some(LedgerFlush { devices }),
             ..KeepBatch::default()
         };
-        if !self.write(&batch, give_up).await? {
+        if !self.write(&mut Load { batch, ..Load::default() }, give_up).await? {
             return Ok(false);
         }
-        self.parts.committed.send_replace(self.position);
-        self.parts.journal.trim(self.position).map_err(KeepError::Journal)?;
+        self.ledger_is_at(self.position)?;
         Ok(true)
     }
 
-    /// Gives a batch to the database until it is taken; false if told to give up.
+    /// The database accounts for everything up to `position`: nothing before it is read again.
+    fn ledger_is_at(&mut self, position: LogPosition) -> Result<(), KeepError> {
+        self.ledger_flushed = Instant::now();
+        self.parts.committed.send_replace(position);
+        self.parts.journal.trim(position).map_err(KeepError::Journal)
+    }
+
+    /// Gives a batch to the database until it is taken, without what it refuses of it; false if
+    /// told to give up.
     async fn write(
         &mut self,
-        batch: &KeepBatch,
+        load: &mut Load,
         give_up: &CancellationToken,
     ) -> Result<bool, KeepError> {
-        let mut pause = Backoff::new(self.config.backoff_max);
+        let mut pause = Backoff::new(self.config.backoff_max, self.parts.log.id());
         loop {
             self.report_lag();
-            let writing = self.parts.sink.write(batch, &self.parts.names);
+            let writing = self.write_or_find_refused(load);
             let Some(result) = unless(give_up, writing).await else { return Ok(false) };
             match result {
-                Ok(()) => {
+                Ok(refused) if refused.is_empty() => {
                     pause.succeeded();
                     return Ok(true);
                 }
-                Err(SinkError::Away(error)) => {
+                Ok(refused) => {
+                    poison::set_aside(load, &refused, &mut self.rereader)?;
+                    load.aside.account(
+                        &mut load.batch,
+                        &load.entries,
+                        &load.seqs,
+                        &self.parts.ledger,
+                    );
+                    continue;
+                }
+                Err(SinkError::Away(error) | SinkError::Refused(error)) => {
                     self.parts.metrics.keep_retried();
                     pause.failed("write to", error.as_ref());
                 }
@@ -376,6 +413,23 @@ impl<S: BatchSink> Keep<S> {
             }
         }
     }
+
+    /// Offers a batch. Gives the publishes that must be left out for it to be taken, none if it is
+    /// taken; [`SinkError::Refused`] if it is refused and no publish is to blame.
+    async fn write_or_find_refused(
+        &mut self,
+        load: &Load,
+    ) -> Result<Vec<RefusedPublish>, SinkError> {
+        let (sink, names) = (&mut self.parts.sink, &self.parts.names);
+        let error = match sink.write(&load.batch, names).await {
+            Ok(()) => return Ok(Vec::new()),
+            Err(SinkError::Refused(error)) => error,
+            Err(other) => return Err(other),
+        };
+        let n_readings: Vec<u32> = load.entries.iter().map(|entry| entry.n_readings).collect();
+        let refused = sink.find_refused(&load.batch, &n_readings, names).await?;
+        if refused.is_empty() { Err(SinkError::Refused(error)) } else { Ok(refused) }
+    }
 }
 
 /// What `trying` gives, or `None` if told to give up first: a silent network could hold it for
@@ -385,42 +439,5 @@ async fn unless<T>(give_up: &CancellationToken, trying: impl Future<Output = T>)
         biased;
         result = trying => Some(result),
         () = give_up.cancelled() => None,
-    }
-}
-
-/// Pauses between tries, and says once that the database is away and once that it is back.
-#[derive(Debug)]
-struct Backoff {
-    pause: Duration,
-    pause_max: Duration,
-    since: Option<Instant>,
-}
-
-impl Backoff {
-    const fn new(pause_max: Duration) -> Self {
-        Self { pause: Duration::from_millis(50), pause_max, since: None }
-    }
-
-    fn failed(&mut self, what: &str, error: &(dyn std::error::Error + 'static)) {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            warn!(error, "Failed to {what} the database; readings wait in the log.");
-        }
-    }
-
-    fn succeeded(&self) {
-        if let Some(since) = self.since {
-            info!("The database is back after {:.1} s.", since.elapsed().as_secs_f64());
-        }
-    }
-
-    /// Waits for the next try; false if told to give up.
-    async fn wait(&mut self, give_up: &CancellationToken) -> bool {
-        tokio::select! {
-            () = give_up.cancelled() => return false,
-            () = tokio::time::sleep(self.pause) => {}
-        }
-        self.pause = (self.pause * 2).min(self.pause_max);
-        true
     }
 }

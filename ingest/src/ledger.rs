@@ -33,7 +33,7 @@ struct Account {
 }
 
 /// All accounts; *keep* writes, the API reads.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ledger {
     accounts: Vec<Account>,
     changed: Vec<DeviceKey>,

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** this room knows neither MQTT nor SQL nor rules: `src` connects it to them.
 
+mod backoff;
 pub mod decode;
 mod dirs;
 pub mod group;
@@ -17,6 +18,7 @@ pub mod keep;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
+mod poison;
 pub mod policy;
 pub mod ports;
 pub mod present;

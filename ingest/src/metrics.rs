@@ -231,6 +231,11 @@ impl Metrics {
         self.keep.from_disk.inc_by(n_bytes);
     }
 
+    /// Publishes that the database refused went to quarantine.
+    pub(crate) fn keep_quarantined(&self, n_publishes: u64) {
+        self.quarantined[RejectReason::RefusedByDatabase as usize].inc_by(n_publishes);
+    }
+
     pub(crate) fn keep_retried(&self) {
         self.keep.retries.inc();
     }

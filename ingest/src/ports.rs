@@ -92,9 +92,21 @@ pub enum SinkError {
     /// Not now: give it again later. Whether it was taken after all, the sink finds out itself.
     #[error("the database is away")]
     Away(#[source] Box<dyn Error + Send + Sync>),
+    /// Not with what is in it, however often it is given: [`BatchSink::find_refused`] says what.
+    #[error("the database refuses something in the batch")]
+    Refused(#[source] Box<dyn Error + Send + Sync>),
     /// Never again: another writer has taken over, or the database is not where it should be.
     #[error("the database must not be written to any more")]
     Closed(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// A publish that the database will not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedPublish {
+    /// Which of the batch's publishes, from 0.
+    pub index: usize,
+    /// What the database said.
+    pub detail: String,
 }
 
 /// The database, to *keep*.
@@ -108,4 +120,13 @@ pub trait BatchSink: Send {
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Which publishes of a batch it refuses, and stores nothing; none if it refuses something
+    /// else of it. `n_readings` says how many of the batch's readings are of each, in order.
+    fn find_refused(
+        &mut self,
+        batch: &KeepBatch,
+        n_readings: &[u32],
+        names: &SharedNames,
+    ) -> impl Future<Output = Result<Vec<RefusedPublish>, SinkError>> + Send;
 }

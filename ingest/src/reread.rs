@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bellwire_model::{LogPosition, SharedNames};
+use bellwire_model::{LogPosition, PublishRef, SharedNames};
 
-use crate::decode::Decoder;
+use crate::decode::{Decoded, Decoder};
 use crate::group::Group;
 use crate::journal::Journal;
 use crate::keep::KeepError;
@@ -45,6 +45,16 @@ impl Rereader {
     /// # Errors
     /// If log or journal cannot be read.
     pub(crate) fn read(&mut self, from: LogPosition, to: LogPosition) -> Result<Group, KeepError> {
+        self.read_with(from, to, |_, _, _, _| {})
+    }
+
+    /// The same, and shows each publish to `look` when it is decoded.
+    pub(crate) fn read_with(
+        &mut self,
+        from: LogPosition,
+        to: LogPosition,
+        mut look: impl FnMut(Moment, u32, &PublishRef<'_>, &Decoded),
+    ) -> Result<Group, KeepError> {
         let mut reader = match self.reader.take() {
             Some((position, reader)) if position == from => reader,
             _ => self.log.reader(from),
@@ -65,12 +75,19 @@ impl Rereader {
                     Record::Tick | Record::Started { .. } | Record::Rules { .. } => continue,
                 };
                 let moment = Moment { position: frame.position, received_at: frame.received_at };
-                unpack(moment, publishes, &mut self.decoder, &mut group, |ordinal, _, _| {
-                    match duplicates.next_if_eq(&(moment.position, ordinal)) {
-                        Some(_) => Repetition::Repeated,
-                        None => Repetition::New,
-                    }
-                });
+                unpack(
+                    moment,
+                    publishes,
+                    &mut self.decoder,
+                    &mut group,
+                    |ordinal, publish, decoded| {
+                        look(moment, ordinal, publish, decoded);
+                        match duplicates.next_if_eq(&(moment.position, ordinal)) {
+                            Some(_) => Repetition::Repeated,
+                            None => Repetition::New,
+                        }
+                    },
+                );
             }
             group.transitions = verdicts.transitions;
         } else {

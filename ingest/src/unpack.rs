@@ -54,7 +54,8 @@ pub(crate) fn unpack(
     }
 }
 
-fn quarantine(
+/// A publish as it goes to quarantine.
+pub(crate) fn quarantine(
     moment: Moment,
     ordinal: u32,
     publish: &PublishRef<'_>,

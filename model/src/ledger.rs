@@ -22,7 +22,8 @@ pub struct DeviceLedger {
     pub stored: u64,
     /// Publishes that repeated an earlier one.
     pub duplicate: u64,
-    /// Publishes of which some part could not be read; the readable part is stored.
+    /// Publishes of which some part could not be read, where the readable part is stored; and
+    /// those that the database refused, of which nothing is.
     pub quarantined: u64,
     /// Publishes that were refused before they reached the log.
     pub refused: u64,

@@ -66,7 +66,7 @@ reasons! {
     TooManyReadings = "too_many_readings",
     /// The system knows as many devices or metrics as it may.
     TooManyNames = "too_many_names",
-    /// The database refused this row.
+    /// The database refused a reading of it; nothing of it is stored.
     RefusedByDatabase = "refused_by_database",
 }
 

@@ -45,20 +45,26 @@ impl Compaction {
 async fn work(mut compactor: Compactor, every: Duration) {
     let mut pulse = interval_at(Instant::now() + every, every);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_well = true;
     loop {
         pulse.tick().await;
         match compactor.run().await {
             Ok(Compacted::Waiting) => pulse.reset_after(AGAIN.min(every)),
-            Ok(Compacted::Rows(_) | Compacted::Elsewhere) => {}
+            Ok(Compacted::Rows(_) | Compacted::Elsewhere) => is_well = true,
             // *Keep* says that the database is away, and looks after it.
             Err(error) if error.is_transient() || error.is_unavailable() => {
                 debug!(error = &error as &dyn std::error::Error, "No readings carried over now.");
             }
-            Err(error) => {
+            // Once, until it is mended.
+            Err(error) if is_well => {
+                is_well = false;
                 warn!(
                     error = &error as &dyn std::error::Error,
                     "Fresh readings could not be carried over; queries get slower meanwhile."
                 );
+            }
+            Err(error) => {
+                debug!(error = &error as &dyn std::error::Error, "No readings carried over still.");
             }
         }
     }

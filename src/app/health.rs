@@ -1,48 +1,67 @@
 //! How well the service is: what the parts last said of themselves.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwire_api::ports::{Check, Health, HealthStatus, Readiness};
 use bellwire_ingest::log::{Held, Log};
 
+/// The longest reason that is shown, in characters.
+const REASON_CHARS_MAX: usize = 300;
+
 /// Whether the database took what it was last given.
 #[derive(Debug, Default)]
-pub struct DatabaseState {
-    away: AtomicU8,
-    detail: Mutex<String>,
+pub struct DatabaseState(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Which database it is.
+    detail: String,
+    /// Why it does not take what it is given, while it does not.
+    away: Option<String>,
 }
 
 impl DatabaseState {
     /// It answered; `detail` says which it is.
     pub fn back(&self, detail: &str) {
-        self.set(0, detail);
+        let mut known = self.known();
+        known.away = None;
+        detail.clone_into(&mut known.detail);
     }
 
     /// It is still there.
     pub fn fine(&self) {
-        self.away.store(0, Ordering::Relaxed);
+        self.known().away = None;
     }
 
-    /// It did not answer.
-    pub fn away(&self) {
-        self.away.store(1, Ordering::Relaxed);
+    /// It did not take what it was given. True if it did before.
+    pub fn away(&self, error: &(dyn Error + 'static)) -> bool {
+        let reason = innermost(error).chars().take(REASON_CHARS_MAX).collect();
+        self.known().away.replace(reason).is_none()
     }
 
-    /// Whether it did not answer.
+    /// It has not answered yet, unless there is a better reason.
+    pub fn not_heard_of(&self) {
+        self.known().away.get_or_insert_with(|| "it has not answered yet".to_owned());
+    }
+
+    /// Whether it did not take what it was given.
     #[must_use]
     pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed) != 0
+        self.known().away.is_some()
     }
 
-    fn set(&self, away: u8, detail: &str) {
-        self.away.store(away, Ordering::Relaxed);
-        detail.clone_into(&mut self.detail.lock().unwrap_or_else(PoisonError::into_inner));
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn detail(&self) -> String {
-        self.detail.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// What an error comes down to.
+fn innermost(mut error: &(dyn Error + 'static)) -> String {
+    while let Some(cause) = error.source() {
+        error = cause;
     }
+    error.to_string().replace('\n', ", ")
 }
 
 /// Log and database, as `/readyz` shows them.
@@ -69,13 +88,13 @@ impl ServiceHealth {
     }
 
     fn database_check(&self) -> Check {
-        let (status, detail) = if self.database.is_away() {
-            (
+        let known = self.database.known();
+        let (status, detail) = match &known.away {
+            Some(reason) => (
                 HealthStatus::Degraded,
-                "it is away: readings wait in the log, alerts go on".to_owned(),
-            )
-        } else {
-            (HealthStatus::Ok, self.database.detail())
+                format!("it is away ({reason}): readings wait in the log, alerts go on"),
+            ),
+            None => (HealthStatus::Ok, known.detail.clone()),
         };
         Check { name: "database", status, detail }
     }

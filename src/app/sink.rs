@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bellwire_ingest::ledger::StoredLedger;
-use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
+use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_model::{KeepBatch, LogId, SharedNames};
 use bellwire_store::{Database, Error, WriteError, Writer};
 use tracing::{error, info, warn};
@@ -50,13 +50,48 @@ impl StoreSink {
         })
     }
 
-    /// Starts a managed server that has gone. It is *keep* that needs it, so it is *keep* that
+    /// Notes that the database does not take what it is given; true for the first time in a row.
+    /// Starts a managed server that has gone: it is *keep* that needs it, so it is *keep* that
     /// looks after it.
-    async fn revive(&self) {
-        self.state.away();
+    async fn away(&self, error: &WriteError) -> bool {
+        let is_new = self.state.away(error);
         if let Err(error) = self.database.ensure_running().await {
-            warn!(error = &error as &dyn std::error::Error, "Failed to start the database again.");
+            let error = &error as &dyn std::error::Error;
+            self.state.away(error);
+            if is_new {
+                warn!(error, "Failed to start the database again.");
+            }
         }
+        is_new
+    }
+
+    /// What *keep* is to do about an error of the writer's.
+    async fn sort(&self, error: WriteError) -> SinkError {
+        match error {
+            WriteError::Transient(_) => {
+                self.away(&error).await;
+                SinkError::Away(error.into())
+            }
+            // Trying again is all that can be done, and loses nothing: the log has it.
+            WriteError::Unusable(_) => {
+                if self.state.away(&error) {
+                    error!(
+                        error = &error as &dyn std::error::Error,
+                        "The database cannot be used as it is; nothing is stored until that is \
+                         mended."
+                    );
+                }
+                SinkError::Away(error.into())
+            }
+            WriteError::Refused { .. } => SinkError::Refused(error.into()),
+            WriteError::Fenced | WriteError::Diverged { .. } => SinkError::Closed(error.into()),
+        }
+    }
+
+    fn writer(&mut self) -> Result<&mut Writer, SinkError> {
+        self.writer
+            .as_mut()
+            .ok_or_else(|| SinkError::Closed("the database was never opened".into()))
     }
 }
 
@@ -71,7 +106,7 @@ impl BatchSink for StoreSink {
                 Ok(opened)
             }
             Err(error) if error.is_transient() || error.is_unavailable() => {
-                self.state.away();
+                self.state.away(&error);
                 Err(SinkError::Away(error.into()))
             }
             Err(error) => Err(SinkError::Closed(error.into())),
@@ -79,31 +114,40 @@ impl BatchSink for StoreSink {
     }
 
     async fn write(&mut self, batch: &KeepBatch, names: &SharedNames) -> Result<(), SinkError> {
-        let Some(writer) = &mut self.writer else {
-            return Err(SinkError::Closed("the database was never opened".into()));
-        };
-        match writer.write(batch, names).await {
+        match self.writer()?.write(batch, names).await {
             Ok(()) => {
                 self.state.fine();
                 Ok(())
             }
-            Err(error @ WriteError::Transient(_)) => {
-                self.revive().await;
-                Err(SinkError::Away(error.into()))
-            }
-            // Trying again is all that can be done, and loses nothing: the log has it.
-            Err(error @ WriteError::Refused { .. }) => {
-                self.state.away();
-                error!(
-                    error = &error as &dyn std::error::Error,
-                    "The database refuses a batch; nothing is stored until that is mended."
-                );
-                Err(SinkError::Away(error.into()))
-            }
-            Err(error) => Err(SinkError::Closed(error.into())),
+            Err(error) => Err(self.sort(error).await),
         }
     }
+
+    async fn find_refused(
+        &mut self,
+        batch: &KeepBatch,
+        n_readings: &[u32],
+        names: &SharedNames,
+    ) -> Result<Vec<RefusedPublish>, SinkError> {
+        let found = match self.writer()?.find_refused(batch, n_readings, names).await {
+            Ok(found) => found,
+            Err(error) => return Err(self.sort(error).await),
+        };
+        if found.is_empty() && self.state.away(&NoPublish) {
+            error!(
+                "The database refuses a batch for none of its publishes; nothing is stored until that is mended."
+            );
+        }
+        let refused =
+            |bellwire_store::RefusedPublish { index, detail }| RefusedPublish { index, detail };
+        Ok(found.into_iter().map(refused).collect())
+    }
 }
+
+/// What keeps a batch from being stored, where it is nothing that a device published.
+#[derive(Debug, thiserror::Error)]
+#[error("it refuses alerts, quarantined payloads or accounts")]
+struct NoPublish;
 
 fn stored_ledger(row: bellwire_store::StoredLedger) -> StoredLedger {
     StoredLedger {

@@ -99,7 +99,7 @@ impl Spine {
                 place.ledger_position
             }
             None => {
-                database_state.away();
+                database_state.not_heard_of();
                 snapshots.committed()
             }
         };

@@ -194,6 +194,23 @@ impl Error {
     }
 }
 
+/// Whether it is what a statement carried that the server will not take, not the statement, the
+/// tables or the server. Whoever raises an error in a trigger may choose any code, so what is
+/// named here is what blames something else.
+fn is_about_content(error: &tokio_postgres::Error) -> bool {
+    const ABOUT_OTHERS: [&str; 15] = [
+        // Connection, features, transaction state, statement names, authorisation: ours or the
+        // operator's to mend.
+        "08", "0A", "25", "26", "28", "34",
+        // Catalogs, schemas, undefined or forbidden objects, configuration files.
+        "3D", "3F", "42", "F0",
+        // Rollbacks, object state, foreign data, TimescaleDB's own, internal and damaged.
+        "40", "55", "HV", "TS", "XX",
+    ];
+    let class = error.as_db_error().and_then(|error| error.code().code().get(..2));
+    class.is_some_and(|class| !ABOUT_OTHERS.contains(&class))
+}
+
 fn is_transient(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {
         // Without a code it is the connection that failed, unless we misused the library.
@@ -246,8 +263,12 @@ pub enum WriteError {
     /// The database is away or overloaded: write the same batch again after a while.
     #[error("the database cannot take the batch now")]
     Transient(#[source] Error),
-    /// The database will not take the batch, however often it is offered; nothing of it is
-    /// stored. A person must look: the log keeps everything meanwhile.
+    /// The database will take no batch, however often one is offered, until a person has mended
+    /// something: a permission, a table that is not as we made it, damage.
+    #[error("the database cannot take batches as it is")]
+    Unusable(#[source] Error),
+    /// The database will not take something that is in the batch, however often it is offered;
+    /// nothing of it is stored. [`Writer::find_refused`](crate::Writer::find_refused) says what.
     #[error("the database refused the batch")]
     Refused {
         /// The row of the batch's readings it complained about, from 1, where it says so.
@@ -264,12 +285,25 @@ impl WriteError {
         if error.is_transient() {
             return Self::Transient(error);
         }
-        let row = match &error {
-            Error::Query { source, .. } => source.as_db_error().and_then(|e| copy_row(e.where_()?)),
-            _ => None,
-        };
-        Self::Refused { row, source: error }
+        match &error {
+            Error::Query { source, .. } if is_about_content(source) => {
+                let row = source.as_db_error().and_then(|e| copy_row(e.where_()?));
+                Self::Refused { row, source: error }
+            }
+            _ => Self::Unusable(error),
+        }
     }
+}
+
+/// The longest sentence of the server's that is passed on, in characters.
+const SENTENCE_CHARS_MAX: usize = 500;
+
+/// What the server said, for the person who looks at what it refused.
+pub(crate) fn sentence(error: &Error) -> String {
+    let Error::Query { source, .. } = error else { return error.to_string() };
+    let Some(server) = source.as_db_error() else { return source.to_string() };
+    let message: String = server.message().chars().take(SENTENCE_CHARS_MAX).collect();
+    format!("{message} (SQLSTATE {})", server.code().code())
 }
 
 /// The row in a COPY error's context: `COPY reading, line 12, column at`.

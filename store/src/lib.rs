@@ -21,6 +21,7 @@ mod managed;
 mod metrics;
 mod migrate;
 mod partitions;
+mod poison;
 mod queries;
 mod recent;
 mod rows;
@@ -37,6 +38,7 @@ pub use error::{Error, WriteError};
 pub use managed::{Managed, Running};
 pub use metrics::Metrics;
 pub use migrate::Migrated;
+pub use poison::RefusedPublish;
 pub use queries::{
     AlertPage, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries, ROWS_MAX,
     ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,

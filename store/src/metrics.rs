@@ -17,8 +17,10 @@ pub(crate) enum Ending {
     FoundCommitted,
     /// To be tried again.
     Transient,
-    /// Refused by the database.
+    /// Refused by the database for what is in it.
     Refused,
+    /// The database takes none.
+    Unusable,
     /// Another writer has the log.
     Fenced,
     /// The database is elsewhere.
@@ -26,11 +28,12 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Committed, "committed"),
         (Self::FoundCommitted, "found_committed"),
         (Self::Transient, "transient"),
         (Self::Refused, "refused"),
+        (Self::Unusable, "unusable"),
         (Self::Fenced, "fenced"),
         (Self::Diverged, "diverged"),
     ];
@@ -65,7 +68,7 @@ const QUERY_KINDS: [&str; 8] =
 /// What the store counts about itself. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    writes: [IntCounter; 6],
+    writes: [IntCounter; 7],
     rows: [IntCounter; 4],
     queries: [Histogram; 8],
     query_errors: [IntCounter; 8],
@@ -74,6 +77,7 @@ pub struct Metrics {
     pub(crate) connections: IntCounter,
     pub(crate) compacted: IntCounter,
     pub(crate) compact_seconds: Histogram,
+    pub(crate) probes: IntCounter,
     pub(crate) server_starts: IntCounter,
 }
 
@@ -122,6 +126,11 @@ impl Metrics {
                 "Fresh readings carried over, sorted, to where a device's lie together.",
             )?,
             compact_seconds: compact_seconds(registry)?,
+            probes: counter(
+                registry,
+                "bellwire_store_probes_total",
+                "Parts of refused batches tried, and undone, to find what the database refuses.",
+            )?,
             server_starts: counter(
                 registry,
                 "bellwire_store_server_starts_total",
@@ -189,11 +198,11 @@ mod tests {
         let metrics = Metrics::register(&registry).expect("names are free");
         metrics.count_write(Ending::Diverged);
         let families = registry.gather();
-        assert_eq!(families.len(), 10);
+        assert_eq!(families.len(), 11);
         for family in families {
             assert!(family.name().starts_with("bellwire_store_"), "{}", family.name());
             assert!(!family.get_metric().is_empty(), "{}", family.name());
         }
-        assert_eq!(metrics.writes[5].get(), 1);
+        assert_eq!(metrics.writes[6].get(), 1);
     }
 }

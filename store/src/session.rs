@@ -40,10 +40,29 @@ pub(crate) struct Identity {
     pub(crate) generation: i64,
 }
 
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Storing what it carries.
+    Store,
+    /// Seeing whether it could be stored: it is undone. What the server checks at COMMIT only is
+    /// checked all the same.
+    Probe,
+}
+
+impl Purpose {
+    const fn last_words(self) -> &'static str {
+        match self {
+            Self::Store => "COMMIT",
+            Self::Probe => "SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK",
+        }
+    }
+}
+
 /// How a transaction ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transacted {
-    /// It is committed.
+    /// It is committed, or could be.
     Committed,
     /// The database is not at the batch's start or in our generation, or not ours any more; the
     /// transaction is open.
@@ -96,7 +115,7 @@ impl Session {
     /// Not cancel safe: drop the session with the future.
     pub(crate) async fn transact(
         &mut self,
-        who: Identity,
+        (who, purpose): (Identity, Purpose),
         batch: &KeepBatch,
         dictionary: &Dictionary,
         encoder: &mut Encoder,
@@ -128,8 +147,13 @@ impl Session {
             return Ok(Transacted::NotAtStart);
         }
         match sink? {
-            Some(sink) => copy_and_commit(client, sink, batch, dictionary, encoder).await?,
-            None => client.batch_execute("COMMIT").await.map_err(failed(COMMITTING))?,
+            Some(sink) => {
+                let sink = (sink, purpose.last_words());
+                copy_and_commit(client, sink, batch, dictionary, encoder).await?;
+            }
+            None => {
+                client.batch_execute(purpose.last_words()).await.map_err(failed(COMMITTING))?;
+            }
         }
         Ok(Transacted::Committed)
     }
@@ -222,7 +246,7 @@ impl Planned {
 
 async fn copy_and_commit(
     client: &Client,
-    sink: CopyInSink<Bytes>,
+    (sink, last_words): (CopyInSink<Bytes>, &str),
     batch: &KeepBatch,
     dictionary: &Dictionary,
     encoder: &mut Encoder,
@@ -239,7 +263,7 @@ async fn copy_and_commit(
     }
     sink.feed(encoder.end()).await.map_err(failed(COPYING))?;
     // The COPY stands before COMMIT in the connection's queue since it began.
-    let (copied, committed) = join(sink.finish(), client.batch_execute("COMMIT")).await;
+    let (copied, committed) = join(sink.finish(), client.batch_execute(last_words)).await;
     copied.map_err(failed(COPYING))?;
     committed.map_err(failed(COMMITTING))
 }

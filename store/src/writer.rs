@@ -26,7 +26,7 @@ use crate::encode::Encoder;
 use crate::metrics::{Ending, RowKind};
 use crate::migrate;
 use crate::recent::Recent;
-use crate::session::{Identity, Session, Transacted, application_name};
+use crate::session::{Identity, Purpose, Session, Transacted, application_name};
 use crate::types::unsigned;
 use crate::{Error, Metrics, WriteError};
 
@@ -52,6 +52,8 @@ pub struct Writer {
     recent: Recent,
     encoder: Encoder,
     metrics: Metrics,
+    /// Whether the last batch was not stored because the database is away.
+    is_away: bool,
 }
 
 impl Writer {
@@ -90,6 +92,7 @@ impl Writer {
             recent,
             encoder: Encoder::default(),
             metrics,
+            is_away: false,
         };
         Ok((writer, opened))
     }
@@ -122,26 +125,42 @@ impl Writer {
             "a batch with rows has an extent"
         );
         let started = Instant::now();
-        let mut result = self.attempt(batch, names).await;
+        let mut result = self.attempt(Purpose::Store, batch, names).await;
         if let Err(WriteError::Transient(error)) = &result {
-            warn!(
-                error = %Chain(error), start = %batch.start,
-                "A batch is not stored yet; looking again on a new connection."
-            );
-            result = self.attempt(batch, names).await;
+            // Once per outage: whoever offers it again and again need not hear it each time.
+            if !self.is_away {
+                warn!(
+                    error = %Chain(error), start = %batch.start,
+                    "A batch is not stored yet; looking again on a new connection."
+                );
+            }
+            result = self.attempt(Purpose::Store, batch, names).await;
         }
+        self.is_away = matches!(result, Err(WriteError::Transient(_)));
         self.count(batch, &result, started.elapsed());
         result.map(|_| ())
+    }
+
+    /// Sees whether `batch` could be stored, and stores nothing. The same limits as
+    /// [`Writer::write`], without its second attempt.
+    pub(crate) async fn probe(
+        &mut self,
+        batch: &KeepBatch,
+        names: &SharedNames,
+    ) -> Result<(), WriteError> {
+        self.metrics.probes.inc();
+        self.attempt(Purpose::Probe, batch, names).await.map(|_| ())
     }
 
     /// One attempt within the limit.
     async fn attempt(
         &mut self,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Ending, WriteError> {
         let limit = self.limit;
-        match timeout(limit, self.attempt_unbounded(batch, names)).await {
+        match timeout(limit, self.attempt_unbounded(purpose, batch, names)).await {
             Ok(result) => result,
             Err(_) => Err(WriteError::Transient(deadline("storing a batch", limit))),
         }
@@ -149,6 +168,7 @@ impl Writer {
 
     async fn attempt_unbounded(
         &mut self,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Ending, WriteError> {
@@ -160,16 +180,29 @@ impl Writer {
                     .await
                     .map_err(WriteError::of)?;
                 self.metrics.connections.inc();
-                if self.settle(&session, batch).await? == Settled::Stored {
+                if self.settle(&session, purpose, batch).await? == Settled::Stored {
                     self.session = Some(session);
                     return Ok(Ending::FoundCommitted);
                 }
                 session
             }
         };
-        let ending = match self.transact(&mut session, batch, names).await? {
-            Transacted::Committed => Ending::Committed,
-            Transacted::NotAtStart => self.look_again(&mut session, batch, names).await?,
+        let ending = match self.transact(&mut session, purpose, batch, names).await {
+            Ok(Transacted::Committed) => Ending::Committed,
+            Ok(Transacted::NotAtStart) => {
+                self.look_again(&mut session, purpose, batch, names).await?
+            }
+            Err(error) => {
+                // Refused within the COPY, the connection is well, and a search goes on with it.
+                // Refused before, it is not: the COPY's end, sent ahead, has an answer of its own
+                // that would be taken for another statement's.
+                if matches!(error, WriteError::Refused { row: Some(_), .. })
+                    && session.rollback().await.is_ok()
+                {
+                    self.session = Some(session);
+                }
+                return Err(error);
+            }
         };
         self.session = Some(session);
         Ok(ending)
@@ -180,14 +213,15 @@ impl Writer {
     async fn look_again(
         &mut self,
         session: &mut Session,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Ending, WriteError> {
         session.rollback().await.map_err(WriteError::of)?;
-        if self.settle(session, batch).await? == Settled::Stored {
+        if self.settle(session, purpose, batch).await? == Settled::Stored {
             return Ok(Ending::FoundCommitted);
         }
-        match self.transact(session, batch, names).await? {
+        match self.transact(session, purpose, batch, names).await? {
             Transacted::Committed => Ok(Ending::Committed),
             // The row moved under us and back: only a restored backup does that.
             Transacted::NotAtStart => Err(self.diverged(batch, Some(batch.start))),
@@ -197,16 +231,17 @@ impl Writer {
     async fn transact(
         &mut self,
         session: &mut Session,
+        purpose: Purpose,
         batch: &KeepBatch,
         names: &SharedNames,
     ) -> Result<Transacted, WriteError> {
         let who = self.who;
         let transacting = async {
             self.dictionary.ensure(session.client(), batch, names).await?;
-            session.transact(who, batch, &self.dictionary, &mut self.encoder).await
+            session.transact((who, purpose), batch, &self.dictionary, &mut self.encoder).await
         };
         let transacted = transacting.await.map_err(WriteError::of)?;
-        if transacted == Transacted::Committed {
+        if (purpose, transacted) == (Purpose::Store, Transacted::Committed) {
             self.keep_in_mind(batch);
         }
         Ok(transacted)
@@ -216,6 +251,7 @@ impl Writer {
     async fn settle(
         &mut self,
         session: &Session,
+        purpose: Purpose,
         batch: &KeepBatch,
     ) -> Result<Settled, WriteError> {
         let row = session
@@ -244,7 +280,9 @@ impl Writer {
             Ok(Settled::NotStored)
         } else if found == batch.end {
             // It may have gone to the generation before the one that is open now.
-            self.keep_in_mind(batch);
+            if purpose == Purpose::Store {
+                self.keep_in_mind(batch);
+            }
             self.follow(generation, n_fresh);
             Ok(Settled::Stored)
         } else {
@@ -279,6 +317,7 @@ impl Writer {
             Err(WriteError::Diverged { .. }) => Ending::Diverged,
             Err(WriteError::Transient(_)) => Ending::Transient,
             Err(WriteError::Refused { .. }) => Ending::Refused,
+            Err(WriteError::Unusable(_)) => Ending::Unusable,
         };
         self.metrics.count_write(ending);
         if result.is_err() {

@@ -22,7 +22,7 @@ use crate::support::proxy::{Cut, Proxy};
 use crate::support::service::{Service, Settings, wait_until};
 use crate::support::watcher::{Watcher, stored_steps};
 
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [[rule]]
 name = "too-hot"
 when = "temperature > 90"
@@ -41,7 +41,7 @@ const HISTORY: [&str; 4] = [
 ];
 
 /// What the service says while the database does not answer.
-const AWAY: [&str; 4] = [
+pub(crate) const AWAY: [&str; 4] = [
     "A batch is not stored yet",
     "Failed to write to the database",
     "Failed to open the database",
@@ -63,7 +63,7 @@ async fn behind_a_door(more: &[(&str, u64)]) -> (Proxy, Service) {
 
 /// A device crosses its threshold and comes back `times` times; each step reaches a screen. Gives
 /// how long each took from before the publish to the screen.
-async fn alerts_go_on(service: &Service, times: u32) -> Histogram {
+pub(crate) async fn alerts_go_on(service: &Service, times: u32) -> Histogram {
     let mut screen = Screen::open(&service.http(), None).await;
     screen.next().await.expect("a snapshot");
     let mut device = Device::connect(&service.mqtt(), "oven-1").await;
@@ -86,7 +86,7 @@ async fn alerts_go_on(service: &Service, times: u32) -> Histogram {
     latency
 }
 
-fn print(what: &str, latency: &Histogram) {
+pub(crate) fn print(what: &str, latency: &Histogram) {
     let ms = |q| latency.quantile(q).map(|it| it.as_secs_f64() * 1e3);
     println!("alert latency, {what}: p50 {:?} ms, p99 {:?} ms", ms(500), ms(990));
 }
@@ -98,7 +98,7 @@ fn database_status(readiness: &Value) -> &str {
 }
 
 /// Waits until readiness, which stays 200, says so of the database.
-async fn database_is(service: &Service, status: &str) {
+pub(crate) async fn database_is(service: &Service, status: &str) {
     service.wait_for("/readyz", |readiness| database_status(readiness) == status).await;
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod live;
 pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod shim;
 pub(crate) mod tree;

@@ -12,7 +12,7 @@ use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log};
 use bellwire_ingest::metrics::Metrics;
 use bellwire_ingest::policy::SharedPolicies;
-use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
+use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_ingest::repetition::Limits;
 use bellwire_model::{
     ClientId, Delivery, KeepBatch, LogId, LogPosition, Outcome, PublishBatch, PublishRef, QoS,
@@ -66,6 +66,15 @@ impl BatchSink for &mut Notes {
             self.extents.push(batch.end.0 - batch.start.0);
         }
         Ok(())
+    }
+
+    async fn find_refused(
+        &mut self,
+        _: &KeepBatch,
+        _: &[u32],
+        _: &SharedNames,
+    ) -> Result<Vec<RefusedPublish>, SinkError> {
+        panic!("it refuses nothing")
     }
 }
 

@@ -1,13 +1,14 @@
 //! A database in memory, with the transaction that makes everything exactly once. It checks every
-//! commit against the model, and can be away, or lose the answer to a COMMIT.
+//! commit against the model, can be away, or lose the answer to a COMMIT, and refuses some values.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bellwire_ingest::ledger::StoredLedger;
-use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
+use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_model::{
-    DeviceId, KeepBatch, LogId, LogPosition, Names, Reading, SharedNames, Transition, Value,
+    DeviceId, KeepBatch, LogId, LogPosition, Names, Reading, RejectReason, SharedNames, Transition,
+    Value,
 };
 use tokio::sync::Notify;
 
@@ -45,6 +46,8 @@ pub(crate) struct Tables {
     pub(crate) budget: u64,
     pub(crate) n_commits: u64,
     pub(crate) n_lost_answers: u64,
+    /// Publishes that it refused.
+    pub(crate) n_refused: u64,
 }
 
 /// The database and the model it is checked against; one for a whole history.
@@ -98,6 +101,9 @@ impl Tables {
             return Ok(());
         }
         assert_eq!(self.position, batch.start, "the batch begins where the database is");
+        if batch.readings.iter().any(is_poison) {
+            return Err(SinkError::Refused("a reading is 13".into()));
+        }
         self.position = batch.end;
         let readings = batch.readings.iter().map(|reading| row(reading, names));
         self.rows.extend(readings);
@@ -105,6 +111,7 @@ impl Tables {
             place: (quarantined.position, quarantined.ordinal),
             device: quarantined.device.as_ref().map(ToString::to_string),
             payload: quarantined.payload.to_vec(),
+            is_poison: quarantined.reason == RejectReason::RefusedByDatabase,
         }));
         self.transitions.extend(batch.transitions.iter().cloned());
         if let Some(flush) = &batch.ledger {
@@ -144,6 +151,10 @@ pub(crate) fn said(value: &Value) -> Said {
         Value::Number(number) => Said::Number(*number),
         Value::Text(text) => Said::Text(text.to_string()),
     }
+}
+
+fn is_poison(reading: &Reading) -> bool {
+    said(&reading.value).is_poison()
 }
 
 fn row(reading: &Reading, names: &Names) -> Row {
@@ -223,5 +234,30 @@ impl BatchSink for Sink {
             return Err(away());
         }
         Ok(())
+    }
+
+    async fn find_refused(
+        &mut self,
+        batch: &KeepBatch,
+        n_readings: &[u32],
+        _: &SharedNames,
+    ) -> Result<Vec<RefusedPublish>, SinkError> {
+        if self.request().await != Mood::Fine {
+            return Err(away());
+        }
+        let (mut refused, mut rest) = (Vec::new(), &batch.readings[..]);
+        for (index, &n) in n_readings.iter().enumerate() {
+            let (mine, others) = rest.split_at(n as usize);
+            if mine.iter().any(is_poison) {
+                refused.push(RefusedPublish { index, detail: "it is 13".into() });
+            }
+            rest = others;
+        }
+        assert!(rest.is_empty(), "every reading has its publish");
+        let mut tables = self.database.tables();
+        // It may leave some for the next time.
+        refused.truncate(2);
+        tables.n_refused += refused.len() as u64;
+        Ok(refused)
     }
 }

@@ -40,6 +40,7 @@ pub(crate) struct Seen {
     n_starts_without_database: u64,
     n_commits: u64,
     n_lost_answers: u64,
+    n_refused: u64,
     n_snapshots: u64,
     n_trimmed_logs: u64,
     n_bytes_read_again: u64,
@@ -48,7 +49,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 17] {
+    fn fields(&mut self) -> [&mut u64; 18] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -62,6 +63,7 @@ impl Seen {
             &mut self.n_starts_without_database,
             &mut self.n_commits,
             &mut self.n_lost_answers,
+            &mut self.n_refused,
             &mut self.n_snapshots,
             &mut self.n_trimmed_logs,
             &mut self.n_bytes_read_again,
@@ -413,6 +415,7 @@ impl History {
         self.seen.n_unlike_default = model.n_unlike_default;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
+        self.seen.n_refused = tables.n_refused;
         self.seen
     }
 }

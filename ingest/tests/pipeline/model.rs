@@ -28,6 +28,8 @@ pub(crate) struct Shelved {
     pub(crate) place: (LogPosition, u32),
     pub(crate) device: Option<String>,
     pub(crate) payload: Vec<u8>,
+    /// It could be read, but the database does not take it.
+    pub(crate) is_poison: bool,
 }
 
 /// A device's account.
@@ -74,6 +76,8 @@ struct Numbers {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) rows: Vec<Row>,
+    /// What was judged, whether or not the database takes it.
+    judged: Vec<Row>,
     pub(crate) shelved: Vec<Shelved>,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) n_duplicates: u64,
@@ -121,7 +125,7 @@ impl Model {
     /// Each device's latest value of each metric, when everything is judged.
     pub(crate) fn latest(&self) -> BTreeMap<(String, String), (Timestamp, Said)> {
         let mut latest = BTreeMap::new();
-        for row in &self.rows {
+        for row in &self.judged {
             let key = (row.device.clone(), row.metric.clone());
             let known: &mut (Timestamp, Said) =
                 latest.entry(key).or_insert_with(|| (row.at, row.value.clone()));
@@ -187,19 +191,27 @@ impl Model {
         };
         let repeated = self.repeats(client, publish, clue, received_at);
         self.n_duplicates += u64::from(repeated);
+        let kept: Vec<_> = told.iter().filter(readable).filter(|_| !repeated).collect();
+        let is_poison =
+            kept.iter().flat_map(|told| &told.values).any(|(_, value)| value.is_poison());
+        let bad = bad || is_poison;
         if bad && !repeated {
             let payload = publish.payload.to_vec();
-            self.shelved.push(Shelved { place, device: device.map(Into::into), payload });
+            self.shelved.push(Shelved {
+                place,
+                device: device.map(Into::into),
+                payload,
+                is_poison,
+            });
         }
         let Some(device) = device else { return Vec::new() };
         if let Some(newest) = told.iter().filter_map(|told| told.ts).max().filter(|_| !repeated) {
             self.clock(device, Timestamp::from_secs(newest), received_at);
         }
-        let kept: Vec<_> = told.iter().filter(readable).filter(|_| !repeated).collect();
-        let n_readings = kept.iter().map(|told| told.values.len() as u64).sum::<u64>();
+        let mut rows = Vec::new();
         for told in &kept {
             let at = told.ts.map_or(received_at, Timestamp::from_secs);
-            self.rows.extend(told.values.iter().map(|(metric, value)| Row {
+            rows.extend(told.values.iter().map(|(metric, value)| Row {
                 device: device.into(),
                 metric: (*metric).into(),
                 at,
@@ -209,6 +221,12 @@ impl Model {
                 self.numbers.entry(device.into()).or_default().take(seq);
             }
         }
+        self.judged.extend(rows.iter().cloned());
+        if is_poison {
+            rows.clear();
+        }
+        let n_readings = rows.len() as u64;
+        self.rows.extend(rows);
         let fate = if repeated { 1 } else { 2 * usize::from(bad) };
         self.enter(device, fate, n_readings, received_at);
         kept.iter().map(|told| (device, t_of(told))).collect()

@@ -25,6 +25,13 @@ pub(crate) enum Said {
     Text(String),
 }
 
+impl Said {
+    /// Whether the database refuses it.
+    pub(crate) fn is_poison(&self) -> bool {
+        *self == Self::Number(13.0)
+    }
+}
+
 /// What a publish means.
 #[derive(Clone, Debug)]
 pub(crate) enum Meaning {

@@ -3,6 +3,7 @@
 mod compact;
 mod managed;
 mod outage;
+mod poison;
 mod proxy;
 mod queries;
 mod support;
