@@ -1,16 +1,20 @@
-//! Carries fresh readings over, every so often, for as long as the service runs.
+//! Carries fresh readings over, and looks after the tables, for as long as the service runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_store::{Compacted, Compactor, Database};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 /// How soon it looks again when readers have held it up.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How soon upkeep is tried again when the database was away.
+const UPKEEP_AGAIN: Duration = Duration::from_secs(60);
 
 /// The running task. Stopped half-way, a run is undone, and the next service's does it.
 #[derive(Debug)]
@@ -21,13 +25,14 @@ pub(super) struct Compaction {
 
 impl Compaction {
     /// Runs the compactor of `database` each `every`.
-    pub(super) fn start(database: &Database, every: Duration, tracker: &TaskTracker) -> Self {
+    pub(super) fn start(database: Arc<Database>, every: Duration, tracker: &TaskTracker) -> Self {
         let token = CancellationToken::new();
         let (ended, compactor) = (token.clone(), database.compactor());
         let task = tracker.spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
                 () = work(compactor, every) => {}
+                () = upkeep(&database) => {}
             }
         });
         Self { token, task }
@@ -38,6 +43,27 @@ impl Compaction {
         self.token.cancel();
         if let Err(error) = self.task.await {
             warn!(error = &error as &dyn std::error::Error, "The compactor ended badly.");
+        }
+    }
+}
+
+async fn upkeep(database: &Database) {
+    let mut pulse = interval(Database::UPKEEP_EVERY);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.tick().await;
+        match database.upkeep().await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() || error.is_unavailable() => {
+                debug!(error = &error as &dyn std::error::Error, "No upkeep now.");
+                pulse.reset_after(UPKEEP_AGAIN);
+            }
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Failed to look after the tables: retention and policies wait."
+                );
+            }
         }
     }
 }

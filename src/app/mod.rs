@@ -234,7 +234,7 @@ async fn start_parts(
 async fn open_front(
     common: &Common,
     spine: &Spine,
-    database: &Database,
+    database: &Arc<Database>,
     rules_text: String,
     endpoints_file: &Path,
 ) -> anyhow::Result<Front> {
@@ -249,7 +249,7 @@ async fn open_front(
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
     info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
     let every = common.config.database.compact_interval();
-    let compaction = Compaction::start(database, every, &common.tracker);
+    let compaction = Compaction::start(Arc::clone(database), every, &common.tracker);
     Ok(Front { endpoints, broker, api, rules_file, compaction })
 }
 

@@ -8,11 +8,15 @@ use toml::{Table, Value};
 use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 4] = [
+const OPTIONAL_KEYS: [(&str, Value); 8] = [
     ("rules", Value::String(String::new())),
     ("database.url", Value::String(String::new())),
     ("database.bin_dir", Value::String(String::new())),
     ("ingest.time.past_max_days", Value::Integer(1)),
+    ("database.retention_days", Value::Integer(1)),
+    ("database.retention_1m_days", Value::Integer(1)),
+    ("database.retention_1h_days", Value::Integer(1)),
+    ("database.retention_1d_days", Value::Integer(1)),
 ];
 /// Variables that belong to us and are no keys.
 const OTHER_VARIABLES: [&str; 1] = ["BELLWIRE_CONFIG"];

@@ -73,6 +73,21 @@ pub struct Config {
     /// Milliseconds that carrying over a slice of at most some million readings may take. Default
     /// 120,000: many times what a slow disk needs.
     pub compact_timeout_ms: u64,
+    /// Minutes after its end at which a chunk goes into the columnstore; TimescaleDB only. Default
+    /// 60: most of what comes late has come by then, and the rest costs little more. 0: never.
+    pub columnstore_after_minutes: u32,
+    /// Days that readings are kept, from 1. Default: none, which means for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+    /// Days that minutes (`readings_1m`) are kept. Default: none, for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_1m_days: Option<u32>,
+    /// Days that hours (`readings_1h`) are kept. Default: none, for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_1h_days: Option<u32>,
+    /// Days that days (`readings_1d`) are kept. Default: none, for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_1d_days: Option<u32>,
     /// The most readings kept in memory until they have been carried over, so that queries need
     /// not search for them: 28 bytes each, twice. Default 4,000,000, the minutes of 30,000
     /// readings/s. Beyond, queries read all fresh readings in the database, which takes longer.
@@ -94,6 +109,11 @@ impl Default for Config {
             stop_timeout_ms: 60_000,
             compact_interval_ms: 60_000,
             compact_timeout_ms: 120_000,
+            columnstore_after_minutes: 60,
+            retention_days: None,
+            retention_1m_days: None,
+            retention_1h_days: None,
+            retention_1d_days: None,
             recent_readings_max: 4_000_000,
             pool_size: 8,
         }
@@ -133,6 +153,18 @@ impl Config {
         ];
         // PostgreSQL keeps its own timeouts as milliseconds in an i32.
         let wrong = times.into_iter().find(|&(_, ms)| !(1..=MS_MAX).contains(&ms));
+        let retention = [
+            ("retention_days", self.retention_days),
+            ("retention_1m_days", self.retention_1m_days),
+            ("retention_1h_days", self.retention_1h_days),
+            ("retention_1d_days", self.retention_1d_days),
+        ];
+        let too_short = retention
+            .into_iter()
+            .find(|&(_, days)| days.is_some_and(|days| !(1..=RETENTION_DAYS_MAX).contains(&days)));
+        if let Some((key, _)) = too_short {
+            return Some((key, "1 to 36500"));
+        }
         match wrong {
             Some((key, _)) => Some((key, "1 to 2147483647")),
             None if !(1..=POOL_MAX).contains(&self.pool_size) => Some(("pool_size", "1 to 1000")),
@@ -177,6 +209,7 @@ impl Config {
 
 const MS_MAX: u64 = i32::MAX as u64;
 const POOL_MAX: usize = 1_000;
+const RETENTION_DAYS_MAX: u32 = 36_500;
 
 #[cfg(test)]
 mod tests {

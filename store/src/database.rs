@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::connect::{Target, deadline};
 use crate::migrate::{self, Migrated};
 use crate::recent::Recent;
+use crate::upkeep;
 use crate::{Compactor, Config, Error, Managed, Metrics, Opened, Queries, Running, Writer};
 
 /// How readings are stored.
@@ -130,6 +131,18 @@ impl Database {
     pub fn compactor(&self) -> Compactor {
         Compactor::new(self.target.clone(), &self.config, self.metrics.clone())
     }
+
+    /// Makes room for the days ahead and does what retention and, on TimescaleDB, the policies
+    /// want; worth doing at the start and every [`Database::UPKEEP_EVERY`].
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn upkeep(&self) -> Result<(), Error> {
+        upkeep::run(&self.target, &self.config).await
+    }
+
+    /// How often [`Database::upkeep`] is worth doing.
+    pub const UPKEEP_EVERY: Duration = upkeep::EVERY;
 
     /// What the API asks. Connects when first asked.
     ///

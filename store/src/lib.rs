@@ -29,6 +29,7 @@ mod session;
 #[doc(hidden)]
 pub mod testing;
 mod types;
+mod upkeep;
 mod writer;
 
 pub use compact::{Compacted, Compactor};

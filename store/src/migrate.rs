@@ -48,6 +48,12 @@ const MIGRATIONS: &[Migration] = &[
         plain: include_str!("../migrations/0004_rollup.plain.sql"),
         timescale: include_str!("../migrations/0004_rollup.timescale.sql"),
     },
+    Migration {
+        version: 5,
+        name: "0005_columnstore",
+        plain: include_str!("../migrations/0005_columnstore.plain.sql"),
+        timescale: include_str!("../migrations/0005_columnstore.timescale.sql"),
+    },
 ];
 
 /// All of the migrations' text.

@@ -237,3 +237,26 @@ async fn a_partition_that_was_dropped_is_made_again() {
     compact_all(&store).await;
     assert_eq!(tally(&client).await, (2, 2));
 }
+
+#[tokio::test]
+async fn upkeep_makes_the_days_ahead_and_drops_those_past_retention() {
+    let database = testing::database().await;
+    let client = sql(&database.url).await;
+    let mut config = database.config.clone();
+    config.retention_days = Some(3);
+    config.retention_1h_days = Some(10);
+    let store = testing::TestDatabase { config, ..database }.open();
+    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
+    let mut position = 0;
+    let rows = [0, 3, 4, 20, 200].map(|days| reading(today - days * DAY, 1.0));
+    stored(&store, &mut position, rows.to_vec()).await;
+    compact_all(&store).await;
+    store.upkeep().await.expect("done");
+    assert_eq!(number(&client, "SELECT count(*) FROM readings").await, 2);
+    assert_eq!(number(&client, "SELECT count(*) FROM readings_1m").await, 5);
+    assert_eq!(number(&client, "SELECT count(*) FROM readings_1h").await, 3);
+    let ahead = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'reading\\_2%' \
+                 AND right(relname, 8) > to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')";
+    assert_eq!(number(&client, ahead).await, 2);
+    store.upkeep().await.expect("nothing left to do");
+}

@@ -1,0 +1,304 @@
+//! How long questions take with 50 million readings stored while 10,000 messages/s arrive.
+//!
+//! `cargo run --release -p bellwire-store --example query_bench [million readings] [seconds]` starts
+//! a server of its own in a temporary folder (durable, as in service), fills it with thirty days of
+//! 10,000 devices with three metrics, of which a hundred report every ten seconds on the last day,
+//! and then writes 10,000 messages of three readings each second, carrying over every 15 s, while
+//! it asks. It prints p50 and p99 in milliseconds of each question, and what a reading takes on disk.
+//!
+//! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
+//! with TimescaleDB: then all chunks but the last are put into the columnstore first.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bellwire_model::{
+    DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading,
+    SharedNames, Timestamp, Value,
+};
+use bellwire_store::{Compactor, Config, Database, Metrics, Mode, Queries, TimeRange, Writer};
+use prometheus::Registry;
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio_postgres::{Client, NoTls};
+use tokio_util::task::TaskTracker;
+
+const DEVICES: u32 = 10_000;
+const METRICS: u32 = 3;
+const DAYS: i32 = 30;
+/// 40 times a second 250 messages.
+const PULSE: Duration = Duration::from_millis(25);
+const MESSAGES_PER_PULSE: u32 = 250;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> Outcome<()> {
+    let mut arguments = std::env::args().skip(1);
+    let millions: f64 = arguments.next().map_or(Ok(50.0), |text| text.parse())?;
+    let secs: u64 = arguments.next().map_or(Ok(45), |text| text.parse())?;
+    let dir = std::env::temp_dir().join(format!("bellwire-query-bench-{}", std::process::id()));
+    fs::create_dir_all(&dir)?;
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))?;
+    let bin_dir = std::env::var_os("BELLWIRE_BENCH_BIN_DIR").map(Into::into);
+    let statement_timeout_ms = 600_000;
+    let config = Config { bin_dir, statement_timeout_ms, ..Config::default() };
+    let tracker = TaskTracker::new();
+    let metrics = Metrics::register(&Registry::new())?;
+    let database = Database::new(config, &dir, tracker.clone(), metrics)?;
+    database.ensure_running().await?;
+    let measured = measure(&database, &tracker, millions, Duration::from_secs(secs)).await;
+    database.stop().await?;
+    fs::remove_dir_all(&dir)?;
+    measured
+}
+
+async fn measure(
+    database: &Database,
+    tracker: &TaskTracker,
+    millions: f64,
+    duration: Duration,
+) -> Outcome<()> {
+    let mode = database.migrate().await?.mode;
+    let url = database.managed_url().ok_or("a managed server")?;
+    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+    tracker.spawn(connection);
+    let started = Instant::now();
+    fill(&client, mode, millions).await?;
+    println!("filled in {:.0} s, mode {}", started.elapsed().as_secs_f64(), mode.label());
+    print_size(&client, mode).await?;
+    let (writer, _) = database.writer(LogId(1)).await?;
+    let queries = database.queries()?;
+    let ended = tokio_util::sync::CancellationToken::new();
+    let writing = tracker.spawn(ended.clone().run_until_cancelled_owned(arrive(writer)));
+    let carrying =
+        tracker.spawn(ended.clone().run_until_cancelled_owned(carry(database.compactor())));
+    ask(&queries, duration).await?;
+    ended.cancel();
+    let (_, _) = (writing.await?, carrying.await?);
+    Ok(())
+}
+
+/// Thirty days of every device, a reading as often as `millions` come to; and the last day's of a
+/// hundred, every ten seconds. The rollups are those of the same readings, but for first and last.
+async fn fill(client: &Client, mode: Mode, millions: f64) -> Outcome<()> {
+    client
+        .batch_execute(&format!(
+            "SET synchronous_commit = off; SET work_mem = '256MB'; SET timezone = 'UTC'; \
+             INSERT INTO bellwire.device (name) \
+                 SELECT 'device-' || n FROM generate_series(0, {DEVICES} - 1) n; \
+             INSERT INTO bellwire.metric (name) \
+                 SELECT 'metric-' || n FROM generate_series(0, {METRICS} - 1) n"
+        ))
+        .await?;
+    let per_series = ((millions * 1e6 - 2.6e6) / f64::from(DEVICES * METRICS)).max(30.0);
+    let every = format!("{:.0}", f64::from(DAYS * 86_400) / per_series);
+    for day in (0..DAYS).rev() {
+        let (table, prepare) = match mode {
+            Mode::Timescale => ("reading".to_owned(), String::new()),
+            Mode::Plain => (
+                "reading".to_owned(),
+                format!(
+                    "SELECT bellwire.ensure_reading_days(ARRAY[date_trunc('day', now()) - \
+                     {day} * interval '1 day', date_trunc('day', now()) - \
+                     ({day} + 1) * interval '1 day']);"
+                ),
+            ),
+        };
+        client
+            .batch_execute(&format!(
+                "{prepare} INSERT INTO bellwire.{table} (at, device_id, metric_id, value) \
+                 SELECT now() - {day} * interval '1 day' - s * interval '1 s' \
+                        - d * interval '100 us', d, m, (20 + 5 * random())::numeric(6, 1) \
+                 FROM generate_series(1, {DEVICES}) d, generate_series(1, {METRICS}) m, \
+                      generate_series(0, 86399, {every}) s ORDER BY d, m, s DESC"
+            ))
+            .await?;
+    }
+    client
+        .batch_execute(&format!(
+            "INSERT INTO bellwire.reading (at, device_id, metric_id, value) \
+             SELECT now() - s * interval '1 s', d, m, (20 + 5 * random())::numeric(6, 1) \
+             FROM generate_series(1, 100) d, generate_series(1, {METRICS}) m, \
+                  generate_series(0, 86399, 10) s ORDER BY d, m, s DESC"
+        ))
+        .await?;
+    for (table, source, bucket) in [
+        ("reading_1m", "", "1 minute"),
+        ("reading_1h", "reading_1m", "1 hour"),
+        ("reading_1d", "reading_1h", "1 day"),
+    ] {
+        roll_up(client, table, source, bucket).await?;
+    }
+    finish(client, mode).await
+}
+
+async fn roll_up(client: &Client, table: &str, source: &str, bucket: &str) -> Outcome<()> {
+    let (source, time, columns, grouping) = if source.is_empty() {
+        (
+            "reading",
+            "at",
+            "count(*), sum(value), min(value), max(value), min(at), min(value), max(at), max(value)",
+            "GROUPING SETS ((1, device_id, metric_id), (1, metric_id))",
+        )
+    } else {
+        (
+            source,
+            "bucket",
+            "sum(count), sum(sum), min(min), max(max), min(first_at), min(first), max(last_at), \
+             max(last)",
+            "1, device_id, metric_id",
+        )
+    };
+    let sql = format!(
+        "INSERT INTO bellwire.{table} SELECT * FROM (\
+             SELECT date_bin('{bucket}', {time}, 'epoch') AS b, coalesce(device_id, 0) AS d, \
+                    metric_id, {columns} FROM bellwire.{source} GROUP BY {grouping}) r \
+         ORDER BY b, d, metric_id"
+    );
+    Ok(client.batch_execute(&sql.replace("(1, ", "(date_bin('1 minute', at, 'epoch'), ")).await?)
+}
+
+/// Columnstore or index, statistics, and a checkpoint: as if it had lain there for long.
+async fn finish(client: &Client, mode: Mode) -> Outcome<()> {
+    let settle = match mode {
+        Mode::Timescale => {
+            "SELECT compress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass) \
+             FROM timescaledb_information.chunks \
+             WHERE hypertable_name IN ('reading', 'reading_1m', 'reading_1h') \
+               AND hypertable_schema = 'bellwire' AND range_end < now()"
+        }
+        Mode::Plain => {
+            "SELECT brin_summarize_new_values(i.indexrelid) FROM pg_index i \
+             JOIN pg_class c ON c.oid = i.indexrelid AND c.relkind = 'i' \
+             JOIN pg_am a ON a.oid = c.relam AND a.amname = 'brin'"
+        }
+    };
+    client.batch_execute(settle).await?;
+    client.batch_execute("VACUUM ANALYZE").await?;
+    Ok(client.batch_execute("CHECKPOINT").await?)
+}
+
+async fn print_size(client: &Client, mode: Mode) -> Outcome<()> {
+    let sql = match mode {
+        // What is in the columnstore, its own indexes included, per row that it holds.
+        Mode::Timescale => {
+            "SELECT sum(after_compression_total_bytes)::float8, \
+                    (SELECT count(*) FROM bellwire.reading \
+                     WHERE at < (SELECT max(range_end) FROM timescaledb_information.chunks \
+                                 WHERE hypertable_name = 'reading' AND is_compressed)) \
+             FROM hypertable_compression_stats('bellwire.reading')"
+        }
+        Mode::Plain => {
+            "SELECT sum(pg_total_relation_size(inhrelid))::float8, \
+                    (SELECT count(*) FROM bellwire.reading) \
+             FROM pg_inherits WHERE inhparent = 'bellwire.reading'::regclass"
+        }
+    };
+    let row = client.query_one(sql, &[]).await?;
+    let (bytes, n_rows): (f64, i64) = (row.get(0), row.get(1));
+    #[expect(clippy::cast_precision_loss, reason = "a count of readings is small")]
+    let per_reading = bytes / n_rows.max(1) as f64;
+    println!("{n_rows} readings at {per_reading:.1} bytes each");
+    Ok(())
+}
+
+/// Writes 10,000 messages each second, for ever.
+async fn arrive(mut writer: Writer) -> Outcome<()> {
+    let names = names();
+    let mut pulse = interval(PULSE);
+    let (mut position, mut device) = (0, 0);
+    loop {
+        pulse.tick().await;
+        let at = Timestamp::from_micros(now_micros());
+        let mut readings = Vec::with_capacity((MESSAGES_PER_PULSE * METRICS) as usize);
+        for _ in 0..MESSAGES_PER_PULSE {
+            device = (device + 1) % DEVICES;
+            readings.extend((0..METRICS).map(|metric| Reading {
+                device: DeviceKey(device),
+                metric: MetricKey(metric),
+                at,
+                value: Value::Number(f64::from(device % 50) * 0.1),
+            }));
+        }
+        let (start, end) = (LogPosition(position), LogPosition(position + 1));
+        position += 1;
+        writer.write(&KeepBatch { start, end, readings, ..KeepBatch::default() }, &names).await?;
+    }
+}
+
+async fn carry(mut compactor: Compactor) -> Outcome<()> {
+    let every = Duration::from_secs(15);
+    let mut pulse = interval_at(Instant::now() + every, every);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.tick().await;
+        let started = Instant::now();
+        let compacted = compactor.run().await?;
+        println!("  carried over: {compacted:?} in {:.1} s", started.elapsed().as_secs_f64());
+    }
+}
+
+/// Asks one question after the other, of another device each time.
+async fn ask(queries: &Queries, duration: Duration) -> Outcome<()> {
+    let names = ["24 h by 5 min, one device", "last hour raw, one device", "30 d by day, fleet"];
+    let mut millis: [Vec<f64>; 3] = Default::default();
+    let metric = MetricName::new("metric-1")?;
+    let started = Instant::now();
+    let mut n_asked = 0_u32;
+    while started.elapsed() < duration {
+        n_asked += 1;
+        // Every other one is of those that report often.
+        let device =
+            if n_asked.is_multiple_of(2) { n_asked % 100 } else { n_asked * 7_919 % DEVICES };
+        let device = DeviceId::new(&format!("device-{device}"))?;
+        let to = Timestamp::from_micros(now_micros());
+        let since = |secs: i64| TimeRange {
+            from: Timestamp::from_micros(to.as_micros() - secs * 1_000_000),
+            to,
+        };
+        let asked = Instant::now();
+        let width = Duration::from_secs(300);
+        queries.buckets(Some(&device), Some(&metric), since(86_400), width, 1_000).await?;
+        millis[0].push(asked.elapsed().as_secs_f64() * 1e3);
+        let asked = Instant::now();
+        queries.readings(&device, None, since(3_600), None, 10_000).await?;
+        millis[1].push(asked.elapsed().as_secs_f64() * 1e3);
+        let asked = Instant::now();
+        let width = Duration::from_secs(86_400);
+        queries.buckets(None, Some(&metric), since(i64::from(DAYS) * 86_400), width, 1_000).await?;
+        millis[2].push(asked.elapsed().as_secs_f64() * 1e3);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (name, mut millis) in names.into_iter().zip(millis) {
+        millis.sort_by(f64::total_cmp);
+        let at = |share: usize| millis[(millis.len() * share / 100).min(millis.len() - 1)];
+        println!("{name:28} p50 {:6.1} ms, p99 {:6.1} ms ({})", at(50), at(99), millis.len());
+    }
+    Ok(())
+}
+
+fn names() -> SharedNames {
+    let names = SharedNames::default();
+    names.write(|names| {
+        for n in 0..DEVICES {
+            let id = DeviceId::new(&format!("device-{n}")).expect("a valid name");
+            names.add_device(&id).expect("room for it");
+        }
+        for n in 0..METRICS {
+            let name = MetricName::new(&format!("metric-{n}")).expect("a valid name");
+            names.add_metric(&name).expect("room for it");
+        }
+    });
+    names
+}
+
+#[expect(clippy::disallowed_methods, reason = "a bench of its own, without the service's clock")]
+fn now_micros() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
