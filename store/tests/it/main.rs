@@ -1,5 +1,6 @@
 //! The store against a real PostgreSQL: what is promised about it, and attempts to break that.
 
+mod frozen;
 mod managed;
 mod outage;
 mod poison;
