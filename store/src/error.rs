@@ -165,6 +165,8 @@ impl Error {
             Self::Migration { source, .. } => is_transient(source),
             Self::Pool(PoolError::Backend(source)) => is_transient(source),
             Self::Pool(_) | Self::Deadline { .. } | Self::Start { .. } => true,
+            // There is room again some day. Whatever else is wrong with files stays wrong.
+            Self::Files { source, .. } => source.kind() == io::ErrorKind::StorageFull,
             _ => false,
         }
     }

@@ -52,8 +52,6 @@ pub struct Writer {
     recent: Recent,
     encoder: Encoder,
     metrics: Metrics,
-    /// Whether the last batch was not stored because the database is away.
-    is_away: bool,
 }
 
 impl Writer {
@@ -92,7 +90,6 @@ impl Writer {
             recent,
             encoder: Encoder::default(),
             metrics,
-            is_away: false,
         };
         Ok((writer, opened))
     }
@@ -127,16 +124,12 @@ impl Writer {
         let started = Instant::now();
         let mut result = self.attempt(Purpose::Store, batch, names).await;
         if let Err(WriteError::Transient(error)) = &result {
-            // Once per outage: whoever offers it again and again need not hear it each time.
-            if !self.is_away {
-                warn!(
-                    error = %Chain(error), start = %batch.start,
-                    "A batch is not stored yet; looking again on a new connection."
-                );
-            }
+            let error = Chain(error).to_string();
             result = self.attempt(Purpose::Store, batch, names).await;
+            if result.is_ok() {
+                warn!(error, start = %batch.start, "A batch was stored on a second connection only.");
+            }
         }
-        self.is_away = matches!(result, Err(WriteError::Transient(_)));
         self.count(batch, &result, started.elapsed());
         result.map(|_| ())
     }

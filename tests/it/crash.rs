@@ -58,7 +58,7 @@ enum Victim {
 
 /// What a database that vanishes makes the service say.
 const DATABASE_VANISHES: [&str; 6] = [
-    "A batch is not stored yet",
+    "stored on a second connection",
     "PostgreSQL has ended",
     "Failed to write to the database",
     "Failed to start the database again",

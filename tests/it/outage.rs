@@ -42,7 +42,7 @@ const HISTORY: [&str; 4] = [
 
 /// What the service says while the database does not answer.
 pub(crate) const AWAY: [&str; 4] = [
-    "A batch is not stored yet",
+    "stored on a second connection",
     "Failed to write to the database",
     "Failed to open the database",
     "Starting without the database",

@@ -131,7 +131,7 @@ async fn what_is_wrong_with_the_database_waits_until_it_is_mended() {
     service.assert_quiet(&[
         said[0],
         said[1],
-        "A batch is not stored yet",
+        "stored on a second connection",
         "Failed to write to the database",
         "Fresh readings could not be carried over",
     ]);

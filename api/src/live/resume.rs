@@ -179,12 +179,13 @@ impl CatchUp {
         };
         self.n_left -= page.len().min(self.n_left);
         let sent = hub.now();
-        // Only what is in order and new, whatever history says: a client never hears twice.
+        // Only what is in order and new, whatever history says: a client never hears twice. What
+        // begins at `floor` is the ring's to tell, which may not have heard of it yet.
         let mut next = from;
         let mut missed = Vec::with_capacity(page.len());
         for transition in &page {
             let place = Place::of(transition);
-            if place >= next {
+            if place >= next && place < floor {
                 next = place.after();
                 let cursor = next.cursor(hub.log());
                 let times = TimesView::kept(transition, Some(sent));
@@ -193,7 +194,8 @@ impl CatchUp {
             }
         }
         // A short page means that history has no more; it had all that was before `floor`.
-        let from = if page.len() < limit { next.max(floor) } else { next };
+        let reached = page.last().is_some_and(|last| Place::of(last) >= floor);
+        let from = if page.len() < limit || reached { next.max(floor) } else { next };
         self.stage = Stage::Missing { from, outcome: Resume::FromHistory };
         (!missed.is_empty()).then_some(missed)
     }

@@ -60,6 +60,22 @@ async fn what_memory_no_longer_has_comes_from_history() {
     assert_eq!((&snapshot["resumed"], &snapshot["resume"]), (&json!(true), &json!("from_history")));
 }
 
+/// *Judge* writes a transition to the journal first, and tells the feed of it then.
+#[tokio::test]
+async fn what_history_knows_before_the_feed_does_is_heard_once() {
+    let service = Service::start().await;
+    let missed = transition(START.0 - 5, 7, AlertState::Firing);
+    service.kept.transitions.lock().expect("whole").extend([missed, firing(0)]);
+    let mut back = service.live(&format!("?cursor={LOG}-{}-0", START.0 - 10)).await;
+    assert_eq!(position(&back.expect("transition").await), START.0 - 5);
+    assert_eq!(back.expect("snapshot").await["resume"], "from_history");
+    service.happen(&firing(0));
+    service.happen(&firing(1));
+    for n in [0, 1] {
+        assert_eq!(position(&back.expect("transition").await), START.0 + n);
+    }
+}
+
 #[tokio::test]
 async fn a_cursor_that_leads_nowhere_gets_a_snapshot_that_says_so() {
     let service = Service::start_with(|config| {

@@ -144,6 +144,64 @@ async fn a_batch_is_bounded_also_where_the_log_has_no_readings() {
     assert!(largest <= KEEP.batch_bytes + LOG.segment_bytes, "{largest} bytes in a batch");
 }
 
+/// Where each of the log's records ends.
+fn ends(log: &LocalLog) -> Vec<LogPosition> {
+    let (end, mut reader) = (log.durable().end, log.reader(LogPosition::ZERO));
+    let mut begins = Vec::new();
+    while let Some(chunk) = reader.read(end, 1 << 16).expect("readable") {
+        begins.extend(chunk.frames().map(|frame| frame.position));
+    }
+    begins.into_iter().skip(1).chain([end]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_small_while_little_comes_and_grow_with_what_waits() {
+    let (dir, log) = rubbish(60);
+    let ends = ends(&log);
+    let (judge, judged) = watch::channel(LogPosition::ZERO);
+    let mut notes = Notes::default();
+    let parts = parts((&dir, &log), judged, &mut notes, &Registry::new());
+    let feeding = async {
+        let (idle, rest) = ends.split_at(5);
+        let (busy, waiting) = rest.split_at(40);
+        let every = |interval, records: Vec<LogPosition>| {
+            let judge = &judge;
+            async move {
+                let mut pulse = tokio::time::interval(interval);
+                for end in records {
+                    pulse.tick().await;
+                    judge.send_replace(end);
+                }
+                pulse.tick().await;
+            }
+        };
+        every(10 * KEEP.flush_interval, idle.to_vec()).await;
+        every(KEEP.flush_interval / 10, busy.to_vec()).await;
+        judge.send_replace(*waiting.last().expect("some"));
+        drop(judge);
+    };
+    let keep = Keep::new(parts, KEEP).run(None, CancellationToken::new());
+    let (ended, ()) = tokio::join!(keep, feeding);
+    assert_eq!(ended.expect("it ends well"), Ended::Drained);
+    let n_records = |extents: &[u64]| {
+        let mut begin = 0;
+        let counts = extents.iter().map(|extent| {
+            let end = begin + extent;
+            let within = |at: &&LogPosition| begin < at.0 && at.0 <= end;
+            let count = ends.iter().filter(within).count();
+            begin = end;
+            count
+        });
+        counts.collect::<Vec<_>>()
+    };
+    let counts = n_records(&notes.extents);
+    assert_eq!(counts[..5], [1; 5], "{counts:?}");
+    assert_eq!(counts.iter().sum::<usize>(), 60, "{counts:?}");
+    // Forty within four times the interval, and then fifteen at once, which is about a limit.
+    assert!(counts[5..].len() <= 8, "{counts:?}");
+    assert!(counts[6..].iter().max() >= Some(&10), "{counts:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn keep_ends_if_judge_ends_before_it_has_caught_up() {
     let (dir, log) = rubbish(20);

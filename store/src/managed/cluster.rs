@@ -129,9 +129,7 @@ impl Layout {
             text.push_str("timescaledb.telemetry_level = off\n");
         }
         text.push_str(extra);
-        fs::write(&path, text).map_err(files("writing", &path))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
-            .map_err(files("writing", &path))?;
+        replace(&path, &text).map_err(files("writing", &path))?;
         private_dir(&self.socket_dir, user)
     }
 
@@ -229,6 +227,18 @@ fn append_includes(cluster: &Path) -> io::Result<()> {
     conf.sync_all()
 }
 
+/// Makes `text` the contents of the file at `path`, or leaves it as it is: on a full disk, what
+/// was there before must still start a server.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|before| before == text) {
+        return Ok(());
+    }
+    let new = path.with_extension("conf.new");
+    fs::write(&new, text)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o644))?;
+    fs::rename(&new, path)
+}
+
 /// Makes the name of `path` durable.
 fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
@@ -281,6 +291,24 @@ mod tests {
         assert!(short.as_os_str().len() <= SOCKET_DIR_BYTES_MAX);
         assert!(short.starts_with("/tmp"));
         assert_eq!(short, socket_dir(&long));
+    }
+
+    #[test]
+    fn settings_are_replaced_whole_and_only_if_they_differ() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("bellwire.conf");
+        for text in ["one", "two"] {
+            replace(&path, text).expect("written");
+            assert_eq!(fs::read_to_string(&path).expect("readable"), text);
+            assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 1);
+        }
+        let inode = fs::metadata(&path).expect("there").ino();
+        // What cannot be written to need not be.
+        replace(&path, "two").expect("there already");
+        assert_eq!(fs::metadata(&path).expect("there").ino(), inode);
+        fs::create_dir(dir.path().join("bellwire.conf.new")).expect("in the way");
+        replace(&path, "three").expect_err("it cannot be written");
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "two");
     }
 
     #[test]

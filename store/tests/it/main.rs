@@ -1,6 +1,7 @@
 //! The store against a real PostgreSQL: what is promised about it, and attempts to break that.
 
 mod compact;
+mod frozen;
 mod managed;
 mod outage;
 mod poison;

@@ -45,6 +45,14 @@ static void *real(const char *name)
     return function;
 }
 
+/* A copy: PostgreSQL writes what its processes do over its environment. */
+static const char *setting(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value == NULL ? NULL : strdup(value);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     const char *wanted = getenv("SHIM_DIR");
@@ -63,8 +71,8 @@ __attribute__((constructor)) static void begin(void)
     }
     dir_bytes = strlen(dir);
     delay_ms = delay == NULL ? 0 : atol(delay);
-    fail_when = getenv("SHIM_FAIL_WHEN");
-    full_when = getenv("SHIM_FULL_WHEN");
+    fail_when = setting("SHIM_FAIL_WHEN");
+    full_when = setting("SHIM_FULL_WHEN");
 }
 
 /* Whether fd is a file below the folder. Leaves errno alone. */

@@ -74,6 +74,17 @@ impl Service {
         self.disk = Some(spoil(BadDisk::below(&log)));
     }
 
+    /// From the next start on, its managed database has such a disk below `folder` of the data
+    /// directory. The service itself has it there too, once the folder exists.
+    pub(crate) fn set_database_disk(
+        &mut self,
+        folder: &Path,
+        spoil: impl FnOnce(BadDisk) -> BadDisk,
+    ) {
+        let disk = BadDisk::below(&self.data_dir().join(folder));
+        self.disk = Some(spoil(disk.for_others_in(&self.dir)));
+    }
+
     /// From the next start on, there is nothing wrong with its disk.
     pub(crate) fn mend_disk(&mut self) {
         self.disk = None;

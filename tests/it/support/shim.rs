@@ -18,7 +18,7 @@ pub(crate) struct BadDisk {
 }
 
 impl BadDisk {
-    /// A disk with nothing wrong yet below `dir`, which must exist when the process starts.
+    /// A disk with nothing wrong yet below `dir`, for processes that start when it exists.
     /// Everything elsewhere is left alone, so that a child PostgreSQL is not concerned.
     ///
     /// # Panics
@@ -31,6 +31,14 @@ impl BadDisk {
             fail_when: None,
             full_when: None,
         }
+    }
+
+    /// With a copy of the shim in `folder`, for children that run as a user who may not enter ours.
+    pub(crate) fn for_others_in(mut self, folder: &Path) -> Self {
+        let copy = folder.join("shim.so");
+        fs::copy(&self.library, &copy).expect("the test's folder can be written to");
+        self.library = copy;
+        self
     }
 
     /// Each fsync and fdatasync takes this much longer, to the millisecond.

@@ -54,7 +54,11 @@ impl Watcher {
         wait_until("the screen has seen all", || self.seen().steps.len() >= stored.len()).await;
         let seen = self.seen();
         let differs = seen.steps.iter().zip(&stored).position(|(seen, stored)| seen != stored);
-        assert_eq!(differs, None, "differs there: {:?}", differs.map(|at| &seen.steps[at..]));
+        if let Some(at) = differs {
+            let around = at.saturating_sub(2)..(at + 3).min(stored.len());
+            let (seen, stored) = (&seen.steps[around.clone()], &stored[around]);
+            panic!("differs at {at}: seen\n{seen:#?}\nstored\n{stored:#?}");
+        }
         assert_eq!(seen.steps.len(), stored.len(), "more: {:?}", &seen.steps[stored.len()..]);
         let (first, others) = seen.resumes.split_first().unwrap();
         assert_eq!(first, "fresh");
