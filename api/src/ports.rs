@@ -105,6 +105,14 @@ pub trait Present: Send + Sync + Debug {
     fn device(&self, device: &DeviceId) -> Option<DeviceInfo>;
     /// The latest reading of each metric of a device, if the device is known.
     fn latest(&self, device: &DeviceId) -> Option<Vec<LatestReading>>;
+    /// The latest readings, of `metric` or of each, of the first `limit` devices after `after`, in
+    /// order of their ids. Devices that have none come with none.
+    fn latest_of_all(
+        &self,
+        metric: Option<&MetricName>,
+        after: Option<&DeviceId>,
+        limit: usize,
+    ) -> Vec<(DeviceId, Vec<LatestReading>)>;
     /// The rules in force, in the file's order.
     fn rules(&self) -> Vec<RuleInfo>;
 }
@@ -156,8 +164,8 @@ pub struct ReadingRow {
 /// Which readings are wanted, gathered into buckets of event time: ascending by `at`, then metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketsQuery {
-    /// Whose.
-    pub device: DeviceId,
+    /// Whose; all devices together if absent.
+    pub device: Option<DeviceId>,
     /// Of what; of every metric with numbers if absent.
     pub metric: Option<MetricName>,
     /// From this event time on, inclusive.
@@ -187,6 +195,10 @@ pub struct BucketRow {
     pub max: f64,
     /// How many, at least 1.
     pub count: u64,
+    /// The earliest; of several at one instant the least.
+    pub first: f64,
+    /// The latest; of several at one instant the greatest.
+    pub last: f64,
 }
 
 /// Which alerts are wanted: latest `since` first.

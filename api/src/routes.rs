@@ -17,6 +17,8 @@ const DEVICES: &str = "/api/v1/devices";
 const DEVICE: &str = "/api/v1/devices/{id}";
 const LATEST: &str = "/api/v1/devices/{id}/latest";
 const READINGS: &str = "/api/v1/devices/{id}/readings";
+const ALL_READINGS: &str = "/api/v1/readings";
+const ALL_LATEST: &str = "/api/v1/latest";
 const AUDIT: &str = "/api/v1/devices/{id}/audit";
 const ALERTS: &str = "/api/v1/alerts";
 const ALERT: &str = "/api/v1/alerts/{id}";
@@ -30,11 +32,13 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 15] = [
+pub(crate) const TEMPLATES: [&str; 17] = [
     DEVICES,
     DEVICE,
     LATEST,
     READINGS,
+    ALL_READINGS,
+    ALL_LATEST,
     AUDIT,
     ALERTS,
     ALERT,
@@ -55,6 +59,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(DEVICE, get(http::devices::one))
         .route(LATEST, get(http::devices::latest))
         .route(READINGS, get(http::readings::readings))
+        .route(ALL_READINGS, get(http::readings::of_all))
+        .route(ALL_LATEST, get(http::devices::latest_of_all))
         .route(AUDIT, get(http::devices::audit))
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))

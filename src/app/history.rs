@@ -75,7 +75,7 @@ impl Kept {
         let after = query.after.as_deref().map(read::<1>).transpose()?;
         let from = after.map_or(query.from, |[at]| to_time(at) + query.bucket);
         let range = TimeRange { from: from.max(query.from), to: query.to };
-        let (device, metric) = (Some(&query.device), query.metric.as_ref());
+        let (device, metric) = (query.device.as_ref(), query.metric.as_ref());
         let rows = self.queries.buckets(device, metric, range, query.bucket, query.limit).await;
         let mut rows = rows.map_err(port_error)?;
         let is_full = rows.len() >= query.limit;
@@ -92,6 +92,8 @@ impl Kept {
             min: row.min,
             max: row.max,
             count: row.count,
+            first: row.first,
+            last: row.last,
         });
         Ok(Page { rows: rows.collect(), next })
     }

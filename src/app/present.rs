@@ -2,7 +2,7 @@
 
 use bellwire_api::ports::{DeviceInfo, LatestReading, Present, RuleInfo};
 use bellwire_ingest::present::{DevicePresent, SharedPresent};
-use bellwire_model::{Clock, DeviceId, SharedNames, Timestamp};
+use bellwire_model::{Clock, DeviceId, MetricName, SharedNames, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,38 @@ impl Present for Now {
                 value: latest.value.clone(),
             });
             Some(latest.collect())
+        })
+    }
+
+    fn latest_of_all(
+        &self,
+        metric: Option<&MetricName>,
+        after: Option<&DeviceId>,
+        limit: usize,
+    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
+        let names = self.names.read();
+        self.present.with(|present| {
+            let mut devices: Vec<_> = present
+                .devices()
+                .map(|(key, device)| (names.device(key), device))
+                .filter(|(id, _)| after.is_none_or(|after| *id > after))
+                .collect();
+            devices.sort_unstable_by(|a, b| a.0.cmp(b.0));
+            devices.truncate(limit);
+            let readings = devices.into_iter().map(|(id, device)| {
+                let latest = device.latest.iter().map(|it| (names.metric(it.metric), it));
+                let mut latest: Vec<_> = latest
+                    .filter(|(name, _)| metric.is_none_or(|metric| metric == *name))
+                    .map(|(name, it)| LatestReading {
+                        metric: name.clone(),
+                        at: it.at,
+                        value: it.value.clone(),
+                    })
+                    .collect();
+                latest.sort_unstable_by(|a, b| a.metric.cmp(&b.metric));
+                (id.clone(), latest)
+            });
+            readings.collect()
         })
     }
 

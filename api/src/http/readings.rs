@@ -1,4 +1,5 @@
-//! `devices/{id}/readings`: one by one, or gathered into buckets of time.
+//! `devices/{id}/readings`: one by one, or gathered into buckets of time; `readings`: all devices'
+//! together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,10 +45,26 @@ pub(crate) async fn readings(
         }
         Some(bucket) => {
             let limit = params.text("limit").map_or(LIMIT_MAX, |_| limit);
-            let query = buckets_query(device, metric, span, bucket)?;
+            let query = buckets_query(Some(device), metric, span, bucket)?;
             gathered(&app, BucketsQuery { limit, after, ..query }).await
         }
     }
+}
+
+/// `GET readings?metric&from&to&bucket&limit&cursor`: of all devices together, by time, ascending.
+pub(crate) async fn of_all(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    let params = Params::read(&uri, &KNOWN)?;
+    let metric = params.parsed("metric", "a metric's name", |text| MetricName::new(text).ok())?;
+    let span = span(&params, app.clock.now())?;
+    let limit = params.limit()?;
+    let after = params.page()?;
+    let expected = "a length of time such as 30s, 1m, 6h, 1d";
+    let Some(bucket) = params.parsed("bucket", expected, duration)? else {
+        return Err(invalid("bucket", expected));
+    };
+    let limit = params.text("limit").map_or(LIMIT_MAX, |_| limit);
+    let query = buckets_query(None, metric, span, bucket)?;
+    gathered(&app, BucketsQuery { limit, after, ..query }).await
 }
 
 /// From when to when: without `to`, to the end; without `from`, the last day before `to` or now.
@@ -62,7 +79,7 @@ fn span(params: &Params, now: Timestamp) -> Result<(Timestamp, Timestamp), Probl
 }
 
 fn buckets_query(
-    device: DeviceId,
+    device: Option<DeviceId>,
     metric: Option<MetricName>,
     (from, to): (Timestamp, Timestamp),
     bucket: Duration,
@@ -100,6 +117,8 @@ async fn gathered(app: &App, query: BucketsQuery) -> Result<Response, Problem> {
         min: f64,
         max: f64,
         count: u64,
+        first: f64,
+        last: f64,
     }
     #[derive(Serialize)]
     struct Buckets<'a> {
@@ -117,6 +136,8 @@ async fn gathered(app: &App, query: BucketsQuery) -> Result<Response, Problem> {
             min: row.min,
             max: row.max,
             count: row.count,
+            first: row.first,
+            last: row.last,
         })
         .collect();
     Ok(Json(Buckets { buckets, next: page.next.as_deref() }).into_response())

@@ -107,6 +107,15 @@ impl Present for Nothing {
         None
     }
 
+    fn latest_of_all(
+        &self,
+        _: Option<&MetricName>,
+        _: Option<&DeviceId>,
+        _: usize,
+    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
+        Vec::new()
+    }
+
     fn rules(&self) -> Vec<RuleInfo> {
         Vec::new()
     }

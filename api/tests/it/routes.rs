@@ -76,6 +76,24 @@ async fn a_device_is_shown_with_its_latest_readings() {
 }
 
 #[tokio::test]
+async fn the_latest_of_all_devices_come_in_pages_of_devices() {
+    let service = Service::start().await;
+    let at = Timestamp::from_secs(1_700_000_000);
+    let value = Value::Number(-18.5);
+    *service.memory.latest.lock().expect("whole") =
+        vec![LatestReading { metric: metric("temperature"), at, value }];
+    let first = service.get("/api/v1/latest?metric=temperature&limit=1").await.json();
+    let row = json!({"device": "freezer-1", "metric": "temperature",
+        "at": "2023-11-14T22:13:20.000000Z", "value": -18.5});
+    assert_eq!(first, json!({"latest": [row], "next": "freezer-1"}));
+    let rest = service.get("/api/v1/latest?cursor=freezer-1").await.json();
+    assert_eq!(rest["latest"][0]["device"], "freezer-2");
+    assert_eq!(rest["next"], json!(null));
+    let other = service.get("/api/v1/latest?metric=door").await.json();
+    assert_eq!(other["latest"], json!([]));
+}
+
+#[tokio::test]
 async fn readings_come_one_by_one_or_gathered() {
     let service = Service::start().await;
     let row = |secs, number| ReadingRow {
@@ -106,15 +124,23 @@ async fn readings_come_one_by_one_or_gathered() {
         min: 1.0,
         max: 2.5,
         count: 2,
+        first: 1.0,
+        last: 2.5,
     }];
     let path = "/api/v1/devices/freezer-1/readings?bucket=5m&from=1970-01-01T00:00:00Z";
     let gathered = service.get(path).await.json();
     assert_eq!(
         gathered,
         json!({"buckets": [{"at": "1970-01-01T00:00:00.000000Z", "metric": "temperature",
-            "avg": 1.75, "min": 1.0, "max": 2.5, "count": 2}], "next": null})
+            "avg": 1.75, "min": 1.0, "max": 2.5, "count": 2, "first": 1.0, "last": 2.5}],
+            "next": null})
     );
     assert!(service.kept.last_question().contains("bucket: 300s"));
+    let path = "/api/v1/readings?metric=temperature&bucket=1d&from=1970-01-01T00:00:00Z";
+    assert_eq!(service.get(path).await.json(), gathered);
+    assert!(service.kept.last_question().contains("device: None"));
+    let one_by_one = service.get("/api/v1/readings?metric=temperature").await;
+    assert_eq!(one_by_one.status, 400);
 }
 
 #[tokio::test]

@@ -120,6 +120,19 @@ impl Present for Memory {
         self.device(device).map(|_| self.latest.lock().expect("whole").clone())
     }
 
+    fn latest_of_all(
+        &self,
+        metric: Option<&MetricName>,
+        after: Option<&DeviceId>,
+        limit: usize,
+    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
+        let infos = self.devices(after, limit).into_iter();
+        let latest = self.latest.lock().expect("whole").clone();
+        let of_metric = |it: &LatestReading| metric.is_none_or(|metric| *metric == it.metric);
+        let readings: Vec<_> = latest.into_iter().filter(of_metric).collect();
+        infos.map(|info| (info.device, readings.clone())).collect()
+    }
+
     fn rules(&self) -> Vec<RuleInfo> {
         self.rules.lock().expect("whole").clone()
     }

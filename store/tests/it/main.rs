@@ -3,6 +3,7 @@
 mod compact;
 mod frozen;
 mod managed;
+mod naive;
 mod outage;
 mod poison;
 mod proxy;
