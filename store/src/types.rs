@@ -10,12 +10,17 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checke
 /// Microseconds from 1970-01-01 to PostgreSQL's own epoch, 2000-01-01.
 const PG_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The least `timestamptz`, 4714-11-24 BC, in PostgreSQL's count (`MIN_TIMESTAMP` of its
-/// `datatype/timestamp.h`). The greatest lies beyond [`Timestamp::MAX`].
+/// `datatype/timestamp.h`).
 const PG_MICROS_MIN: i64 = -211_813_488_000_000_000;
+/// The greatest that TimescaleDB takes, the end of the year 294246, in PostgreSQL's count
+/// (`TS_TIMESTAMP_MAX` of its `time_utils.h`). It lies before [`Timestamp::MAX`], and one row
+/// beyond it would keep all others of its generation out of the hypertable.
+const PG_MICROS_MAX: i64 = 9_222_424_646_399_999_999;
 
-/// `at` as PostgreSQL's binary `timestamptz`; before its range, the beginning of it.
+/// `at` as PostgreSQL's binary `timestamptz`; outside its range, the nearest within. Readings that
+/// lie so far are quarantined long before.
 pub(crate) fn pg_micros(at: Timestamp) -> i64 {
-    at.as_micros().saturating_sub(PG_EPOCH_MICROS).max(PG_MICROS_MIN)
+    at.as_micros().saturating_sub(PG_EPOCH_MICROS).clamp(PG_MICROS_MIN, PG_MICROS_MAX)
 }
 
 /// `at` as it reads back once it is stored.
@@ -82,12 +87,13 @@ mod tests {
     #[test]
     fn times_read_back_and_never_leave_the_range() {
         let times = [-86_400, 0, 946_684_800, 4_102_444_800].map(Timestamp::from_secs);
-        for at in times.into_iter().chain([Timestamp::MAX]) {
+        for at in times {
             let raw = pg_micros(at).to_be_bytes();
             let back = At::from_sql(&Type::TIMESTAMPTZ, &raw).expect("eight bytes");
             assert_eq!(back.0, at);
         }
         assert_eq!(pg_micros(Timestamp::from_micros(i64::MIN)), PG_MICROS_MIN);
+        assert_eq!(pg_micros(Timestamp::MAX), PG_MICROS_MAX);
     }
 
     #[test]
