@@ -2,7 +2,7 @@
 # CONTRIBUTING.md explains the order of `make test`.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test build console demo bench test fmt fmt-check lint clippy doc deny console-test doctest nextest clean
+.PHONY: help setup setup-test build console demo bench test fmt fmt-check lint clippy doc deny console-test timescale-test doctest nextest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ console: ## Build the operators' console, if its sources changed
 demo: setup console build ## Run everything embedded with a fleet of freezers; ARGS="--duration 20s"
 	target/release/bellwire demo $(ARGS)
 
-test: setup-test fmt-check clippy doc deny console-test doctest nextest ## Check and test everything, as CI does
+test: setup-test fmt-check clippy doc deny console-test timescale-test doctest nextest ## Check and test everything, as CI does
 
 lint: fmt-check clippy doc deny ## Check formatting, lints, documentation, licences
 
@@ -30,7 +30,7 @@ bench: setup build ## Measure rate, CPU and latency on this machine; ARGS="…"
 	target/release/bellwire bench $(ARGS)
 
 clean: ## Remove everything that was built
-	rm -rf target api/console/dist api/console/node_modules
+	rm -rf target api/console/dist api/console/node_modules store/tests/timescale/node_modules
 
 setup:
 	scripts/setup run
@@ -49,6 +49,9 @@ deny:
 
 console-test:
 	scripts/console test
+
+timescale-test:
+	scripts/timescale test
 
 doctest:
 	cargo test --doc --workspace --locked --quiet

@@ -16,3 +16,18 @@ have() {
 hash_files() {
     LC_ALL=C sort -z | xargs -0 -r sha256sum | sha256sum | cut -d' ' -f1
 }
+
+# In a folder with a package.json: runs "$@" unless its stamp $1 already says $2.
+once() {
+    local stamp=node_modules/.$1 want=$2
+    shift 2
+    [[ $(cat "$stamp" 2>/dev/null || true) != "$want" ]] || return 0
+    "$@"
+    echo "$want" >"$stamp"
+}
+
+# In a folder with a package.json: fetches its packages if the lock file or Node has changed.
+fetch_packages() {
+    once fetched "$(printf '%s\0' package.json package-lock.json | hash_files) node $(node --version)" \
+        npm ci --no-audit --no-fund
+}

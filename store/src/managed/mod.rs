@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-use self::binaries::Binaries;
+pub(crate) use self::binaries::Binaries;
 use self::cluster::Layout;
 pub(crate) use self::cluster::NAME;
 use self::process::{PidFile, Server, Status, runs_on};

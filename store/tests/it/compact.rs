@@ -1,12 +1,24 @@
 //! Fresh readings are carried over, each once, and the rollups follow.
 
 use bellwire_model::{DeviceKey, MetricKey, Timestamp, Value};
-use bellwire_store::{Compacted, Database, testing};
+use bellwire_store::testing::{self, Kind};
+use bellwire_store::{Compacted, Database, on_every_kind};
 use tokio_postgres::Client;
 
 use crate::support::{DAY, LOG, NOON, batch, names, number, reading, readings, sql, tally};
 
 const SETTLED: &str = "SELECT count(*) FROM bellwire.reading";
+
+on_every_kind! {
+    each_reading_is_seen_once_before_and_after,
+    a_writer_goes_on_in_the_next_generation,
+    rollups_take_what_came_late_into_account,
+    sums_beyond_all_bounds_stop_nothing,
+    days_and_ages_find_their_partitions,
+    ; native:
+    a_table_that_is_being_read_is_not_emptied,
+    one_compactor_works_at_a_time,
+}
 
 async fn stored(store: &Database, position: &mut u64, rows: Vec<bellwire_model::Reading>) {
     let names = names(3, 2);
@@ -42,9 +54,8 @@ async fn rollup(client: &Client, table: &str, device_id: i32) -> (i64, f64, f64,
     (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5))
 }
 
-#[tokio::test]
-async fn each_reading_is_seen_once_before_and_after() {
-    let database = testing::database().await;
+async fn each_reading_is_seen_once_before_and_after(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let client = sql(&database.url).await;
     let mut position = 0;
@@ -61,9 +72,8 @@ async fn each_reading_is_seen_once_before_and_after() {
     assert_eq!(compact(&store).await, Compacted::Rows(0));
 }
 
-#[tokio::test]
-async fn a_writer_goes_on_in_the_next_generation() {
-    let database = testing::database().await;
+async fn a_writer_goes_on_in_the_next_generation(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let client = sql(&database.url).await;
     let names = names(1, 1);
@@ -79,9 +89,8 @@ async fn a_writer_goes_on_in_the_next_generation() {
     assert!(number(&client, generation).await >= 3);
 }
 
-#[tokio::test]
-async fn a_table_that_is_being_read_is_not_emptied() {
-    let database = testing::database().await;
+async fn a_table_that_is_being_read_is_not_emptied(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let mut position = 0;
     stored(&store, &mut position, readings(0, 10)).await;
@@ -100,9 +109,8 @@ async fn a_table_that_is_being_read_is_not_emptied() {
     assert_eq!(tally(&reader).await, (20, 20));
 }
 
-#[tokio::test]
-async fn one_compactor_works_at_a_time() {
-    let database = testing::database().await;
+async fn one_compactor_works_at_a_time(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let mut position = 0;
     stored(&store, &mut position, readings(0, 10)).await;
@@ -115,9 +123,8 @@ async fn one_compactor_works_at_a_time() {
     assert_eq!(compact(&store).await, Compacted::Rows(10));
 }
 
-#[tokio::test]
-async fn rollups_take_what_came_late_into_account() {
-    let database = testing::database().await;
+async fn rollups_take_what_came_late_into_account(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let client = sql(&database.url).await;
     let mut position = 0;
@@ -142,9 +149,8 @@ async fn rollups_take_what_came_late_into_account() {
     assert_eq!(number(&client, noon).await, 4);
 }
 
-#[tokio::test]
-async fn sums_beyond_all_bounds_stop_nothing() {
-    let database = testing::database().await;
+async fn sums_beyond_all_bounds_stop_nothing(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let client = sql(&database.url).await;
     let mut position = 0;
@@ -156,9 +162,8 @@ async fn sums_beyond_all_bounds_stop_nothing() {
     assert_eq!(number(&client, query).await, 2);
 }
 
-#[tokio::test]
-async fn days_and_ages_find_their_partitions() {
-    let database = testing::database().await;
+async fn days_and_ages_find_their_partitions(kind: Kind) {
+    let database = kind.database().await;
     let store = database.open();
     let client = sql(&database.url).await;
     let mut position = 0;

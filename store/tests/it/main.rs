@@ -8,5 +8,6 @@ mod outage;
 mod poison;
 mod proxy;
 mod queries;
+mod sessions;
 mod support;
 mod writer;

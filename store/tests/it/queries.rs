@@ -5,14 +5,26 @@ use std::time::Duration;
 use bellwire_model::{
     AlertState, Cursor, DeviceId, DeviceKey, LogId, LogPosition, MetricKey, Timestamp, Value,
 };
-use bellwire_store::testing;
+use bellwire_store::on_every_kind;
+use bellwire_store::testing::Kind;
 use bellwire_store::{AlertPage, Mode, QuarantinePlace, Queries, ReadingPlace, TimeRange};
 
 use crate::support::{LOG, NOON, batch, device, metric, names, quarantined, reading, transition};
 
+on_every_kind! {
+    pages_of_readings_miss_and_repeat_nothing,
+    a_range_ends_before_its_end_and_knows_one_metric,
+    buckets_gather_numbers_and_leave_texts_out,
+    devices_come_in_pages_in_order,
+    an_alert_reads_back_as_its_last_transition_left_it,
+    transitions_follow_a_cursor,
+    quarantined_payloads_come_newest_first,
+    the_database_tells_what_it_is,
+}
+
 /// Writes readings of two devices and metrics, quarantined payloads and an alert's life.
-async fn filled() -> Queries {
-    let store = testing::database().await.open();
+async fn filled(kind: Kind) -> Queries {
+    let store = kind.database().await.open();
     let names = names(2, 2);
     let (mut writer, _) = store.writer(LOG).await.expect("opened");
     let mut rows = Vec::new();
@@ -44,9 +56,8 @@ async fn filled() -> Queries {
 const HOUR: TimeRange =
     TimeRange { from: Timestamp::from_secs(NOON), to: Timestamp::from_secs(NOON + 3600) };
 
-#[tokio::test]
-async fn pages_of_readings_miss_and_repeat_nothing() {
-    let queries = filled().await;
+async fn pages_of_readings_miss_and_repeat_nothing(kind: Kind) {
+    let queries = filled(kind).await;
     let all = queries.readings(&device(0), None, HOUR, None, 100).await.expect("answers");
     assert_eq!(all.len(), 12);
     assert!(all.is_sorted_by_key(|row| row.at));
@@ -64,9 +75,8 @@ async fn pages_of_readings_miss_and_repeat_nothing() {
     }
 }
 
-#[tokio::test]
-async fn a_range_ends_before_its_end_and_knows_one_metric() {
-    let queries = filled().await;
+async fn a_range_ends_before_its_end_and_knows_one_metric(kind: Kind) {
+    let queries = filled(kind).await;
     let range = TimeRange { to: Timestamp::from_secs(NOON + 60), ..HOUR };
     let rows = queries.readings(&device(0), Some(&metric(1)), range, None, 100).await;
     let values: Vec<_> = rows.expect("answers").into_iter().map(|row| row.value).collect();
@@ -76,9 +86,8 @@ async fn a_range_ends_before_its_end_and_knows_one_metric() {
     assert_eq!(rows, []);
 }
 
-#[tokio::test]
-async fn buckets_gather_numbers_and_leave_texts_out() {
-    let queries = filled().await;
+async fn buckets_gather_numbers_and_leave_texts_out(kind: Kind) {
+    let queries = filled(kind).await;
     let width = Duration::from_secs(120);
     let buckets = queries
         .buckets(Some(&device(0)), Some(&metric(0)), HOUR, width, 100)
@@ -91,9 +100,8 @@ async fn buckets_gather_numbers_and_leave_texts_out() {
     assert!((buckets[0].avg - 2.0 / 3.0).abs() < 1e-9);
 }
 
-#[tokio::test]
-async fn devices_come_in_pages_in_order() {
-    let queries = filled().await;
+async fn devices_come_in_pages_in_order(kind: Kind) {
+    let queries = filled(kind).await;
     let first = queries.devices(None, 1).await.expect("answers");
     let rest = queries.devices(Some(&first[0].device), 10).await.expect("answers");
     let devices: Vec<_> = first.iter().chain(&rest).map(|row| row.device.clone()).collect();
@@ -101,9 +109,8 @@ async fn devices_come_in_pages_in_order() {
     assert_eq!(first[0].first_seen, None);
 }
 
-#[tokio::test]
-async fn an_alert_reads_back_as_its_last_transition_left_it() {
-    let queries = filled().await;
+async fn an_alert_reads_back_as_its_last_transition_left_it(kind: Kind) {
+    let queries = filled(kind).await;
     let last = transition(130, AlertState::Firing, AlertState::Resolved).alert;
     let all = AlertPage { limit: 10, ..AlertPage::default() };
     assert_eq!(queries.alerts(&all).await.expect("answers"), std::slice::from_ref(&last));
@@ -116,9 +123,8 @@ async fn an_alert_reads_back_as_its_last_transition_left_it() {
     assert_eq!(queries.alerts(&others).await.expect("answers"), []);
 }
 
-#[tokio::test]
-async fn transitions_follow_a_cursor() {
-    let queries = filled().await;
+async fn transitions_follow_a_cursor(kind: Kind) {
+    let queries = filled(kind).await;
     let all = [
         transition(10, AlertState::Inactive, AlertState::Pending),
         transition(120, AlertState::Pending, AlertState::Firing),
@@ -137,9 +143,8 @@ async fn transitions_follow_a_cursor() {
     assert_eq!(queries.transitions_after(cursor, 10).await.expect("answers"), None);
 }
 
-#[tokio::test]
-async fn quarantined_payloads_come_newest_first() {
-    let queries = filled().await;
+async fn quarantined_payloads_come_newest_first(kind: Kind) {
+    let queries = filled(kind).await;
     let first = queries.quarantine(None, None, 2).await.expect("answers");
     let last = &first.last().expect("two").quarantined;
     let rest = queries.quarantine(None, Some(QuarantinePlace::from(last)), 10).await;
@@ -153,10 +158,10 @@ async fn quarantined_payloads_come_newest_first() {
     assert_eq!(of_device.len(), 4);
 }
 
-#[tokio::test]
-async fn the_database_tells_what_it_is() {
-    let queries = filled().await;
+async fn the_database_tells_what_it_is(kind: Kind) {
+    let queries = filled(kind).await;
     let info = queries.server_info().await.expect("answers");
+    assert_eq!(info.mode, kind.mode());
     assert_eq!(info.timescale_version.is_some(), info.mode == Mode::Timescale);
     assert!(info.schema_version >= 2 && info.size_bytes > 1_000_000, "{info:?}");
     assert_eq!(queries.committed(LogId(404)).await.expect("answers"), None);

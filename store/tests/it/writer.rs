@@ -5,15 +5,28 @@ use bellwire_model::{
     AlertState, DeviceKey, DeviceLedger, LedgerFlush, LogId, LogPosition, MetricKey, SeqLedger,
     Timestamp, Value,
 };
-use bellwire_store::{Error, Opened, WriteError, testing};
+use bellwire_store::testing::Kind;
+use bellwire_store::{Error, Opened, WriteError, on_every_kind};
 
 use crate::support::{
     LOG, NOON, batch, names, number, open, quarantined, reading, readings, tally, transition,
 };
 
-#[tokio::test]
-async fn an_empty_database_is_migrated_once() {
-    let database = testing::empty_database().await.open();
+on_every_kind! {
+    an_empty_database_is_migrated_once,
+    two_who_migrate_at_once_migrate_once,
+    what_is_written_reads_back_from_the_views,
+    the_ledger_replaces_what_was_stored_and_carries_its_own_position,
+    of_two_writers_the_older_is_fenced,
+    a_batch_that_is_there_already_is_not_stored_again,
+    a_batch_from_elsewhere_is_refused,
+    what_the_database_refuses_leaves_nothing_and_names_the_row,
+    writers_that_meet_the_same_names_agree_on_their_ids,
+    texts_and_times_at_their_ends_are_stored,
+}
+
+async fn an_empty_database_is_migrated_once(kind: Kind) {
+    let database = kind.empty_database().await.open();
     let refusal = database.writer(LOG).await.expect_err("there are no tables");
     assert!(matches!(refusal, Error::NotMigrated), "{refusal}");
     let first = database.migrate().await.expect("migrated");
@@ -22,9 +35,8 @@ async fn an_empty_database_is_migrated_once() {
     assert_eq!(again.to, first.to);
 }
 
-#[tokio::test]
-async fn two_who_migrate_at_once_migrate_once() {
-    let database = testing::empty_database().await;
+async fn two_who_migrate_at_once_migrate_once(kind: Kind) {
+    let database = kind.empty_database().await;
     let (one, other) = (database.open(), database.open());
     let (one, other) = tokio::join!(one.migrate(), other.migrate());
     let (one, other) = (one.expect("migrated"), other.expect("migrated"));
@@ -32,9 +44,8 @@ async fn two_who_migrate_at_once_migrate_once() {
     assert_eq!(one.from.max(other.from), one.to);
 }
 
-#[tokio::test]
-async fn what_is_written_reads_back_from_the_views() {
-    let database = testing::database().await;
+async fn what_is_written_reads_back_from_the_views(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     let (mut writer, opened) = store.writer(LOG).await.expect("opened");
     let fresh =
@@ -77,9 +88,8 @@ async fn what_is_written_reads_back_from_the_views() {
     assert_eq!(number(&client, position).await, 100);
 }
 
-#[tokio::test]
-async fn the_ledger_replaces_what_was_stored_and_carries_its_own_position() {
-    let database = testing::database().await;
+async fn the_ledger_replaces_what_was_stored_and_carries_its_own_position(kind: Kind) {
+    let database = kind.database().await;
     let (store, _) = open(&database).await;
     let names = names(2, 1);
     let (mut writer, _) = store.writer(LOG).await.expect("opened");
@@ -123,9 +133,8 @@ async fn the_ledger_replaces_what_was_stored_and_carries_its_own_position() {
     assert_eq!(queries.load_ledger(LogId(77)).await.expect("answers"), []);
 }
 
-#[tokio::test]
-async fn of_two_writers_the_older_is_fenced() {
-    let database = testing::database().await;
+async fn of_two_writers_the_older_is_fenced(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     let names = names(1, 1);
     let (mut older, _) = store.writer(LOG).await.expect("opened");
@@ -140,9 +149,8 @@ async fn of_two_writers_the_older_is_fenced() {
     assert_eq!(tally(&client).await, (20, 20));
 }
 
-#[tokio::test]
-async fn a_batch_that_is_there_already_is_not_stored_again() {
-    let database = testing::database().await;
+async fn a_batch_that_is_there_already_is_not_stored_again(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     let names = names(1, 1);
     let (mut writer, _) = store.writer(LOG).await.expect("opened");
@@ -152,9 +160,8 @@ async fn a_batch_that_is_there_already_is_not_stored_again() {
     assert_eq!(tally(&client).await, (10, 10));
 }
 
-#[tokio::test]
-async fn a_batch_from_elsewhere_is_refused() {
-    let database = testing::database().await;
+async fn a_batch_from_elsewhere_is_refused(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     let names = names(1, 1);
     let (mut writer, _) = store.writer(LOG).await.expect("opened");
@@ -169,9 +176,8 @@ async fn a_batch_from_elsewhere_is_refused() {
     assert_eq!(tally(&client).await, (0, 0));
 }
 
-#[tokio::test]
-async fn what_the_database_refuses_leaves_nothing_and_names_the_row() {
-    let database = testing::database().await;
+async fn what_the_database_refuses_leaves_nothing_and_names_the_row(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     client
         .batch_execute("ALTER TABLE bellwire.fresh_0 ADD CONSTRAINT no_seven CHECK (value <> 7)")
@@ -190,9 +196,8 @@ async fn what_the_database_refuses_leaves_nothing_and_names_the_row() {
     assert_eq!(tally(&client).await, (10, 10));
 }
 
-#[tokio::test]
-async fn writers_that_meet_the_same_names_agree_on_their_ids() {
-    let database = testing::database().await;
+async fn writers_that_meet_the_same_names_agree_on_their_ids(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     let one_names = names(300, 3);
     let other_names = bellwire_model::SharedNames::default();
@@ -224,9 +229,8 @@ async fn writers_that_meet_the_same_names_agree_on_their_ids() {
     assert_eq!(number(&client, pairs).await, 300);
 }
 
-#[tokio::test]
-async fn texts_and_times_at_their_ends_are_stored() {
-    let database = testing::database().await;
+async fn texts_and_times_at_their_ends_are_stored(kind: Kind) {
+    let database = kind.database().await;
     let (store, client) = open(&database).await;
     let names = names(1, 1);
     let (mut writer, _) = store.writer(LOG).await.expect("opened");
