@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwire_model::{DeviceKey, KeepBatch, MetricKey, Reading, Timestamp, Value};
-use bellwire_store::{Bucket, Queries, ReadingPlace, TimeRange, testing};
+use bellwire_store::testing::{Kind, TestDatabase};
+use bellwire_store::{Bucket, Queries, ReadingPlace, TimeRange, on_every_kind};
 
 use crate::support::{DAY, LOG, NOON, batch, device, metric, names};
+
+on_every_kind! {
+    any_history_gives_the_answers_of_a_naive_model,
+}
 
 const N_DEVICES: u32 = 4;
 const N_METRICS: u32 = 3;
@@ -186,13 +191,13 @@ async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice, what: &str
 }
 
 /// One history: batches of all sizes, carried over or not, questions all along.
-async fn history(seed: u64) {
+async fn history(kind: Kind, seed: u64) {
     let mut dice = Dice(seed);
-    let database = testing::database().await;
+    let database = kind.database().await;
     let mut config = database.config.clone();
     // Sometimes memory has all that is fresh, sometimes the tables must be asked.
     config.recent_readings_max = [1_000_000, 150, 1][dice.roll(3) as usize];
-    let store = testing::TestDatabase { config, ..database }.open();
+    let store = TestDatabase { config, ..database }.open();
     let names = names(N_DEVICES as usize, N_METRICS as usize);
     let queries = store.queries().expect("valid");
     let mut compactor = store.compactor();
@@ -222,13 +227,14 @@ async fn history(seed: u64) {
     questions(&queries, &naive, &mut dice, &format!("seed {seed}, at the end")).await;
 }
 
-#[tokio::test]
-async fn any_history_gives_the_answers_of_a_naive_model() {
+async fn any_history_gives_the_answers_of_a_naive_model(kind: Kind) {
     let number = |name: &str, default: u64| {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
     };
     let first = number("BELLWIRE_STORE_FIRST", 1);
-    for seed in first..first + number("BELLWIRE_STORE_SEEDS", 6) {
-        history(seed).await;
+    // In WebAssembly each takes some seconds.
+    let n_seeds = if kind == Kind::TimescaleWasm { 2 } else { 6 };
+    for seed in first..first + number("BELLWIRE_STORE_SEEDS", n_seeds) {
+        history(kind, seed).await;
     }
 }
