@@ -19,11 +19,13 @@ CREATE TABLE bellwire.fresh_state (
     open           int8 NOT NULL,       -- writers add to this one
     oldest         int8 NOT NULL,       -- the oldest that is not in `reading`: `open` or the one before
     closed_rows    int8 NOT NULL,       -- how many rows `oldest` has, if it is not `open`
+    closed_logs    int4[] NOT NULL,     -- and of which logs
     spare_is_empty boolean NOT NULL,    -- whether the table that `open` does not use may become open
     carried_by     xid8,                -- the transaction that last carried one over
     CHECK (oldest IN (open, open - 1))
 );
-INSERT INTO bellwire.fresh_state (open, oldest, closed_rows, spare_is_empty) VALUES (0, 0, 0, true);
+INSERT INTO bellwire.fresh_state (open, oldest, closed_rows, closed_logs, spare_is_empty)
+    VALUES (0, 0, 0, '{}', true);
 
 -- Where this log's writer adds, and how many rows of that generation are its own. It moves with
 -- the position, so closing a generation waits for a batch under way and fences the next.

@@ -53,6 +53,8 @@ struct Generation {
     texts: Vec<Arc<str>>,
     /// The latest row of each device.
     latest: HashMap<i32, u32>,
+    /// Whose rows they are: the database's id of the log.
+    log_id: i32,
     /// Whether the rows are all there from the first on.
     is_whole: bool,
 }
@@ -81,13 +83,15 @@ impl Recent {
         self.generations.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The writer adds to generation `number` from now on, of which it has stored `n_stored` rows
-    /// before. Older generations than the one before are forgotten.
-    pub(crate) fn begin(&self, number: i64, n_stored: u64) {
+    /// The writer of log `log_id` adds to generation `number` from now on, of which it has stored
+    /// `n_stored` rows before. Older generations than the one before are forgotten.
+    pub(crate) fn begin(&self, log_id: i32, number: i64, n_stored: u64) {
         let mut generations = self.write();
         generations.by_number.retain(|&known, _| known + 1 >= number);
         let is_whole = n_stored == 0;
-        generations.by_number.insert(number, Generation { is_whole, ..Generation::default() });
+        generations
+            .by_number
+            .insert(number, Generation { log_id, is_whole, ..Generation::default() });
     }
 
     /// Adds `readings`, which have just been committed to generation `number`; one without `ids`
@@ -116,19 +120,19 @@ impl Recent {
         }
     }
 
-    /// Calls `visitor` for each of the first `n_rows` rows of generation `number` that is wanted,
-    /// in the order of their commits; `None`, and no call, if they are not all here.
+    /// Calls `visitor` for each row of `extent` that is wanted, in the order of their commits; `None`,
+    /// and no call, if they are not all here.
     pub(crate) fn visit(
         &self,
-        number: i64,
-        n_rows: u64,
+        extent: &Extent,
         wanted: &Wanted,
         mut visitor: impl FnMut(Fresh),
     ) -> Option<()> {
         let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
-        let generation = generations.by_number.get(&number)?;
-        let n_rows = usize::try_from(n_rows).ok()?;
-        if !generation.is_whole || generation.rows.len() < n_rows {
+        let generation = generations.by_number.get(&extent.number)?;
+        let n_rows = usize::try_from(extent.n_rows).ok()?;
+        let is_ours = extent.logs.iter().all(|log| *log == generation.log_id);
+        if !generation.is_whole || !is_ours || generation.rows.len() < n_rows {
             return None;
         }
         match wanted.device_id {
@@ -187,6 +191,17 @@ impl Generation {
     }
 }
 
+/// What a snapshot of the database has of a generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Extent {
+    /// Which.
+    pub(crate) number: i64,
+    /// How many rows it has.
+    pub(crate) n_rows: u64,
+    /// The logs that they are of, by the database's ids.
+    pub(crate) logs: Vec<i32>,
+}
+
 /// Which fresh readings are wanted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
@@ -231,7 +246,8 @@ mod tests {
     impl Recent {
         fn read(&self, number: i64, n_rows: u64, wanted: &Wanted) -> Option<Vec<Fresh>> {
             let mut found = Vec::new();
-            self.visit(number, n_rows, wanted, |fresh| found.push(fresh))?;
+            let extent = Extent { number, n_rows, logs: vec![1] };
+            self.visit(&extent, wanted, |fresh| found.push(fresh))?;
             Some(found)
         }
     }
@@ -253,7 +269,7 @@ mod tests {
     #[test]
     fn a_snapshot_sees_as_many_rows_as_it_has() {
         let recent = Recent::new(100);
-        recent.begin(7, 0);
+        recent.begin(1, 7, 0);
         recent.add(7, &[reading(0, 1), reading(1, 2), reading(0, 3)], ids);
         assert_eq!(recent.read(7, 4, &ALL), None);
         let of_device = Wanted { device_id: Some(1), ..ALL };
@@ -271,10 +287,10 @@ mod tests {
     #[test]
     fn what_is_not_whole_is_not_used() {
         let recent = Recent::new(2);
-        recent.begin(1, 5);
+        recent.begin(1, 1, 5);
         recent.add(1, &[reading(0, 1)], ids);
         assert_eq!(recent.read(1, 1, &ALL), None);
-        recent.begin(2, 0);
+        recent.begin(1, 2, 0);
         recent.add(2, &[reading(0, 1), reading(0, 2)], ids);
         assert_eq!(recent.read(2, 2, &ALL).expect("whole").len(), 2);
         recent.add(2, &[reading(0, 3)], ids);
@@ -283,10 +299,21 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_another_log_are_not_here() {
+        let recent = Recent::new(10);
+        recent.begin(1, 0, 0);
+        recent.add(0, &[reading(0, 1), reading(0, 2)], ids);
+        for (logs, is_here) in [(vec![1], true), (vec![2], false), (vec![1, 2], false)] {
+            let extent = Extent { number: 0, n_rows: 1, logs };
+            assert_eq!(recent.visit(&extent, &ALL, |_| {}).is_some(), is_here, "{extent:?}");
+        }
+    }
+
+    #[test]
     fn the_generation_before_stays_and_older_ones_go() {
         let recent = Recent::new(10);
         for number in 0..3 {
-            recent.begin(number, 0);
+            recent.begin(1, number, 0);
             recent.add(number, &[reading(0, number)], ids);
         }
         assert!(recent.read(0, 1, &ALL).is_none());
@@ -297,7 +324,7 @@ mod tests {
     #[test]
     fn texts_and_odd_numbers_come_back_as_they_were() {
         let recent = Recent::new(10);
-        recent.begin(0, 0);
+        recent.begin(1, 0, 0);
         let values = [
             Value::Text("open".into()),
             Value::Number(f64::NEG_INFINITY),

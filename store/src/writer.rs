@@ -80,7 +80,7 @@ impl Writer {
             "Writing log {log} from position {}.", opened.position
         );
         metrics.position_bytes.set(crate::types::int8(opened.position.0));
-        recent.begin(who.generation, n_fresh);
+        recent.begin(who.log_id, who.generation, n_fresh);
         let writer = Self {
             target,
             limit,
@@ -287,7 +287,7 @@ impl Writer {
     fn follow(&mut self, generation: i64, n_fresh: i64) {
         if self.who.generation != generation {
             self.who.generation = generation;
-            self.recent.begin(generation, unsigned(n_fresh));
+            self.recent.begin(self.who.log_id, generation, unsigned(n_fresh));
         }
     }
 

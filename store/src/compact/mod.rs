@@ -173,12 +173,13 @@ async fn close(client: &Client) -> Result<Option<State>, Error> {
         client.batch_execute("BEGIN; SELECT FROM bellwire.fresh_state FOR UPDATE").await?;
         let row = client
             .query_one(
-                "SELECT coalesce(sum(fresh_rows), 0)::int8 \
-                 FROM (SELECT fresh_rows FROM bellwire.log_position ORDER BY log FOR UPDATE) l",
+                "SELECT coalesce(sum(fresh_rows), 0)::int8, \
+                        coalesce(array_agg(id) FILTER (WHERE fresh_rows > 0), '{}') \
+                 FROM (SELECT id, fresh_rows FROM bellwire.log_position ORDER BY log FOR UPDATE) l",
                 &[],
             )
             .await?;
-        let n_rows: i64 = row.get(0);
+        let (n_rows, logs): (i64, Vec<i32>) = (row.get(0), row.get(1));
         if n_rows == 0 {
             client.batch_execute("ROLLBACK").await?;
             return Ok(false);
@@ -186,8 +187,8 @@ async fn close(client: &Client) -> Result<Option<State>, Error> {
         client
             .execute(
                 "UPDATE bellwire.fresh_state \
-                 SET open = open + 1, closed_rows = $1, spare_is_empty = false",
-                &[&n_rows],
+                 SET open = open + 1, closed_rows = $1, closed_logs = $2, spare_is_empty = false",
+                &[&n_rows, &logs],
             )
             .await?;
         client

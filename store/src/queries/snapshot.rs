@@ -12,7 +12,7 @@ use tokio_postgres::{Client, Row};
 use super::Queries;
 use crate::Error;
 use crate::connect::failed;
-use crate::recent::{Fresh, Recent, Wanted};
+use crate::recent::{Extent, Fresh, Recent, Wanted};
 use crate::types::unsigned;
 
 /// A read-only transaction. Dropped without [`Snapshot::end`], its connection is closed.
@@ -24,8 +24,8 @@ pub(super) struct Snapshot {
     pub(super) device: Asked,
     /// The same of the metric.
     pub(super) metric: Asked,
-    /// The generations that are not carried over, and how many rows each has.
-    generations: Vec<(i64, u64)>,
+    /// The generations that are not carried over.
+    generations: Vec<Extent>,
 }
 
 /// What a name that was asked for is in the database.
@@ -61,8 +61,9 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 const LOOK: &str = "SELECT (SELECT id FROM bellwire.device WHERE name = $1), \
             (SELECT id FROM bellwire.metric WHERE name = $2), \
-            open, oldest, closed_rows, \
-            (SELECT coalesce(sum(fresh_rows), 0)::int8 FROM bellwire.log_position) \
+            open, oldest, closed_rows, closed_logs, \
+            (SELECT coalesce(sum(fresh_rows), 0)::int8 FROM bellwire.log_position), \
+            (SELECT coalesce(array_agg(id), '{}') FROM bellwire.log_position WHERE fresh_rows > 0) \
      FROM bellwire.fresh_state";
 
 impl Snapshot {
@@ -90,9 +91,11 @@ impl Snapshot {
         snapshot.metric = Asked::of(metric_name, row.get(1));
         let (open, oldest): (i64, i64) = (row.get(2), row.get(3));
         if oldest != open {
-            snapshot.generations.push((oldest, unsigned(row.get(4))));
+            let (n_rows, logs) = (unsigned(row.get(4)), row.get(5));
+            snapshot.generations.push(Extent { number: oldest, n_rows, logs });
         }
-        snapshot.generations.push((open, unsigned(row.get(5))));
+        let (n_rows, logs) = (unsigned(row.get(6)), row.get(7));
+        snapshot.generations.push(Extent { number: open, n_rows, logs });
         Ok(snapshot)
     }
 
@@ -108,12 +111,10 @@ impl Snapshot {
         wanted: &Wanted,
         mut visitor: impl FnMut(Fresh),
     ) -> Vec<&'static str> {
-        let generations = self.generations.iter().filter(|(_, n_rows)| *n_rows > 0);
+        let generations = self.generations.iter().filter(|extent| extent.n_rows > 0);
         generations
-            .filter(|(number, n_rows)| {
-                recent.visit(*number, *n_rows, wanted, &mut visitor).is_none()
-            })
-            .map(|(number, _)| crate::compact::table_of(*number))
+            .filter(|extent| recent.visit(extent, wanted, &mut visitor).is_none())
+            .map(|extent| crate::compact::table_of(extent.number))
             .collect()
     }
 
