@@ -2,7 +2,7 @@
 
 use bellwire_model::{DeviceKey, MetricKey, Timestamp, Value};
 use bellwire_store::testing::{self, Kind};
-use bellwire_store::{Compacted, Database, on_every_kind};
+use bellwire_store::{Compacted, Database, Mode, on_every_kind};
 use tokio_postgres::Client;
 
 use crate::support::{DAY, LOG, NOON, batch, names, number, reading, readings, sql, tally};
@@ -14,6 +14,7 @@ on_every_kind! {
     a_writer_goes_on_in_the_next_generation,
     rollups_take_what_came_late_into_account,
     sums_beyond_all_bounds_stop_nothing,
+    what_is_past_retention_goes,
     days_and_ages_find_their_partitions,
     ; native:
     a_table_that_is_being_read_is_not_emptied,
@@ -264,4 +265,38 @@ async fn upkeep_makes_the_days_ahead_and_drops_those_past_retention() {
                  AND right(relname, 8) > to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')";
     assert_eq!(number(&client, ahead).await, 2);
     store.upkeep().await.expect("nothing left to do");
+}
+
+/// What a schedule would do in time: on TimescaleDB upkeep only makes the policies.
+async fn run_policies(client: &Client) {
+    let jobs =
+        "SELECT job_id FROM timescaledb_information.jobs WHERE hypertable_schema = 'bellwire'";
+    for row in client.query(jobs, &[]).await.expect("jobs") {
+        let call = format!("CALL run_job({})", row.get::<_, i32>(0));
+        client.batch_execute(&call).await.expect("done");
+    }
+}
+
+async fn what_is_past_retention_goes(kind: Kind) {
+    let database = kind.database().await;
+    let client = sql(&database.url).await;
+    let mut config = database.config.clone();
+    config.retention_days = Some(3);
+    config.retention_1m_days = Some(10);
+    let store = testing::TestDatabase { config, ..database }.open();
+    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
+    let mut position = 0;
+    let rows = [0, 3, 4, 20, 200].map(|days| reading(today - days * DAY, 1.0));
+    for _ in 0..2 {
+        stored(&store, &mut position, rows.to_vec()).await;
+        compact_all(&store).await;
+        store.upkeep().await.expect("done");
+        if kind.mode() == Mode::Timescale {
+            run_policies(&client).await;
+        }
+        let days = "SELECT count(DISTINCT at) FROM ";
+        assert_eq!(number(&client, &format!("{days} readings")).await, 2);
+        assert_eq!(number(&client, &format!("{days} readings_1m")).await, 3);
+        assert_eq!(number(&client, &format!("{days} readings_1d")).await, 5);
+    }
 }

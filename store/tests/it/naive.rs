@@ -1,23 +1,21 @@
 //! What queries answer, against a model that reads everything: any mix of late, repeated, future
-//! and odd readings, carried over or not, gives the same.
+//! and odd readings, carried over or not, in rows or in the columnstore, gives the same.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwire_model::{DeviceKey, KeepBatch, MetricKey, Reading, Timestamp, Value};
 use bellwire_store::testing::{Kind, TestDatabase};
-use bellwire_store::{Bucket, Queries, ReadingPlace, TimeRange, on_every_kind};
+use bellwire_store::{Bucket, Mode, Queries, ReadingPlace, TimeRange, on_every_kind};
 
-use crate::support::{DAY, LOG, NOON, batch, device, metric, names};
-
-on_every_kind! {
-    any_history_gives_the_answers_of_a_naive_model,
-}
+use crate::support::{DAY, LOG, NOON, batch, device, metric, names, sql};
 
 const N_DEVICES: u32 = 4;
 const N_METRICS: u32 = 3;
 const N_ROUNDS: u64 = 12;
 const N_QUESTIONS: usize = 24;
+
+on_every_kind! { any_history_gives_the_answers_of_a_naive_model }
 
 /// A small random generator (xorshift64*), so that a seed says everything.
 struct Dice(u64);
@@ -190,10 +188,17 @@ async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice, what: &str
     }
 }
 
+/// All chunks that there are; what comes late is then written into the columnstore.
+const INTO_COLUMNSTORE: &str = "SET client_min_messages = warning; \
+    SELECT compress_chunk(chunk) \
+    FROM unnest('{reading, reading_1m, reading_1h}'::text[]) t, \
+         show_chunks(('bellwire.' || t)::regclass) chunk";
+
 /// One history: batches of all sizes, carried over or not, questions all along.
 async fn history(kind: Kind, seed: u64) {
     let mut dice = Dice(seed);
     let database = kind.database().await;
+    let client = sql(&database.url).await;
     let mut config = database.config.clone();
     // Sometimes memory has all that is fresh, sometimes the tables must be asked.
     config.recent_readings_max = [1_000_000, 150, 1][dice.roll(3) as usize];
@@ -219,6 +224,9 @@ async fn history(kind: Kind, seed: u64) {
         if dice.roll(2) == 0 {
             compactor.run().await.expect("carried over");
         }
+        if dice.roll(4) == 0 && kind.mode() == Mode::Timescale {
+            client.batch_execute(INTO_COLUMNSTORE).await.expect("compressed");
+        }
         if dice.roll(3) == 0 {
             let what = format!("seed {seed}, round {round}");
             questions(&queries, &naive, &mut dice, &what).await;
@@ -232,7 +240,7 @@ async fn any_history_gives_the_answers_of_a_naive_model(kind: Kind) {
         std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
     };
     let first = number("BELLWIRE_STORE_FIRST", 1);
-    // In WebAssembly each takes some seconds.
+    // In WebAssembly one takes seven seconds.
     let n_seeds = if kind == Kind::TimescaleWasm { 2 } else { 6 };
     for seed in first..first + number("BELLWIRE_STORE_SEEDS", n_seeds) {
         history(kind, seed).await;

@@ -49,7 +49,11 @@ export class Backend {
   /** Starts one whose files are `image`; without one, `initdb` makes them. */
   static async start(timescaledb, image) {
     const fs = new ImageFilesystem(image)
-    return new Backend(await PGlite.create({ extensions: { timescaledb }, fs }))
+    const pglite = await PGlite.create({ extensions: { timescaledb }, fs })
+    // In place of shared_preload_libraries: loaded late, by one of its functions, the extension
+    // has missed what came before, and knows nothing of its community features.
+    await pglite.exec("LOAD 'timescaledb'")
+    return new Backend(pglite)
   }
 
   /** The image of a fresh cluster, in which only the database that we use is left. */
