@@ -1,4 +1,4 @@
-//! The async runtimes: one for sockets, and one of a single thread for *keep*.
+//! The async runtimes: one for sockets, and one of a single thread for *keep* and for the compactor.
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -10,8 +10,8 @@ pub(crate) fn multi_thread() -> std::io::Result<Runtime> {
     Builder::new_multi_thread().enable_all().thread_name("worker").build()
 }
 
-/// A runtime for one thread: *keep* reads files and encodes rows on it, and its connection to the
-/// database is driven by the same thread, without a hand-over.
+/// A runtime for one thread: *keep* reads files and encodes rows on it, the compactor sorts, and the
+/// connection to the database is driven by the same thread, without a hand-over.
 ///
 /// # Errors
 /// If the system gives no event queue.

@@ -1,14 +1,17 @@
 //! Carries fresh readings over, and looks after the tables, for as long as the service runs.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bellwire_store::{Compacted, Compactor, Database};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+
+use super::threads;
+use crate::runtime;
 
 /// How soon it looks again when readers have held it up.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -16,34 +19,43 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// How soon upkeep is tried again when the database was away.
 const UPKEEP_AGAIN: Duration = Duration::from_secs(60);
 
-/// The running task. Stopped half-way, a run is undone, and the next service's does it.
+/// The running thread. Stopped half-way, a run is undone, and the next service's does it.
 #[derive(Debug)]
 pub(super) struct Compaction {
     token: CancellationToken,
-    task: JoinHandle<()>,
+    thread: JoinHandle<Option<()>>,
 }
 
 impl Compaction {
-    /// Runs the compactor of `database` each `every`.
-    pub(super) fn start(database: Arc<Database>, every: Duration, tracker: &TaskTracker) -> Self {
+    /// Runs the compactor of `database` each `every`, on a thread of its own: it sorts and encodes
+    /// hundreds of thousands of rows at a stretch, and sockets must not wait for that.
+    ///
+    /// # Errors
+    /// If the system makes no thread.
+    pub(super) fn start(
+        database: Arc<Database>,
+        every: Duration,
+        failures: mpsc::Sender<anyhow::Error>,
+    ) -> std::io::Result<Self> {
         let token = CancellationToken::new();
-        let (ended, compactor) = (token.clone(), database.compactor());
-        let task = tracker.spawn(async move {
-            tokio::select! {
-                () = ended.cancelled() => {}
-                () = work(compactor, every) => {}
-                () = upkeep(&database) => {}
-            }
-        });
-        Self { token, task }
+        let ended = token.clone();
+        let thread = threads::spawn("compactor", failures, move || {
+            runtime::single_thread()?.block_on(async {
+                tokio::select! {
+                    () = ended.cancelled() => {}
+                    () = work(database.compactor(), every) => {}
+                    () = upkeep(&database) => {}
+                }
+            });
+            Ok(())
+        })?;
+        Ok(Self { token, thread })
     }
 
-    /// Ends it at once.
+    /// Ends it, at once but for a slice that it is sorting.
     pub(super) async fn stop(self) {
         self.token.cancel();
-        if let Err(error) = self.task.await {
-            warn!(error = &error as &dyn std::error::Error, "The compactor ended badly.");
-        }
+        threads::join("compactor", self.thread).await;
     }
 }
 

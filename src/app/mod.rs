@@ -249,7 +249,7 @@ async fn open_front(
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
     info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
     let every = common.config.database.compact_interval();
-    let compaction = Compaction::start(Arc::clone(database), every, &common.tracker);
+    let compaction = Compaction::start(Arc::clone(database), every, common.failures.clone())?;
     Ok(Front { endpoints, broker, api, rules_file, compaction })
 }
 

@@ -1,8 +1,8 @@
 //! The present, as the API asks for it: from *judge's* memory and the rules in force.
 
 use bellwire_api::ports::{DeviceInfo, LatestReading, Present, RuleInfo};
-use bellwire_ingest::present::{DevicePresent, SharedPresent};
-use bellwire_model::{Clock, DeviceId, MetricName, SharedNames, Timestamp};
+use bellwire_ingest::present::{self as ingest, DevicePresent, SharedPresent};
+use bellwire_model::{Clock, DeviceId, MetricName, Names, SharedNames, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,22 +42,33 @@ impl Now {
     }
 }
 
+/// The first `limit` devices after `after`, in order of their ids.
+fn page<'a>(
+    present: &'a ingest::Present,
+    names: &'a Names,
+    after: Option<&DeviceId>,
+    limit: usize,
+) -> Vec<(&'a DeviceId, &'a DevicePresent)> {
+    let mut found: Vec<_> = present
+        .devices()
+        .map(|(key, device)| (names.device(key), device))
+        .filter(|(id, _)| after.is_none_or(|after| *id > after))
+        .collect();
+    if found.len() > limit {
+        found.select_nth_unstable_by(limit, |a, b| a.0.cmp(b.0));
+        found.truncate(limit);
+    }
+    found.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    found
+}
+
 impl Present for Now {
     fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Vec<DeviceInfo> {
         let now = self.clock.now();
         let names = self.names.read();
         self.present.with(|present| {
-            let mut found: Vec<_> = present
-                .devices()
-                .map(|(key, device)| (names.device(key), device))
-                .filter(|(id, _)| after.is_none_or(|after| *id > after))
-                .collect();
-            if found.len() > limit {
-                found.select_nth_unstable_by(limit, |a, b| a.0.cmp(b.0));
-                found.truncate(limit);
-            }
-            found.sort_unstable_by(|a, b| a.0.cmp(b.0));
-            found.into_iter().map(|(id, device)| self.info(id, device, now)).collect()
+            let devices = page(present, &names, after, limit).into_iter();
+            devices.map(|(id, device)| self.info(id, device, now)).collect()
         })
     }
 
@@ -88,13 +99,7 @@ impl Present for Now {
     ) -> Vec<(DeviceId, Vec<LatestReading>)> {
         let names = self.names.read();
         self.present.with(|present| {
-            let mut devices: Vec<_> = present
-                .devices()
-                .map(|(key, device)| (names.device(key), device))
-                .filter(|(id, _)| after.is_none_or(|after| *id > after))
-                .collect();
-            devices.sort_unstable_by(|a, b| a.0.cmp(b.0));
-            devices.truncate(limit);
+            let devices = page(present, &names, after, limit);
             let readings = devices.into_iter().map(|(id, device)| {
                 let latest = device.latest.iter().map(|it| (names.metric(it.metric), it));
                 let mut latest: Vec<_> = latest

@@ -12,7 +12,8 @@
 //! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
 //! with TimescaleDB.
 
-use std::error::Error;
+mod support;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -20,8 +21,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bellwire_model::{
-    DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading,
-    SharedNames, Timestamp, Value,
+    DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, Reading, SharedNames, Timestamp, Value,
 };
 use bellwire_store::{Compacted, Config, Database, Metrics, Writer};
 use bytes::Bytes;
@@ -30,6 +30,8 @@ use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::TaskTracker;
+
+use support::{Outcome, names};
 
 const ROWS: usize = 10_000;
 const DEVICES: u32 = 1_000;
@@ -40,8 +42,6 @@ const ROUNDS: usize = 10;
 // As in the service.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Time and CPU of some transactions.
 #[derive(Clone, Copy, Default)]
@@ -81,7 +81,7 @@ async fn measure(
     let url = database.managed_url().ok_or("a managed server")?;
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tracker.spawn(connection);
-    let names = names();
+    let names = names(DEVICES, METRICS);
     let now: i64 = client
         .query_one("SELECT extract(epoch FROM date_trunc('day', now()))::int8", &[])
         .await?
@@ -119,21 +119,6 @@ async fn measure(
 
 async fn generation(client: &Client) -> Outcome<i64> {
     Ok(client.query_one("SELECT open FROM bellwire.fresh_state", &[]).await?.get(0))
-}
-
-fn names() -> SharedNames {
-    let names = SharedNames::default();
-    names.write(|names| {
-        for n in 0..DEVICES {
-            let id = DeviceId::new(&format!("device-{n}")).expect("a valid name");
-            names.add_device(&id).expect("room for it");
-        }
-        for n in 0..METRICS {
-            let name = MetricName::new(&format!("metric-{n}")).expect("a valid name");
-            names.add_metric(&name).expect("room for it");
-        }
-    });
-    names
 }
 
 fn readings(noon: i64) -> Vec<Reading> {

@@ -9,20 +9,23 @@
 //! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
 //! with TimescaleDB: then all chunks but the last are put into the columnstore first.
 
-use std::error::Error;
+mod support;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwire_model::{
-    DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading,
-    SharedNames, Timestamp, Value,
+    DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading, Timestamp,
+    Value,
 };
 use bellwire_store::{Compactor, Config, Database, Metrics, Mode, Queries, TimeRange, Writer};
 use prometheus::Registry;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::TaskTracker;
+
+use support::{Outcome, names};
 
 const DEVICES: u32 = 10_000;
 const METRICS: u32 = 3;
@@ -33,8 +36,6 @@ const MESSAGES_PER_PULSE: u32 = 250;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Outcome<()> {
@@ -209,7 +210,7 @@ async fn print_size(client: &Client, mode: Mode) -> Outcome<()> {
 
 /// Writes 10,000 messages each second, for ever.
 async fn arrive(mut writer: Writer) -> Outcome<()> {
-    let names = names();
+    let names = names(DEVICES, METRICS);
     let mut pulse = interval(PULSE);
     let (mut position, mut device) = (0, 0);
     loop {
@@ -280,21 +281,6 @@ async fn ask(queries: &Queries, duration: Duration) -> Outcome<()> {
         println!("{name:28} p50 {:6.1} ms, p99 {:6.1} ms ({})", at(50), at(99), millis.len());
     }
     Ok(())
-}
-
-fn names() -> SharedNames {
-    let names = SharedNames::default();
-    names.write(|names| {
-        for n in 0..DEVICES {
-            let id = DeviceId::new(&format!("device-{n}")).expect("a valid name");
-            names.add_device(&id).expect("room for it");
-        }
-        for n in 0..METRICS {
-            let name = MetricName::new(&format!("metric-{n}")).expect("a valid name");
-            names.add_metric(&name).expect("room for it");
-        }
-    });
-    names
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench of its own, without the service's clock")]

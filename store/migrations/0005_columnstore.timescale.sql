@@ -1,3 +1,11 @@
+-- The rollups are hypertables, as the readings are.
+SELECT create_hypertable('bellwire.reading_1m', 'bucket', chunk_time_interval => interval '1 day',
+                         create_default_indexes => false, migrate_data => true);
+SELECT create_hypertable('bellwire.reading_1h', 'bucket', chunk_time_interval => interval '30 days',
+                         create_default_indexes => false, migrate_data => true);
+SELECT create_hypertable('bellwire.reading_1d', 'bucket', chunk_time_interval => interval '1 year',
+                         create_default_indexes => false, migrate_data => true);
+
 -- Chunks that are over go into the columnstore: a device's metric by time, which is how it is asked
 -- for, and where neighbours are alike (docs/decisions/0026). When, the policies say, which follow the
 -- configuration. With the Apache licence there is no columnstore: then everything stays in rows.

@@ -13,6 +13,13 @@ pub(crate) const HEADER: &[u8; 19] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// "No more rows": a row of −1 columns.
 pub(crate) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
+/// The statement that takes what this module writes, into `table` of the schema `bellwire`.
+pub(crate) fn copy_in(table: &str) -> String {
+    format!(
+        "COPY bellwire.{table} (at, device_id, metric_id, value, text) FROM STDIN (FORMAT binary)"
+    )
+}
+
 /// When a buffer is handed on. Measured (examples/copy_bench.rs): 16 KiB cost a third more CPU
 /// here, 256 KiB gain nothing.
 pub(crate) const CHUNK_BYTES: usize = 64 * 1024;

@@ -26,6 +26,7 @@ mod queries;
 mod recent;
 mod rows;
 mod session;
+mod summary;
 #[doc(hidden)]
 pub mod testing;
 mod types;

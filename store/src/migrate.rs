@@ -42,12 +42,7 @@ const MIGRATIONS: &[Migration] = &[
         timescale: include_str!("../migrations/0002_reading.timescale.sql"),
     },
     both(3, "0003_fresh", include_str!("../migrations/0003_fresh.sql")),
-    Migration {
-        version: 4,
-        name: "0004_rollup",
-        plain: include_str!("../migrations/0004_rollup.plain.sql"),
-        timescale: include_str!("../migrations/0004_rollup.timescale.sql"),
-    },
+    both(4, "0004_rollup", include_str!("../migrations/0004_rollup.sql")),
     Migration {
         version: 5,
         name: "0005_columnstore",

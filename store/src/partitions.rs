@@ -22,38 +22,19 @@ pub(crate) const fn day_of(at: i64) -> i64 {
     at.div_euclid(DAY_MICROS)
 }
 
-/// The partitions this process knows to exist, by day.
-#[derive(Debug, Default)]
-pub(crate) struct Partitions {
-    by_day: HashMap<i64, Box<str>>,
-}
-
-impl Partitions {
-    /// Makes sure that all of `days` have a partition.
-    pub(crate) async fn ensure(&mut self, client: &Client, days: &[i64]) -> Result<(), Error> {
-        let missing: Vec<At> = days
-            .iter()
-            .filter(|day| !self.by_day.contains_key(*day))
-            .map(|day| At(first_instant(*day)))
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let rows = client
-            .query("SELECT day, partition FROM bellwire.ensure_reading_days($1)", &[&missing])
-            .await
-            .map_err(failed("making the readings' partitions"))?;
-        for row in rows {
-            let At(day) = row.get(0);
-            self.by_day.insert(day_of(pg_micros(day)), row.get::<_, String>(1).into());
-        }
-        Ok(())
-    }
-
-    /// The partition of a day that [`Partitions::ensure`] has seen.
-    pub(crate) fn of(&self, day: i64) -> &str {
-        self.by_day.get(&day).map_or(PARENT, |table| table)
-    }
+/// Makes sure that all of `days` have a partition, and gives its name for each. Nothing of it is
+/// remembered: retention may drop one at any time.
+pub(crate) async fn ensure(client: &Client, days: &[i64]) -> Result<HashMap<i64, Box<str>>, Error> {
+    let days: Vec<At> = days.iter().map(|day| At(first_instant(*day))).collect();
+    let rows = client
+        .query("SELECT day, partition FROM bellwire.ensure_reading_days($1)", &[&days])
+        .await
+        .map_err(failed("making the readings' partitions"))?;
+    let named = rows.iter().map(|row| {
+        let At(day) = row.get(0);
+        (day_of(pg_micros(day)), row.get::<_, String>(1).into())
+    });
+    Ok(named.collect())
 }
 
 fn first_instant(day: i64) -> Timestamp {

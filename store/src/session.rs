@@ -17,9 +17,10 @@ use hashbrown::HashMap;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, CopyInSink, Statement};
 
+use crate::compact::table_of;
 use crate::connect::{Link, Target, failed};
 use crate::dictionary::Dictionary;
-use crate::encode::{Cell, Encoder};
+use crate::encode::{self, Cell, Encoder};
 use crate::types::{int8, pg_micros};
 use crate::{Error, rows};
 
@@ -73,7 +74,7 @@ pub(crate) enum Transacted {
 #[derive(Debug)]
 pub(crate) struct Session {
     link: Link,
-    statements: HashMap<&'static str, Statement>,
+    statements: HashMap<Box<str>, Statement>,
 }
 
 /// A statement on its way: its parameters and what it does.
@@ -124,7 +125,7 @@ impl Session {
         let copy = if batch.readings.is_empty() {
             None
         } else {
-            Some(self.statement(copy_sql(who.generation), COPYING).await?)
+            Some(self.statement(&encode::copy_in(table_of(who.generation)), COPYING).await?)
         };
         let client = &self.link.client;
         let mut first: Vec<BoxFuture<'_, Result<u64, Error>>> = Vec::with_capacity(8);
@@ -205,16 +206,12 @@ impl Session {
     }
 
     /// `sql`, prepared once per connection.
-    async fn statement(
-        &mut self,
-        sql: &'static str,
-        doing: &'static str,
-    ) -> Result<Statement, Error> {
+    async fn statement(&mut self, sql: &str, doing: &'static str) -> Result<Statement, Error> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
         let statement = self.link.client.prepare(sql).await.map_err(failed(doing))?;
-        self.statements.insert(sql, statement.clone());
+        self.statements.insert(sql.into(), statement.clone());
         Ok(statement)
     }
 }
@@ -222,15 +219,6 @@ impl Session {
 /// What `pg_stat_activity` shows for a writer of `log`; PostgreSQL keeps 63 bytes of it.
 pub(crate) fn application_name(log: LogId) -> String {
     format!("bellwire keep {log}")
-}
-
-/// How readings of `generation` are copied in.
-const fn copy_sql(generation: i64) -> &'static str {
-    if generation % 2 == 0 {
-        "COPY bellwire.fresh_0 (at, device_id, metric_id, value, text) FROM STDIN (FORMAT binary)"
-    } else {
-        "COPY bellwire.fresh_1 (at, device_id, metric_id, value, text) FROM STDIN (FORMAT binary)"
-    }
 }
 
 const COPYING: &str = "copying readings";

@@ -29,7 +29,7 @@ pub(crate) fn stored_at(at: Timestamp) -> Timestamp {
 }
 
 /// PostgreSQL's binary `timestamptz` as ours.
-pub(crate) fn from_pg_micros(micros: i64) -> Timestamp {
+pub(crate) const fn from_pg_micros(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros.saturating_add(PG_EPOCH_MICROS))
 }
 

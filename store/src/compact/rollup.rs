@@ -4,6 +4,8 @@ use bytes::{BufMut, BytesMut};
 use hashbrown::HashMap;
 
 use super::read::Row;
+use crate::summary::Summary;
+use crate::types::{from_pg_micros, int8, pg_micros};
 
 /// The device's id of all devices together.
 pub(crate) const ALL_DEVICES: i32 = 0;
@@ -43,48 +45,20 @@ impl Level {
     }
 }
 
-/// What the numbers of a bucket come to. Times count from PostgreSQL's epoch.
+/// What the numbers of a bucket come to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rollup {
+    /// Its first instant, in microseconds from PostgreSQL's epoch.
     pub(super) bucket: i64,
     pub(super) device_id: i32,
     pub(super) metric_id: i32,
-    pub(super) count: i64,
-    pub(super) sum: f64,
-    pub(super) min: f64,
-    pub(super) max: f64,
-    /// The least of the earliest, and when.
-    pub(super) first: (i64, f64),
-    /// The greatest of the latest, and when.
-    pub(super) last: (i64, f64),
+    pub(super) numbers: Summary,
 }
 
 impl Rollup {
-    const fn of(device_id: i32, metric_id: i32, at: i64, value: f64) -> Self {
-        Self {
-            bucket: at,
-            device_id,
-            metric_id,
-            count: 1,
-            sum: value,
-            min: value,
-            max: value,
-            first: (at, value),
-            last: (at, value),
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-        if other.first < self.first {
-            self.first = other.first;
-        }
-        if other.last > self.last {
-            self.last = other.last;
-        }
+    const fn of(row: &Row, value: f64) -> Self {
+        let numbers = Summary::of(from_pg_micros(row.at), value);
+        Self { bucket: row.at, device_id: row.device_id, metric_id: row.metric_id, numbers }
     }
 
     /// Writes it as a row of binary COPY, in the order of the table's columns.
@@ -93,12 +67,13 @@ impl Rollup {
         put_i64(out, self.bucket);
         put_i32(out, self.device_id);
         put_i32(out, self.metric_id);
-        put_i64(out, self.count);
-        for number in [self.sum, self.min, self.max] {
+        let Summary { count, sum, min, max, first, last } = self.numbers;
+        put_i64(out, int8(count));
+        for number in [sum, min, max] {
             put_f64(out, number);
         }
-        for (at, value) in [self.first, self.last] {
-            put_i64(out, at);
+        for (at, value) in [first, last] {
+            put_i64(out, pg_micros(at));
             put_f64(out, value);
         }
     }
@@ -123,9 +98,7 @@ fn put_f64(out: &mut BytesMut, number: f64) {
 /// in the order of the tables' key. `rows` are sorted by device, metric and time; texts do not
 /// count.
 pub(super) fn rollups(rows: &[Row]) -> [Vec<Rollup>; 3] {
-    let numbers = rows.iter().filter_map(|row| {
-        row.value.map(|value| Rollup::of(row.device_id, row.metric_id, row.at, value))
-    });
+    let numbers = rows.iter().filter_map(|row| row.value.map(|value| Rollup::of(row, value)));
     let minutes = gathered(Level::Minute, numbers);
     let hours = gathered(Level::Hour, minutes.iter().copied());
     let days = gathered(Level::Day, hours.iter().copied());
@@ -142,7 +115,7 @@ fn gathered(level: Level, parts: impl Iterator<Item = Rollup>) -> Vec<Rollup> {
     for part in parts {
         let part = Rollup { bucket: level.bucket(part.bucket), ..part };
         match gathered.last_mut() {
-            Some(last) if key(last) == key(&part) => last.merge(&part),
+            Some(last) if key(last) == key(&part) => last.numbers.merge(&part.numbers),
             _ => gathered.push(part),
         }
     }
@@ -155,7 +128,7 @@ fn of_all_devices(of_devices: &[Rollup]) -> Vec<Rollup> {
         let part = Rollup { device_id: ALL_DEVICES, ..*part };
         by_bucket
             .entry((part.metric_id, part.bucket))
-            .and_modify(|rollup| rollup.merge(&part))
+            .and_modify(|rollup| rollup.numbers.merge(&part.numbers))
             .or_insert(part);
     }
     let mut all: Vec<Rollup> = by_bucket.into_values().collect();
@@ -169,6 +142,8 @@ const fn key(rollup: &Rollup) -> (i32, i32, i64) {
 
 #[cfg(test)]
 mod tests {
+    use bellwire_model::Timestamp;
+
     use super::*;
 
     fn row(device_id: i32, secs: i64, value: f64) -> Row {
@@ -181,29 +156,35 @@ mod tests {
         let rows = [row(1, 0, 4.0), text, row(1, 59, 2.0), row(1, 60, 1.0), row(1, 3_600, 8.0)];
         let [minutes, hours, days] = rollups(&rows);
         let sums = |level: &[Rollup]| {
-            level.iter().filter(|r| r.device_id == 1).map(|r| (r.count, r.sum)).collect::<Vec<_>>()
+            level
+                .iter()
+                .filter(|r| r.device_id == 1)
+                .map(|r| (r.numbers.count, r.numbers.sum))
+                .collect::<Vec<_>>()
         };
         assert_eq!(sums(&minutes), [(2, 6.0), (1, 1.0), (1, 8.0)]);
         assert_eq!(sums(&hours), [(3, 7.0), (1, 8.0)]);
         assert_eq!(sums(&days), [(4, 15.0)]);
-        assert_eq!((days[1].min, days[1].max), (1.0, 8.0));
-        assert_eq!((days[1].first, days[1].last), ((0, 4.0), (3_600_000_000, 8.0)));
+        assert_eq!((days[1].numbers.min, days[1].numbers.max), (1.0, 8.0));
+        let at = |secs: i64| Timestamp::from_secs(946_684_800 + secs);
+        let (first, last) = (days[1].numbers.first, days[1].numbers.last);
+        assert_eq!((first, last), ((at(0), 4.0), (at(3_600), 8.0)));
     }
 
     #[test]
     fn all_devices_come_first_and_together() {
         let [minutes, _, days] = rollups(&[row(1, 5, 4.0), row(1, 65, 1.0), row(2, 5, 3.0)]);
         let all: Vec<_> = minutes.iter().filter(|r| r.device_id == ALL_DEVICES).collect();
-        assert_eq!((all[0].count, all[0].min, all[1].count), (2, 3.0, 1));
-        assert_eq!(days[0].count, 3);
+        assert_eq!((all[0].numbers.count, all[0].numbers.min, all[1].numbers.count), (2, 3.0, 1));
+        assert_eq!(days[0].numbers.count, 3);
         assert!(minutes.is_sorted_by_key(key));
     }
 
     #[test]
     fn of_one_instant_the_least_is_first_and_the_greatest_last() {
         let [_, _, days] = rollups(&[row(1, 5, 1.0), row(1, 5, 4.0), row(2, 5, 0.5)]);
-        assert_eq!((days[0].first.1, days[0].last.1), (0.5, 4.0));
-        assert_eq!((days[1].first.1, days[1].last.1), (1.0, 4.0));
+        assert_eq!((days[0].numbers.first.1, days[0].numbers.last.1), (0.5, 4.0));
+        assert_eq!((days[1].numbers.first.1, days[1].numbers.last.1), (1.0, 4.0));
     }
 
     #[test]

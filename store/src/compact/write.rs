@@ -12,8 +12,8 @@ use tokio_postgres::Client;
 use super::read::{Row, read};
 use super::rollup::{Level, Rollup, rollups};
 use crate::connect::failed;
-use crate::encode::{CHUNK_BYTES, Cell, Encoder, HEADER, TRAILER};
-use crate::partitions::{PARENT, Partitions, day_of};
+use crate::encode::{self, CHUNK_BYTES, Cell, Encoder, HEADER, TRAILER};
+use crate::partitions::{self, PARENT, day_of};
 use crate::{Error, Mode};
 
 const COPYING: &str = "copying readings over";
@@ -46,15 +46,8 @@ impl Carrier {
             pages.start, pages.end
         );
         let mut rows = read(client, &sql).await?;
-        let n_rows = rows.len() as u64;
-        // Both take a while: others use this thread too.
-        let (rows, levels) = tokio::task::spawn_blocking(move || {
-            rows.sort_unstable_by(in_order);
-            let levels = rollups(&rows);
-            (rows, levels)
-        })
-        .await
-        .map_err(|_| Error::Damaged { what: "sorting", value: "it panicked".into() })?;
+        rows.sort_unstable_by(in_order);
+        let levels = rollups(&rows);
         match self.mode {
             Mode::Timescale => self.copy(client, PARENT, rows.iter()).await?,
             Mode::Plain => self.copy_by_day(client, &rows).await?,
@@ -62,7 +55,7 @@ impl Carrier {
         for (level, rollups) in Level::ALL.into_iter().zip(&levels) {
             merge(client, level, rollups).await?;
         }
-        Ok(n_rows)
+        Ok(rows.len() as u64)
     }
 
     /// Each day's rows straight into its partition.
@@ -71,14 +64,13 @@ impl Carrier {
         for row in rows {
             by_day.entry(day_of(row.at)).or_default().push(row);
         }
-        // Not kept from slice to slice: retention may drop one at any time between.
-        let mut partitions = Partitions::default();
         let days: Vec<i64> = by_day.keys().copied().collect();
-        partitions.ensure(client, &days).await?;
+        let tables = partitions::ensure(client, &days).await?;
         // Neighbouring days can share a partition: those long past do.
         let mut by_table: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
         for (day, rows) in by_day {
-            by_table.entry(partitions.of(day)).or_default().extend(rows);
+            let table = tables.get(&day).map_or(PARENT, |table| table);
+            by_table.entry(table).or_default().extend(rows);
         }
         for (table, rows) in by_table {
             self.copy(client, table, rows.into_iter()).await?;
@@ -95,10 +87,7 @@ impl Carrier {
         table: &str,
         rows: impl Iterator<Item = &Row> + Send,
     ) -> Result<(), Error> {
-        let sql = format!(
-            "COPY bellwire.{table} (at, device_id, metric_id, value, text) \
-             FROM STDIN (FORMAT binary)"
-        );
+        let sql = encode::copy_in(table);
         let mut sink = pin!(client.copy_in::<_, Bytes>(&sql).await.map_err(failed(COPYING))?);
         self.encoder.begin();
         for row in rows {
@@ -124,7 +113,7 @@ impl Carrier {
                 "SELECT brin_summarize_new_values(i.indexrelid) \
                  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
                  JOIN pg_am a ON a.oid = c.relam AND a.amname = 'brin' \
-                 WHERE i.indrelid IN (SELECT format('bellwire.%I', t)::regclass \
+                 WHERE i.indrelid IN (SELECT to_regclass(format('bellwire.%I', t)) \
                                       FROM unnest($1::text[]) t)"
             }
             // The chunks of the last two intervals; older ones are in the columnstore, or will be.
@@ -187,9 +176,9 @@ async fn merge(client: &Client, level: Level, rollups: &[Rollup]) -> Result<(), 
         "INSERT INTO bellwire.{table} AS r SELECT * FROM pg_temp.rollup_in \
          ON CONFLICT (device_id, metric_id, bucket) DO UPDATE SET \
            count = r.count + excluded.count, \
-           sum = CASE WHEN greatest(abs(r.sum), abs(excluded.sum)) < 8e307 \
+           sum = CASE WHEN abs(r.sum / 2 + excluded.sum / 2) < 8.98e307 \
                       THEN r.sum + excluded.sum \
-                      ELSE sign(r.sum) * 'Infinity'::float8 END, \
+                      ELSE sign(r.sum / 2 + excluded.sum / 2) * 'Infinity'::float8 END, \
            min = least(r.min, excluded.min), \
            max = greatest(r.max, excluded.max), \
            first = CASE WHEN (excluded.first_at, excluded.first) < (r.first_at, r.first) \

@@ -17,6 +17,7 @@ use crate::Error;
 use crate::compact::{ALL_DEVICES, Level};
 use crate::metrics::QueryKind;
 use crate::recent::Wanted;
+use crate::summary::Summary;
 use crate::types::{At, unsigned};
 
 /// The numbers of one metric in one bucket of time.
@@ -78,55 +79,26 @@ fn cover(from: i64, to: i64, levels: &[Level], pieces: &mut Vec<Piece>) {
     cover(end, to, finer, pieces);
 }
 
-/// What is known of a bucket so far.
-#[derive(Clone, Copy, Debug)]
-struct Sum {
-    count: u64,
-    sum: f64,
-    min: f64,
-    max: f64,
-    first: (Timestamp, f64),
-    last: (Timestamp, f64),
-}
-
-impl Sum {
-    const fn of(at: Timestamp, value: f64) -> Self {
-        Self { count: 1, sum: value, min: value, max: value, first: (at, value), last: (at, value) }
-    }
-
-    fn read(row: &Row) -> Self {
-        let (At(first_at), At(last_at)) = (row.get(6), row.get(8));
-        Self {
-            count: unsigned(row.get(2)),
-            sum: row.get(3),
-            min: row.get(4),
-            max: row.get(5),
-            first: (first_at, row.get(7)),
-            last: (last_at, row.get(9)),
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.count += other.count;
-        self.sum += other.sum;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-        if other.first < self.first {
-            self.first = other.first;
-        }
-        if other.last > self.last {
-            self.last = other.last;
-        }
-    }
-}
-
 /// Buckets by time and metric.
 #[derive(Debug, Default)]
-struct Sums(BTreeMap<(Timestamp, i32), Sum>);
+struct Sums(BTreeMap<(Timestamp, i32), Summary>);
 
 impl Sums {
-    fn add(&mut self, at: Timestamp, metric_id: i32, part: &Sum) {
+    fn add(&mut self, at: Timestamp, metric_id: i32, part: &Summary) {
         self.0.entry((at, metric_id)).and_modify(|sum| sum.merge(part)).or_insert(*part);
+    }
+}
+
+/// What a row says, from its third column on.
+fn summary(row: &Row) -> Summary {
+    let (At(first_at), At(last_at)) = (row.get(6), row.get(8));
+    Summary {
+        count: unsigned(row.get(2)),
+        sum: row.get(3),
+        min: row.get(4),
+        max: row.get(5),
+        first: (first_at, row.get(7)),
+        last: (last_at, row.get(9)),
     }
 }
 
@@ -187,7 +159,7 @@ impl Queries {
             if let Some(value) = fresh.value.number() {
                 let micros = fresh.at.as_micros();
                 let bucket = Timestamp::from_micros(micros - micros.rem_euclid(width));
-                sums.add(bucket, fresh.metric_id, &Sum::of(fresh.at, value));
+                sums.add(bucket, fresh.metric_id, &Summary::of(fresh.at, value));
             }
         });
         let whole = Piece { level: None, from, to };
@@ -198,7 +170,7 @@ impl Queries {
         // All on one connection: they are sent together and answered in turn.
         for row in try_join_all(asking).await?.iter().flatten() {
             let At(at) = row.get(0);
-            sums.add(at, row.get(1), &Sum::read(row));
+            sums.add(at, row.get(1), &summary(row));
         }
         Ok(sums)
     }

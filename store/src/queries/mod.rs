@@ -12,6 +12,7 @@ mod readings;
 mod snapshot;
 mod status;
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -93,7 +94,7 @@ impl Queries {
         work: impl Future<Output = Result<T, Error>> + Send,
     ) -> Result<T, Error> {
         let started = Instant::now();
-        // A statement that is given up closes its connection; the server's own timeout ends it.
+        // The server's own timeout ends a slow statement; this one covers a silent network.
         let result = match timeout(self.limit, work).await {
             Ok(result) => result,
             Err(_) => Err(deadline(doing, self.limit)),
@@ -114,26 +115,46 @@ impl Queries {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let started = Instant::now();
-        let asking = async {
-            let client = self.pool.get().await.map_err(Error::Pool)?;
+        self.bounded(kind, doing, async {
+            let client = self.lend().await?;
             let statement = client.prepare_cached(sql).await.map_err(failed(doing))?;
-            // The server's own timeout ends a slow statement; this one covers a silent network. A
-            // connection that ran into it is not given back.
-            if let Ok(rows) = timeout(self.limit, client.query(&statement, parameters)).await {
-                rows.map_err(failed(doing))
-            } else {
-                drop(Object::take(client));
-                Err(deadline(doing, self.limit))
-            }
-        };
-        let result = asking.await;
-        let (seconds, errors) = self.metrics.query(kind);
-        seconds.observe(started.elapsed().as_secs_f64());
-        if result.is_err() {
-            errors.inc();
+            let rows = client.query(&statement, parameters).await;
+            client.give_back();
+            rows.map_err(failed(doing))
+        })
+        .await
+    }
+
+    /// A connection of the pool's.
+    async fn lend(&self) -> Result<Lent, Error> {
+        Ok(Lent(Some(self.pool.get().await.map_err(Error::Pool)?)))
+    }
+}
+
+/// A connection of the pool's, in the middle of something: dropped before it is given back, it is
+/// closed, for it would be of no use to others.
+#[derive(Debug)]
+struct Lent(Option<Object>);
+
+impl Lent {
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for Lent {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        self.0.as_ref().expect("it is there until it is given back")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
         }
-        result
     }
 }
 

@@ -5,11 +5,10 @@
 //! says; so every answer is of one instant, wherever its parts come from.
 
 use bellwire_model::{DeviceId, MetricName};
-use deadpool_postgres::Object;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row};
 
-use super::Queries;
+use super::{Lent, Queries};
 use crate::Error;
 use crate::connect::failed;
 use crate::recent::{Extent, Fresh, Recent, Wanted};
@@ -18,7 +17,7 @@ use crate::types::unsigned;
 /// A read-only transaction. Dropped without [`Snapshot::end`], its connection is closed.
 #[derive(Debug)]
 pub(super) struct Snapshot {
-    client: Option<Object>,
+    client: Lent,
     doing: &'static str,
     /// The device that was asked for: all, or one, or one that is not known.
     pub(super) device: Asked,
@@ -74,9 +73,8 @@ impl Snapshot {
         device: Option<&DeviceId>,
         metric: Option<&MetricName>,
     ) -> Result<Self, Error> {
-        let object = queries.pool.get().await.map_err(Error::Pool)?;
         let mut snapshot = Self {
-            client: Some(object),
+            client: queries.lend().await?,
             doing,
             device: Asked::All,
             metric: Asked::All,
@@ -118,38 +116,23 @@ impl Snapshot {
             .collect()
     }
 
-    fn client(&self) -> Result<&Object, Error> {
-        self.client.as_ref().ok_or(Error::NotMigrated)
-    }
-
     pub(super) async fn query(
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let client = self.client()?;
-        let statement = client.prepare_cached(sql).await.map_err(failed(self.doing))?;
-        client.query(&statement, parameters).await.map_err(failed(self.doing))
+        let statement = self.client.prepare_cached(sql).await.map_err(failed(self.doing))?;
+        self.client.query(&statement, parameters).await.map_err(failed(self.doing))
     }
 
     async fn batch(&self, sql: &str) -> Result<(), Error> {
-        let client: &Client = self.client()?;
-        client.batch_execute(sql).await.map_err(failed(self.doing))
+        self.client.batch_execute(sql).await.map_err(failed(self.doing))
     }
 
     /// Ends it, and gives the connection back.
-    pub(super) async fn end(mut self) -> Result<(), Error> {
+    pub(super) async fn end(self) -> Result<(), Error> {
         self.batch("COMMIT").await?;
-        drop(self.client.take());
+        self.client.give_back();
         Ok(())
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            // In the middle of a transaction it is of no use to others.
-            drop(Object::take(client));
-        }
     }
 }

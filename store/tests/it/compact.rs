@@ -161,6 +161,16 @@ async fn sums_beyond_all_bounds_stop_nothing(kind: Kind) {
     }
     let query = "SELECT count(*) FROM bellwire.reading_1d WHERE sum = '-Infinity' AND count = 3";
     assert_eq!(number(&client, query).await, 2);
+    // Nearly there is not beyond, whichever comes first.
+    for value in [1.0, -0.9 * f64::MAX, -f64::MAX] {
+        stored(&store, &mut position, vec![reading(NOON + DAY, value)]).await;
+        compact_all(&store).await;
+        let query =
+            "SELECT sum FROM bellwire.reading_1d WHERE device_id = 1 ORDER BY bucket DESC LIMIT 1";
+        let sum: f64 = client.query_one(query, &[]).await.expect("a row").get(0);
+        let expected = if value > -f64::MAX { value } else { f64::NEG_INFINITY };
+        assert!((sum - expected).abs() < 2.0 || sum == expected, "{sum}");
+    }
 }
 
 async fn days_and_ages_find_their_partitions(kind: Kind) {

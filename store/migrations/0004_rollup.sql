@@ -1,5 +1,6 @@
 -- What minutes, hours and days of numbers come to: kept by the compactor in the transaction that
--- carries the readings over, so that they are never behind `reading`, whatever came late.
+-- carries the readings over, so that they are never behind `reading`, whatever came late. Why not
+-- TimescaleDB's continuous aggregates: docs/decisions/0025.
 CREATE TABLE bellwire.reading_1m (
     bucket    timestamptz NOT NULL,     -- its first instant, UTC
     device_id int4 NOT NULL,            -- 0: all devices together
