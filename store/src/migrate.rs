@@ -17,8 +17,8 @@ use crate::{Error, Mode};
 /// The first line of a file that must not run in a transaction.
 const NO_TRANSACTION: &str = "-- no transaction\n";
 
-/// The advisory lock that all Bellwires take to migrate: "bellwire" in ASCII.
-const LOCK: i64 = 0x6265_6c6c_7769_7265;
+/// The advisory lock that all Bellwires take to make the database, and to migrate it: "bellwire" in ASCII.
+pub(crate) const LOCK: i64 = 0x6265_6c6c_7769_7265;
 
 /// One step of the schema.
 #[derive(Clone, Copy, Debug)]

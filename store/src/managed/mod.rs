@@ -251,10 +251,15 @@ impl Managed {
 /// PostgreSQL's own default; part of the socket's name.
 pub(crate) const PORT: u16 = 5432;
 
-/// Makes our database, which a new cluster has not.
+/// Makes our database, which a new cluster has not. Whoever was killed in the middle of it has left
+/// a statement that still runs: the lock goes with its session.
 async fn ensure_database(target: &Target) -> Result<(), Error> {
     let doing = "making the database";
     let link = target.with_database("postgres").connect("bellwire start").await?;
+    link.client
+        .execute("SELECT pg_advisory_lock($1)", &[&crate::migrate::LOCK])
+        .await
+        .map_err(failed(doing))?;
     let known = link
         .client
         .query_opt("SELECT FROM pg_database WHERE datname = $1", &[&NAME])

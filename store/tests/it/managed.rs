@@ -35,6 +35,27 @@ async fn kill(database: &Database) {
 }
 
 #[tokio::test]
+async fn whoever_comes_while_the_database_is_being_made_waits_for_it() {
+    let dir = data_dir();
+    let first = database(dir.path());
+    first.ensure_running().await.expect("started");
+    let url = first.managed_url().expect("managed").replace("/bellwire?", "/postgres?");
+    let client = sql(&url).await;
+    for _ in 0..3 {
+        client.batch_execute("DROP DATABASE bellwire WITH (FORCE)").await.expect("dropped");
+        // As after a kill in the first start: the predecessor's statement still runs.
+        let one = database(dir.path());
+        let other = database(dir.path());
+        let (one, other) = tokio::join!(one.ensure_running(), other.ensure_running());
+        assert_eq!(
+            (one.expect("made"), other.expect("found")),
+            (Running::Adopted, Running::Adopted)
+        );
+    }
+    first.stop().await.expect("stopped");
+}
+
+#[tokio::test]
 async fn a_server_is_made_adopted_restarted_and_stopped() {
     let dir = data_dir();
     let first = database(dir.path());
