@@ -10,6 +10,7 @@ mod page;
 pub mod present;
 pub mod rules;
 mod rules_file;
+pub mod seen;
 pub mod sink;
 mod spine;
 mod threads;

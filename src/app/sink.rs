@@ -1,6 +1,5 @@
 //! *Keep* → store: opens the database, starts the managed server again when it is gone, writes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bellwire_ingest::ledger::StoredLedger;
@@ -10,26 +9,23 @@ use bellwire_store::{Database, Error, WriteError, Writer};
 use tracing::{error, info, warn};
 
 use super::health::DatabaseState;
+use super::seen::Seen;
 
 /// The database, as *keep* sees it.
 #[derive(Debug)]
 pub struct StoreSink {
     database: Arc<Database>,
     state: Arc<DatabaseState>,
-    /// Made when the database was first opened: from then on the service starts without it.
-    initialised: PathBuf,
+    /// Told where the database is whenever it is opened.
+    seen: Arc<Seen>,
     writer: Option<Writer>,
 }
 
 impl StoreSink {
     /// A sink that is not open yet.
     #[must_use]
-    pub const fn new(
-        database: Arc<Database>,
-        state: Arc<DatabaseState>,
-        initialised: PathBuf,
-    ) -> Self {
-        Self { database, state, initialised, writer: None }
+    pub const fn new(database: Arc<Database>, state: Arc<DatabaseState>, seen: Arc<Seen>) -> Self {
+        Self { database, state, seen, writer: None }
     }
 
     async fn try_open(&mut self, log: LogId) -> Result<Opened, Error> {
@@ -98,13 +94,10 @@ impl StoreSink {
 impl BatchSink for StoreSink {
     async fn open(&mut self, log: LogId) -> Result<Opened, SinkError> {
         match self.try_open(log).await {
-            Ok(opened) => {
-                if let Err(error) = std::fs::write(&self.initialised, log.to_string()) {
-                    let path = self.initialised.display();
-                    warn!(error = &error as &dyn std::error::Error, "Failed to write {path}.");
-                }
-                Ok(opened)
-            }
+            Ok(opened) => match self.seen.database_at(opened.position) {
+                Ok(()) => Ok(opened),
+                Err(error) => Err(SinkError::Closed(error.into())),
+            },
             Err(error) if error.is_transient() || error.is_unavailable() => {
                 self.state.away(&error);
                 Err(SinkError::Away(error.into()))
