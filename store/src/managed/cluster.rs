@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tracing::{debug, info};
 
 use super::binaries::Binaries;
+use super::door::Door;
 use super::user::{ServerUser, effective_uid};
 use crate::Error;
 
@@ -119,16 +120,22 @@ impl Layout {
         &self,
         binaries: &Binaries,
         user: Option<&ServerUser>,
+        door: Option<&Door>,
         extra: &str,
     ) -> Result<(), Error> {
         self.remove_leftovers();
-        let path = self.cluster.join("bellwire.conf");
         let mut text = SETTINGS.replace("{socket_dir}", &quoted(&self.socket_dir));
         if binaries.have_timescale() {
             text.push_str("shared_preload_libraries = 'timescaledb'\n");
             text.push_str("timescaledb.telemetry_level = off\n");
         }
+        if let Some(door) = door {
+            let hba = self.cluster.join("bellwire_hba.conf");
+            text.push_str(&door.settings(&hba));
+            replace(&hba, &door.hba()).map_err(files("writing", &hba))?;
+        }
         text.push_str(extra);
+        let path = self.cluster.join("bellwire.conf");
         replace(&path, &text).map_err(files("writing", &path))?;
         private_dir(&self.socket_dir, user)
     }
@@ -166,7 +173,7 @@ impl Layout {
 }
 
 /// The last FATAL or PANIC line of `text`, from that word on; else its last line.
-fn last_line_of(text: &[u8]) -> String {
+pub(crate) fn last_line_of(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let fatal = lines().find_map(|line| {

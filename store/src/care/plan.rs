@@ -1,0 +1,55 @@
+//! What a migration would do.
+
+use tokio::time::timeout;
+
+use crate::connect::{Target, deadline, failed};
+use crate::migrate;
+use crate::{Database, Error, Mode};
+
+/// What [`Database::migrate`] would do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The schema version, 0 for a database without our tables.
+    pub from: i32,
+    /// The schema version that this program brings it to.
+    pub to: i32,
+    /// How readings are stored; for a database without our tables, how they would be.
+    pub mode: Mode,
+    /// The migrations that would run, in order.
+    pub pending: Vec<&'static str>,
+}
+
+impl Database {
+    /// What [`Database::migrate`] would do. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`]: no connection, a server that is too old or not UTF-8, a schema that is newer.
+    pub async fn plan(&self) -> Result<Plan, Error> {
+        let limit = self.config().statement_timeout();
+        match timeout(limit, plan(self.target())).await {
+            Ok(result) => result,
+            Err(_) => Err(deadline("looking at the schema", limit)),
+        }
+    }
+}
+
+async fn plan(target: &Target) -> Result<Plan, Error> {
+    let link = target.connect("bellwire care").await?;
+    let client = &link.client;
+    migrate::check_server(client).await?;
+    let (from, to) = (migrate::version(client).await?, migrate::newest_version());
+    if from > to {
+        return Err(Error::SchemaNewer { found: from, known: to });
+    }
+    let mode = match migrate::mode(client).await? {
+        Some(mode) => mode,
+        None => {
+            let sql = "SELECT EXISTS (SELECT FROM pg_available_extensions \
+                       WHERE name = 'timescaledb')";
+            let row =
+                client.query_one(sql, &[]).await.map_err(failed("looking for TimescaleDB"))?;
+            if row.get(0) { Mode::Timescale } else { Mode::Plain }
+        }
+    };
+    Ok(Plan { from, to, mode, pending: migrate::names_after(from) })
+}
