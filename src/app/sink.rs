@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bellwire_api::ports::DatabaseInfo;
 use bellwire_ingest::ledger::StoredLedger;
 use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_model::{KeepBatch, LogId, SharedNames};
-use bellwire_store::{Database, Error, WriteError, Writer};
+use bellwire_store::{Database, Error, Mode, WriteError, Writer};
 use tracing::{error, info, warn};
 
-use super::health::DatabaseState;
+use super::health::{DatabaseState, described};
 use super::seen::Seen;
 
 /// The database, as *keep* sees it.
@@ -35,15 +36,33 @@ impl StoreSink {
         let queries = self.database.queries()?;
         let info = queries.server_info().await?;
         let ledger = queries.load_ledger(log).await?;
-        let detail = format!("PostgreSQL {}, {}", info.version, migrated.mode.label());
-        info!("The database is {} ({detail}).", self.database.describe());
-        self.state.back(&detail);
+        let info = DatabaseInfo {
+            mode: migrated.mode.label(),
+            postgresql: info.version,
+            timescaledb: info.timescale_version.filter(|_| migrated.mode == Mode::Timescale),
+            schema: info.schema_version,
+        };
+        info!("The database is {} ({}).", self.database.describe(), described(&info));
+        self.grant_reader().await;
+        self.state.back(info);
         self.writer = Some(writer);
         Ok(Opened {
             position: opened.position,
             ledger_position: opened.ledger_position,
             ledger: ledger.into_iter().map(stored_ledger).collect(),
         })
+    }
+
+    /// Sets up the role that only reads, if there is to be one. Readings are kept without it.
+    async fn grant_reader(&self) {
+        match self.database.grant_reader().await {
+            Ok(Some(granted)) => info!("In the database, {granted}."),
+            Ok(None) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "Failed to set up the role that only reads.");
+            }
+        }
     }
 
     /// Notes that the database does not take what it is given; true for the first time in a row.

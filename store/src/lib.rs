@@ -33,7 +33,7 @@ mod types;
 mod upkeep;
 mod writer;
 
-pub use care::{Dump, Facts, Granted, Plan, ReaderConfig, Saved, Timescale};
+pub use care::{Dump, Facts, Granted, Plan, ReaderConfig, Saved, Timescale, server_programs};
 pub use compact::{Compacted, Compactor};
 pub use config::{Config, Secret};
 pub use database::{Database, Mode};

@@ -149,12 +149,17 @@ impl Database {
     async fn finish_restore(&self, saved: &Saved) -> Result<(), Error> {
         let link = self.target().connect("bellwire restore").await?;
         let failed = failed("finishing the restore");
-        let sql = match saved.timescale {
-            Some(_) => "SELECT timescaledb_post_restore(); ANALYZE",
-            None => "ANALYZE",
-        };
+        let mut sql = String::new();
+        if saved.timescale.is_some() {
+            sql += "SELECT timescaledb_post_restore();";
+        }
+        // The transaction that it names was another server's.
+        sql += "DO $$ BEGIN IF to_regclass('bellwire.fresh_state') IS NOT NULL THEN \
+                UPDATE bellwire.fresh_state SET carried_by = pg_current_xact_id(); \
+                END IF; END $$;";
         // Statistics are not in a dump; without them the first queries take the long way.
-        link.client.simple_query(sql).await.map(drop).map_err(failed)
+        sql += "ANALYZE";
+        link.client.simple_query(&sql).await.map(drop).map_err(failed)
     }
 }
 

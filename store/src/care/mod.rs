@@ -9,8 +9,10 @@ mod facts;
 mod plan;
 mod programs;
 mod reader;
+mod server;
 
 pub use self::dump::{Dump, Saved};
 pub use self::facts::{Facts, Timescale};
 pub use self::plan::Plan;
 pub use self::reader::{Granted, ReaderConfig};
+pub use self::server::server_programs;

@@ -1,10 +1,13 @@
 //! What a migration would do.
 
+use std::path::Path;
+
 use tokio::time::timeout;
 
 use crate::connect::{Target, deadline, failed};
+use crate::managed::{Binaries, cluster_major};
 use crate::migrate;
-use crate::{Database, Error, Mode};
+use crate::{Config, Database, Error, Mode};
 
 /// What [`Database::migrate`] would do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,23 @@ pub struct Plan {
     pub mode: Mode,
     /// The migrations that would run, in order.
     pub pending: Vec<&'static str>,
+}
+
+impl Plan {
+    /// What would be made where there is no managed server in `data_dir` yet; `None` if there is
+    /// one, or another is named by URL. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::BinariesNotFound`].
+    pub fn of_new_server(config: &Config, data_dir: &Path) -> Result<Option<Self>, Error> {
+        if config.url.is_some() || cluster_major(&data_dir.join("postgres")).is_some() {
+            return Ok(None);
+        }
+        let found = Binaries::find(config.bin_dir.as_deref(), None)?;
+        let mode = if found.have_timescale() { Mode::Timescale } else { Mode::Plain };
+        let pending = migrate::names_after(0);
+        Ok(Some(Self { from: 0, to: migrate::newest_version(), mode, pending }))
+    }
 }
 
 impl Database {

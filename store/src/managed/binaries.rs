@@ -20,6 +20,12 @@ pub(crate) struct Binaries {
     major: u32,
 }
 
+impl std::fmt::Display for Binaries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PostgreSQL {} in {}", self.major, self.dir.display())
+    }
+}
+
 impl Binaries {
     /// Finds the newest, or those of major version `wanted` for the cluster that has it. With
     /// `bin_dir` only there.

@@ -56,7 +56,7 @@ impl Layout {
 
     /// The major version that made the cluster; `None`: there is none yet.
     pub(crate) fn major(&self) -> Option<u32> {
-        fs::read_to_string(self.cluster.join("PG_VERSION")).ok()?.trim().parse().ok()
+        cluster_major(&self.cluster)
     }
 
     /// Makes the cluster. It appears under its name only when it is complete; before, it has a name
@@ -170,6 +170,11 @@ impl Layout {
         };
         read().map_or_else(|error| error.to_string(), |text| last_line_of(&text))
     }
+}
+
+/// The major version that made the cluster; `None`: there is none.
+pub(crate) fn cluster_major(cluster: &Path) -> Option<u32> {
+    fs::read_to_string(cluster.join("PG_VERSION")).ok()?.trim().parse().ok()
 }
 
 /// The last FATAL or PANIC line of `text`, from that word on; else its last line.

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 pub(crate) use self::binaries::{Binaries, installed_dirs, version_of};
 use self::cluster::Layout;
-pub(crate) use self::cluster::{NAME, last_line_of};
+pub(crate) use self::cluster::{NAME, cluster_major, last_line_of};
 use self::door::Door;
 use self::process::{PidFile, Server, Status, runs_on};
 use self::user::ServerUser;
@@ -157,6 +157,12 @@ impl Managed {
         self.layout.remove_outer_socket_dir();
         info!("Stopped PostgreSQL.");
         Ok(())
+    }
+
+    /// Whether a server runs on our cluster, whoever started it.
+    pub(crate) fn is_running(&self) -> bool {
+        let cluster = &self.layout.cluster;
+        PidFile::read(cluster).is_some_and(|file| runs_on(file.pid, cluster))
     }
 
     /// The process of the server, while one of ours runs.
