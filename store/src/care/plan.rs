@@ -64,8 +64,11 @@ async fn plan(target: &Target) -> Result<Plan, Error> {
     let mode = match migrate::mode(client).await? {
         Some(mode) => mode,
         None => {
-            let sql = "SELECT EXISTS (SELECT FROM pg_available_extensions \
-                       WHERE name = 'timescaledb')";
+            // Its loader's setting is there only where the library is preloaded.
+            let sql = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') \
+                       OR (current_setting('timescaledb.max_background_workers', true) IS NOT NULL \
+                           AND EXISTS (SELECT FROM pg_available_extensions \
+                                       WHERE name = 'timescaledb'))";
             let row =
                 client.query_one(sql, &[]).await.map_err(failed("looking for TimescaleDB"))?;
             if row.get(0) { Mode::Timescale } else { Mode::Plain }
