@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use bellwire_ingest::log::{self, Lock};
-use bellwire_store::{Database, Metrics, Running};
+use bellwire_store::{Database, Metrics, Running, Secret};
 use prometheus::Registry;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -49,7 +49,7 @@ impl Reached {
             Ok(lock) => lock,
             // A service runs, and its server with it.
             Err(log::Error::Locked { .. }) => {
-                let database = make(config, data_dir)?;
+                let database = make_served(config, data_dir)?;
                 return Ok(Self { database, _lock: None, started: false });
             }
             Err(error) => return Err(error.into()),
@@ -74,6 +74,19 @@ pub(crate) fn make(config: &Config, data_dir: &Path) -> anyhow::Result<Database>
     let metrics = Metrics::register(&Registry::new())?;
     let made = Database::new(config.database.clone(), data_dir, TaskTracker::new(), metrics);
     Ok(made.map_err(|error| ConfigError::Value(format!("database: {error}")))?)
+}
+
+/// The managed database of a service that runs: where that says it is, whatever our configuration.
+pub(crate) fn make_served(config: &Config, data_dir: &Path) -> anyhow::Result<Database> {
+    let endpoints = std::fs::read(data_dir.join("endpoints.json")).unwrap_or_default();
+    let endpoints: serde_json::Value = serde_json::from_slice(&endpoints).unwrap_or_default();
+    let Some(url) = endpoints["database"].as_str() else {
+        // It is only starting.
+        return make(config, data_dir);
+    };
+    let mut config = config.clone();
+    config.database.url = Some(Secret::new(url));
+    make(&config, data_dir)
 }
 
 /// Sorts an error of the store's: whether the database is away is an exit code of its own.

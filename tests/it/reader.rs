@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
+use crate::backup::succeed;
 use crate::support::device::Device;
 use crate::support::server::Server;
 use crate::support::service::{Service, Settings, connect};
@@ -78,6 +79,13 @@ async fn it_enters_the_managed_database_by_its_own_door() {
         let entered = tokio_postgres::connect(&format!("{door} {who}"), NoTls).await;
         assert!(entered.is_err(), "{what}");
     }
+    // Who looks at it from outside need not know of the door.
+    succeed(&service, &["migrate", "--check"]).await;
+    let mut plain = service.program(&["migrate", "--check"]);
+    plain.env_remove("BELLWIRE_DATABASE_READER_ROLE");
+    plain.env_remove("BELLWIRE_DATABASE_READER_PASSWORD_FILE");
+    plain.env_remove("BELLWIRE_DATABASE_READER_LISTEN");
+    assert!(plain.status().await.unwrap().success());
     assert!(!service.log().contains("hush"), "{}", service.log());
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);

@@ -31,7 +31,11 @@ pub(super) async fn look(
         return vec![binaries(config, data_dir)];
     }
     // With a data directory that is there it changes nothing.
-    let database = match reach::make(config, data_dir) {
+    let made = match (is_managed, service) {
+        (true, Service::Runs) => reach::make_served(config, data_dir),
+        _ => reach::make(config, data_dir),
+    };
+    let database = match made {
         Ok(database) => database,
         Err(error) => {
             return vec![Check::fail("database", format!("{error:#}"), "mend the configuration")];

@@ -101,7 +101,6 @@ impl Database {
             return Err(Error::NotEmpty { target: self.describe() });
         }
         let major = u32::try_from(row.get::<_, i32>(1) / 10_000).unwrap_or(0);
-        // Its session ends where the library is not preloaded; it must know the mode in any case.
         drop(link);
         if let Some(version) = &saved.timescale {
             self.begin_timescale(version).await?;
