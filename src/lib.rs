@@ -1,8 +1,10 @@
 //! Bellwire, put together: the only place that knows every room.
 //!
-//! [`app`] connects the rooms; [`config`] says how; [`cli`] is what a user meets.
+//! [`app`] connects the rooms; [`config`] says how; [`cli`] is what a user meets; `care` is what an
+//! installation needs beside that.
 
 pub mod app;
+mod care;
 pub mod cli;
 pub mod clock;
 pub mod config;

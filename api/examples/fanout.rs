@@ -237,6 +237,6 @@ impl History for Nothing {
 
 impl Health for Nothing {
     fn readiness(&self) -> Readiness {
-        Readiness { status: HealthStatus::Ok, checks: Vec::new() }
+        Readiness { status: HealthStatus::Ok, checks: Vec::new(), database: None }
     }
 }

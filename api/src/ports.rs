@@ -293,6 +293,19 @@ pub struct Check {
     pub detail: String,
 }
 
+/// Which database there is, as far as is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseInfo {
+    /// How readings are stored: `plain`, `timescale`.
+    pub mode: &'static str,
+    /// PostgreSQL's version.
+    pub postgresql: String,
+    /// TimescaleDB's version, if readings are stored in it.
+    pub timescaledb: Option<String>,
+    /// The version of our tables.
+    pub schema: u32,
+}
+
 /// Whether the service can do its work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
@@ -300,6 +313,8 @@ pub struct Readiness {
     pub status: HealthStatus,
     /// Part by part.
     pub checks: Vec<Check>,
+    /// The database that answered last; none before one has.
+    pub database: Option<DatabaseInfo>,
 }
 
 /// Says how well the service is.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bellwire_api::ports::{Check, Health, HealthStatus, Readiness};
+use bellwire_api::ports::{Check, DatabaseInfo, Health, HealthStatus, Readiness};
 use bellwire_ingest::log::{Held, Log};
 
 /// The longest reason that is shown, in characters.
@@ -15,18 +15,20 @@ pub struct DatabaseState(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Which database it is.
+    /// Which database it is, for a person.
     detail: String,
+    info: Option<DatabaseInfo>,
     /// Why it does not take what it is given, while it does not.
     away: Option<String>,
 }
 
 impl DatabaseState {
-    /// It answered; `detail` says which it is.
-    pub fn back(&self, detail: &str) {
+    /// It answered, and is this one.
+    pub fn back(&self, info: DatabaseInfo) {
         let mut known = self.known();
         known.away = None;
-        detail.clone_into(&mut known.detail);
+        known.detail = described(&info);
+        known.info = Some(info);
     }
 
     /// It is still there.
@@ -53,6 +55,16 @@ impl DatabaseState {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A database in a line: `PostgreSQL 15.14, plain`.
+pub(super) fn described(info: &DatabaseInfo) -> String {
+    match &info.timescaledb {
+        Some(version) => {
+            format!("PostgreSQL {}, {} with TimescaleDB {version}", info.postgresql, info.mode)
+        }
+        None => format!("PostgreSQL {}, {}", info.postgresql, info.mode),
     }
 }
 
@@ -104,6 +116,6 @@ impl Health for ServiceHealth {
     fn readiness(&self) -> Readiness {
         let checks = vec![self.log_check(), self.database_check()];
         let status = checks.iter().map(|check| check.status).max().unwrap_or(HealthStatus::Ok);
-        Readiness { status, checks }
+        Readiness { status, checks, database: self.database.known().info.clone() }
     }
 }

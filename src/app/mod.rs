@@ -10,6 +10,7 @@ mod page;
 pub mod present;
 pub mod rules;
 mod rules_file;
+pub mod seen;
 pub mod sink;
 mod spine;
 mod threads;
@@ -42,9 +43,10 @@ use inlet::LogInlet;
 use present::Now;
 use spine::Spine;
 
-/// The database was not there, and it has never been: nothing is known of it.
+/// The database was not there: at the first boot, when nothing is known of it, or for a command
+/// that needs it.
 #[derive(Debug, thiserror::Error)]
-#[error("the database is unavailable at first boot")]
+#[error("the database is unavailable")]
 pub struct DatabaseUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// How the service ended.
@@ -108,6 +110,7 @@ impl App {
         };
         let data_dir = config.data_dir(&Environment::of_process())?;
         make_data_dir(&data_dir)?;
+        crate::care::restore::check_finished(&data_dir)?;
         let (failures, mut failed) = mpsc::channel(8);
         let common = Common {
             config,
@@ -308,7 +311,7 @@ fn open_database(common: &Common) -> anyhow::Result<Arc<Database>> {
 }
 
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

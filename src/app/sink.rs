@@ -1,35 +1,32 @@
 //! *Keep* → store: opens the database, starts the managed server again when it is gone, writes.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use bellwire_api::ports::DatabaseInfo;
 use bellwire_ingest::ledger::StoredLedger;
 use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_model::{KeepBatch, LogId, SharedNames};
-use bellwire_store::{Database, Error, WriteError, Writer};
+use bellwire_store::{Database, Error, Mode, WriteError, Writer};
 use tracing::{error, info, warn};
 
-use super::health::DatabaseState;
+use super::health::{DatabaseState, described};
+use super::seen::Seen;
 
 /// The database, as *keep* sees it.
 #[derive(Debug)]
 pub struct StoreSink {
     database: Arc<Database>,
     state: Arc<DatabaseState>,
-    /// Made when the database was first opened: from then on the service starts without it.
-    initialised: PathBuf,
+    /// Told where the database is whenever it is opened.
+    seen: Arc<Seen>,
     writer: Option<Writer>,
 }
 
 impl StoreSink {
     /// A sink that is not open yet.
     #[must_use]
-    pub const fn new(
-        database: Arc<Database>,
-        state: Arc<DatabaseState>,
-        initialised: PathBuf,
-    ) -> Self {
-        Self { database, state, initialised, writer: None }
+    pub const fn new(database: Arc<Database>, state: Arc<DatabaseState>, seen: Arc<Seen>) -> Self {
+        Self { database, state, seen, writer: None }
     }
 
     async fn try_open(&mut self, log: LogId) -> Result<Opened, Error> {
@@ -39,15 +36,33 @@ impl StoreSink {
         let queries = self.database.queries()?;
         let info = queries.server_info().await?;
         let ledger = queries.load_ledger(log).await?;
-        let detail = format!("PostgreSQL {}, {}", info.version, migrated.mode.label());
-        info!("The database is {} ({detail}).", self.database.describe());
-        self.state.back(&detail);
+        let info = DatabaseInfo {
+            mode: migrated.mode.label(),
+            postgresql: info.version,
+            timescaledb: info.timescale_version.filter(|_| migrated.mode == Mode::Timescale),
+            schema: info.schema_version,
+        };
+        info!("The database is {} ({}).", self.database.describe(), described(&info));
+        self.grant_reader().await;
+        self.state.back(info);
         self.writer = Some(writer);
         Ok(Opened {
             position: opened.position,
             ledger_position: opened.ledger_position,
             ledger: ledger.into_iter().map(stored_ledger).collect(),
         })
+    }
+
+    /// Sets up the role that only reads, if there is to be one. Readings are kept without it.
+    async fn grant_reader(&self) {
+        match self.database.grant_reader().await {
+            Ok(Some(granted)) => info!("In the database, {granted}."),
+            Ok(None) => {}
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                warn!(error, "Failed to set up the role that only reads.");
+            }
+        }
     }
 
     /// Notes that the database does not take what it is given; true for the first time in a row.
@@ -98,13 +113,10 @@ impl StoreSink {
 impl BatchSink for StoreSink {
     async fn open(&mut self, log: LogId) -> Result<Opened, SinkError> {
         match self.try_open(log).await {
-            Ok(opened) => {
-                if let Err(error) = std::fs::write(&self.initialised, log.to_string()) {
-                    let path = self.initialised.display();
-                    warn!(error = &error as &dyn std::error::Error, "Failed to write {path}.");
-                }
-                Ok(opened)
-            }
+            Ok(opened) => match self.seen.database_at(opened.position) {
+                Ok(()) => Ok(opened),
+                Err(error) => Err(SinkError::Closed(error.into())),
+            },
             Err(error) if error.is_transient() || error.is_unavailable() => {
                 self.state.away(&error);
                 Err(SinkError::Away(error.into()))

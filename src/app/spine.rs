@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 use super::feed::HubFeed;
 use super::health::DatabaseState;
 use super::rules::{EngineRules, SharedRules};
+use super::seen::{Boot, Seen};
 use super::sink::StoreSink;
 use super::{Common, DatabaseUnavailable, Stopped, threads};
 use crate::runtime;
@@ -89,17 +90,20 @@ impl Spine {
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
         let database_state = Arc::new(DatabaseState::default());
         let give_up = CancellationToken::new();
-        let initialised = common.data_dir.join("initialised");
-        let boot = if initialised.exists() { Boot::Later } else { Boot::First };
-        let sink = StoreSink::new(database, Arc::clone(&database_state), initialised);
+        let seen = Arc::new(Seen::open(&common.data_dir, log.id())?);
+        let sink = StoreSink::new(database, Arc::clone(&database_state), Arc::clone(&seen));
         let (keep, opened) = start_keep(common, sink, Arc::clone(&log), give_up.clone())?;
-        let committed = match first_place(opened, boot).await? {
+        let committed = match first_place(opened, seen.boot()).await? {
             Some(place) => {
                 move_beyond(&log, place.position).await?;
                 place.ledger_position
             }
             None => {
-                database_state.not_heard_of();
+                if let Some(position) = seen.go_alone(log.durable().end)? {
+                    move_beyond(&log, position).await?;
+                } else {
+                    database_state.not_heard_of();
+                }
                 snapshots.committed()
             }
         };
@@ -239,13 +243,6 @@ pub(super) async fn open_log(common: &Common) -> anyhow::Result<Arc<dyn Log>> {
     options.config = common.config.log.clone();
     let log = tokio::task::spawn_blocking(move || LocalLog::open(options)).await??;
     Ok(Arc::new(log))
-}
-
-/// Whether the database was ever open: only then the service starts without it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Boot {
-    First,
-    Later,
 }
 
 /// Where the database stands; `None` if it does not say so soon, and need not.

@@ -1,9 +1,12 @@
 //! The command line: what `bellwire` can be asked to do, and with which exit code it ends.
 
+mod backup;
 mod bench;
 mod check;
 mod demo;
+mod doctor;
 mod fleet;
+mod migrate;
 mod serve;
 
 use std::path::PathBuf;
@@ -16,7 +19,7 @@ use crate::config::{Config, ConfigError, Environment, Overrides};
 pub const EXIT_OK: u8 = 0;
 /// It failed.
 pub const EXIT_FAILURE: u8 = 1;
-/// The database was not there at first boot (`EX_UNAVAILABLE`).
+/// The database was not there, at first boot or for a command (`EX_UNAVAILABLE`).
 pub const EXIT_DATABASE: u8 = 69;
 /// The configuration or the rules are wrong (`EX_CONFIG`).
 pub const EXIT_CONFIG: u8 = 78;
@@ -48,6 +51,14 @@ enum Command {
     /// Show the configuration.
     #[command(subcommand)]
     Config(check::ConfigCommand),
+    /// Look at everything and say what is not well; changes nothing.
+    Doctor(doctor::DoctorArgs),
+    /// Bring the database to the schema of this version; `serve` does it too.
+    Migrate(migrate::MigrateArgs),
+    /// Back up the database and the data directory, while the service runs or not.
+    Backup(backup::BackupArgs),
+    /// Bring a backup back, into an empty place.
+    Restore(backup::RestoreArgs),
 }
 
 /// Flags that every command with a configuration has. Each beats environment and file.
@@ -110,6 +121,12 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+/// Shows `value` on stdout, for scripts.
+fn print_json(value: &impl serde::Serialize) -> Result<(), serde_json::Error> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
 impl Cli {
     /// Does what was asked and gives the exit code.
     #[must_use]
@@ -122,6 +139,10 @@ impl Cli {
             Command::CheckConfig(common) => check::config(&common),
             Command::Rules(command) => check::rules(&command),
             Command::Config(command) => check::show(&command),
+            Command::Doctor(args) => doctor::run(&args),
+            Command::Migrate(args) => migrate::run(&args),
+            Command::Backup(args) => backup::backup(&args),
+            Command::Restore(args) => backup::restore(&args),
         };
         match ended {
             Ok(code) => code,

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 8] = [
+const OPTIONAL_KEYS: [(&str, Value); 12] = [
     ("rules", Value::String(String::new())),
     ("database.url", Value::String(String::new())),
     ("database.bin_dir", Value::String(String::new())),
@@ -17,6 +17,10 @@ const OPTIONAL_KEYS: [(&str, Value); 8] = [
     ("database.retention_1m_days", Value::Integer(1)),
     ("database.retention_1h_days", Value::Integer(1)),
     ("database.retention_1d_days", Value::Integer(1)),
+    ("database.reader.role", Value::String(String::new())),
+    ("database.reader.password", Value::String(String::new())),
+    ("database.reader.password_file", Value::String(String::new())),
+    ("database.reader.listen", Value::String(String::new())),
 ];
 /// Variables that belong to us and are no keys.
 const OTHER_VARIABLES: [&str; 1] = ["BELLWIRE_CONFIG"];

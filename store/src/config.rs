@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, ReaderConfig};
 
 /// A text that may hold a password: it is never shown, neither in logs nor by `config show`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -49,7 +49,8 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Secret>,
     /// Where `initdb` and `postgres` lie. Default: none, which means the newest of
-    /// `/usr/lib/postgresql/*/bin`, then `PATH`, then `pg_config --bindir`. Not used with `url`.
+    /// `/usr/lib/postgresql/*/bin`, then `PATH`, then `pg_config --bindir`. With `url` only
+    /// `pg_dump` and `pg_restore` are looked for, when a backup is made or restored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bin_dir: Option<PathBuf>,
     /// Milliseconds for a connection to stand, log-in included. Default 5,000: longer than any
@@ -94,6 +95,8 @@ pub struct Config {
     pub recent_readings_max: usize,
     /// The most connections the API's queries hold. Default 8; *keep* has one of its own.
     pub pool_size: usize,
+    /// A role for Grafana and analysts that may read the stable views.
+    pub reader: ReaderConfig,
 }
 
 impl Default for Config {
@@ -116,6 +119,7 @@ impl Default for Config {
             retention_1d_days: None,
             recent_readings_max: 4_000_000,
             pool_size: 8,
+            reader: ReaderConfig::default(),
         }
     }
 }
@@ -168,7 +172,7 @@ impl Config {
         match wrong {
             Some((key, _)) => Some((key, "1 to 2147483647")),
             None if !(1..=POOL_MAX).contains(&self.pool_size) => Some(("pool_size", "1 to 1000")),
-            None => None,
+            None => self.reader.fault(),
         }
     }
 

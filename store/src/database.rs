@@ -164,7 +164,15 @@ impl Database {
     pub fn managed_url(&self) -> Option<String> {
         let name = crate::managed::NAME;
         let host = percent_encoded(self.managed.as_ref()?.socket_dir());
-        Some(format!("postgres://{name}@/{name}?host={host}"))
+        let url = format!("postgres://{name}@/{name}?host={host}");
+        match self.managed.as_ref()?.port() {
+            crate::managed::PORT => Some(url),
+            port => Some(format!("{url}&port={port}")),
+        }
+    }
+
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
     }
 
     pub(crate) const fn target(&self) -> &Target {

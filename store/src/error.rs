@@ -117,6 +117,47 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// A program of PostgreSQL's said no.
+    #[error("{name} failed: {last_line}")]
+    Program {
+        /// Which.
+        name: &'static str,
+        /// The last line it wrote.
+        last_line: String,
+    },
+    /// A program of PostgreSQL's is not installed, or too old for the server.
+    #[error(
+        "no {name} of PostgreSQL {major} or newer found: run `apt-get install \
+         postgresql-client-{major}`, or set database.bin_dir to where it is"
+    )]
+    ProgramMissing {
+        /// Which.
+        name: &'static str,
+        /// The server's major version.
+        major: u32,
+    },
+    /// What is to be restored would meet what is there.
+    #[error("the database at {target} has Bellwire's tables already: restore into an empty one")]
+    NotEmpty {
+        /// Where, without user and password.
+        target: String,
+    },
+    /// A backup needs the TimescaleDB that it was made with.
+    #[error("the backup needs TimescaleDB {wanted} (update it afterwards): {said}")]
+    Extension {
+        /// The version it was made with.
+        wanted: String,
+        /// What the server says.
+        said: String,
+    },
+    /// The reader's role cannot be what it should.
+    #[error("database.reader.role `{role}`: {why}")]
+    Reader {
+        /// Its name.
+        role: String,
+        /// What is wrong.
+        why: String,
+    },
     /// A newer Bellwire has been here.
     #[error(
         "the database has schema version {found}, this program knows up to {known}: \

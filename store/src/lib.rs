@@ -10,6 +10,7 @@
 //! **Invariant:** no other room sees SQL, SQLSTATE or a database's type. Nothing here decides what
 //! to do while the database is away: errors say whether trying again can help.
 
+mod care;
 mod compact;
 mod config;
 mod connect;
@@ -33,6 +34,7 @@ mod types;
 mod upkeep;
 mod writer;
 
+pub use care::{Dump, Facts, Granted, Plan, ReaderConfig, Saved, Timescale, server_programs};
 pub use compact::{Compacted, Compactor};
 pub use config::{Config, Secret};
 pub use database::{Database, Mode};

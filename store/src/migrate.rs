@@ -72,6 +72,27 @@ pub(crate) fn newest_version() -> i32 {
     MIGRATIONS.last().map_or(0, |migration| migration.version)
 }
 
+/// The migrations that a database of version `from` still needs, in order.
+pub(crate) fn names_after(from: i32) -> Vec<&'static str> {
+    let later = MIGRATIONS.iter().filter(|migration| migration.version > from);
+    later.map(|migration| migration.name).collect()
+}
+
+/// The schema version, 0 for a database without our tables. Changes nothing.
+pub(crate) async fn version(client: &Client) -> Result<i32, Error> {
+    let doing = "reading the schema version";
+    let exists = client
+        .query_one("SELECT to_regclass('bellwire.schema_version') IS NOT NULL", &[])
+        .await
+        .map_err(failed(doing))?;
+    if !exists.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let sql = "SELECT coalesce(max(version), 0) FROM bellwire.schema_version";
+    let row = client.query_one(sql, &[]).await.map_err(failed(doing))?;
+    Ok(row.get(0))
+}
+
 /// Brings the database to the newest schema. Run again, it does nothing.
 pub(crate) async fn migrate(target: &Target) -> Result<Migrated, Error> {
     let link = target.connect("bellwire migrate").await?;
@@ -94,7 +115,7 @@ pub(crate) async fn migrate(target: &Target) -> Result<Migrated, Error> {
 }
 
 /// Makes sure that this server can hold what we write.
-async fn check_server(client: &Client) -> Result<(), Error> {
+pub(crate) async fn check_server(client: &Client) -> Result<(), Error> {
     let row = client
         .query_one(
             "SELECT current_setting('server_version_num')::int4, \

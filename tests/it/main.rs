@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arrows;
+mod backup;
 mod bad_input;
+mod care;
 mod cli;
 mod console;
 mod crash;
 mod durability;
 mod full_database;
 mod journey;
+mod older_copy;
 mod outage;
 mod poison;
+mod reader;
 mod recording;
 mod shim;
 mod stopped;

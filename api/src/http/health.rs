@@ -29,9 +29,18 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
         detail: &'a str,
     }
     #[derive(Serialize)]
+    struct Database<'a> {
+        mode: &'static str,
+        postgresql: &'a str,
+        timescaledb: Option<&'a str>,
+        schema: u32,
+    }
+    #[derive(Serialize)]
     struct Readiness<'a> {
         status: &'static str,
         checks: Vec<Check<'a>>,
+        database: Option<Database<'a>>,
+        version: &'static str,
     }
     let found = app.ports.health.readiness();
     let checks = found
@@ -43,7 +52,15 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
         HealthStatus::Ok | HealthStatus::Degraded => StatusCode::OK,
         HealthStatus::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Readiness { status: found.status.label(), checks })).into_response()
+    let database = found.database.as_ref().map(|it| Database {
+        mode: it.mode,
+        postgresql: &it.postgresql,
+        timescaledb: it.timescaledb.as_deref(),
+        schema: it.schema,
+    });
+    let version = env!("CARGO_PKG_VERSION");
+    let body = Readiness { status: found.status.label(), checks, database, version };
+    (status, Json(body)).into_response()
 }
 
 /// `GET /metrics`: Prometheus' text format.

@@ -157,6 +157,6 @@ impl History for Nothing {
 
 impl Health for Nothing {
     fn readiness(&self) -> Readiness {
-        Readiness { status: HealthStatus::Degraded, checks: Vec::new() }
+        Readiness { status: HealthStatus::Degraded, checks: Vec::new(), database: None }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    BucketRow, Check, DeviceInfo, HealthStatus, LatestReading, ReadingRow, RuleInfo,
+    BucketRow, Check, DatabaseInfo, DeviceInfo, HealthStatus, LatestReading, ReadingRow, RuleInfo,
 };
 use bellwire_model::{
     AlertState, ClockSkew, DeviceLedger, LogPosition, Quarantined, RejectReason, RuleName,
@@ -301,6 +301,12 @@ async fn readiness_stays_200_while_the_work_is_done() {
             let mut readiness = service.condition.0.lock().expect("whole");
             readiness.status = status;
             readiness.checks = vec![check];
+            readiness.database = Some(DatabaseInfo {
+                mode: "timescale",
+                postgresql: "17.5".to_owned(),
+                timescaledb: Some("2.20.0".to_owned()),
+                schema: 2,
+            });
         }
         let ready = service.get("/readyz").await;
         assert_eq!(ready.status, code);
@@ -308,7 +314,9 @@ async fn readiness_stays_200_while_the_work_is_done() {
             ready.json(),
             json!({"status": label, "checks": [
                 {"name": "database", "status": label, "detail": "as it is"},
-            ]})
+            ], "database": {
+                "mode": "timescale", "postgresql": "17.5", "timescaledb": "2.20.0", "schema": 2,
+            }, "version": env!("CARGO_PKG_VERSION")})
         );
     }
 }

@@ -290,7 +290,7 @@ impl Service {
         let clock = Arc::new(TestClock(AtomicI64::new(1_700_000_000_000_000)));
         let names = SharedNames::default();
         let (memory, kept) = (Arc::new(Memory::default()), Arc::new(Kept::default()));
-        let ready = Readiness { status: HealthStatus::Ok, checks: Vec::new() };
+        let ready = Readiness { status: HealthStatus::Ok, checks: Vec::new(), database: None };
         let condition = Arc::new(Condition(Mutex::new(ready)));
         for name in ["freezer-1", "freezer-2"] {
             names.write(|names| names.add_device(&device(name)));

@@ -64,7 +64,7 @@ pub(super) fn open(dir: &Path, paths: &[PathBuf], log: LogId) -> Result<Catalog,
 }
 
 /// Where the frames of `before` end, as the header of the next segment says.
-fn joint(before: &Segment, header: &Header, path: &Path) -> Result<u64, Error> {
+pub(super) fn joint(before: &Segment, header: &Header, path: &Path) -> Result<u64, Error> {
     let bad = |detail| Error::BadHeader { path: path.to_owned(), detail };
     let previous = header.previous.ok_or_else(|| bad("it says that no segment is before it"))?;
     if previous.base != before.base {

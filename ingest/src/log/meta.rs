@@ -78,17 +78,20 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Meta, Error> {
     }
 }
 
-/// The right to use a log's directory, until it is dropped.
+/// The right to use a log's directory, until it is dropped: whoever has it is the only one that
+/// writes the log, and the managed database beside it.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
     /// `flock` belongs to the open file: the kernel lets go of it when the process ends.
     _file: File,
 }
 
 impl Lock {
+    /// Takes it; `dir` must be there.
+    ///
     /// # Errors
-    /// [`Error::Locked`] if someone has it.
-    pub(super) fn take(dir: &Path) -> Result<Self, Error> {
+    /// [`Error::Locked`] if someone has it, [`Error::Io`].
+    pub fn take(dir: &Path) -> Result<Self, Error> {
         let path: PathBuf = dir.join(LOCK);
         let mut options = File::options();
         let file = options.create(true).truncate(false).write(true).open(&path);
@@ -98,6 +101,14 @@ impl Lock {
             Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: dir.to_owned() }),
             Err(TryLockError::Error(error)) => Err(Error::io("lock", &path)(error)),
         }
+    }
+
+    /// Whether someone has it. Leaves nothing behind.
+    #[must_use]
+    pub fn is_taken(dir: &Path) -> bool {
+        // Shared and for an instant: two who look do not see each other.
+        File::open(dir.join(LOCK))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 }
 

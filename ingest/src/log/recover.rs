@@ -78,7 +78,7 @@ pub(super) fn recover(
 }
 
 /// Where the zeros at the end begin: page by page first, most of a segment being zeros.
-fn dirty_end(bytes: &[u8]) -> usize {
+pub(super) fn dirty_end(bytes: &[u8]) -> usize {
     const ZEROS: [u8; 4096] = [0; 4096];
     let clean = bytes.rchunks(ZEROS.len()).take_while(|chunk| **chunk == ZEROS[..chunk.len()]);
     let dirty_pages = bytes.len() - clean.map(<[u8]>::len).sum::<usize>();
@@ -87,14 +87,14 @@ fn dirty_end(bytes: &[u8]) -> usize {
 
 /// The valid frames at the beginning of a segment; offsets in its frames' bytes.
 #[derive(Debug, PartialEq, Eq)]
-struct Tail {
-    end: usize,
+pub(super) struct Tail {
+    pub(super) end: usize,
     /// Where the last write began.
     last_write: usize,
-    received_at: Option<Timestamp>,
+    pub(super) received_at: Option<Timestamp>,
 }
 
-fn scan(bytes: &[u8], log: LogId, base: u64) -> Tail {
+pub(super) fn scan(bytes: &[u8], log: LogId, base: u64) -> Tail {
     let seal = Seal::new(log, base);
     let mut tail = Tail { end: 0, last_write: 0, received_at: None };
     while let Parsed::Whole(frame, in_write) =
@@ -110,7 +110,7 @@ fn scan(bytes: &[u8], log: LogId, base: u64) -> Tail {
 }
 
 /// Whether a write begins anywhere behind the first bad frame.
-fn has_later_write(bytes: &[u8], tail: &Tail, log: LogId, base: u64) -> bool {
+pub(super) fn has_later_write(bytes: &[u8], tail: &Tail, log: LogId, base: u64) -> bool {
     let seal = Seal::new(log, base);
     let mut left_bytes = SEARCH_BYTES_MAX;
     for start in tail.end + 1..bytes.len() {

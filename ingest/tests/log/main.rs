@@ -5,5 +5,6 @@ mod contract;
 mod crash;
 mod damage;
 mod failure;
+mod files;
 mod retention;
 mod support;

@@ -20,6 +20,12 @@ pub(crate) struct Binaries {
     major: u32,
 }
 
+impl std::fmt::Display for Binaries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PostgreSQL {} in {}", self.major, self.dir.display())
+    }
+}
+
 impl Binaries {
     /// Finds the newest, or those of major version `wanted` for the cluster that has it. With
     /// `bin_dir` only there.
@@ -29,7 +35,7 @@ impl Binaries {
     ) -> Result<Self, Error> {
         let candidates = match bin_dir {
             Some(dir) => vec![dir.to_path_buf()],
-            None => installed(ROOTS.map(Path::new), env::var_os("PATH").as_deref()),
+            None => installed_dirs(),
         };
         let mut found: Vec<Self> = candidates.iter().filter_map(|dir| Self::at(dir)).collect();
         // Stable: among equals the first place wins.
@@ -55,8 +61,7 @@ impl Binaries {
         if !dir.join("initdb").is_file() {
             return None;
         }
-        let output = Command::new(dir.join("postgres")).arg("--version").output().ok()?;
-        let major = major_of(&String::from_utf8_lossy(&output.stdout))?;
+        let major = version_of(&dir.join("postgres"))?;
         (major >= MAJOR_MIN).then(|| Self { dir: dir.to_path_buf(), major })
     }
 
@@ -81,6 +86,17 @@ impl Binaries {
 fn major_of(version: &str) -> Option<u32> {
     let (_, number) = version.split_once("(PostgreSQL) ")?;
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The major version of a program of PostgreSQL's; `None` if it is not there.
+pub(crate) fn version_of(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    major_of(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// All folders that may have programs of PostgreSQL's.
+pub(crate) fn installed_dirs() -> Vec<PathBuf> {
+    installed(ROOTS.map(Path::new), env::var_os("PATH").as_deref())
 }
 
 /// All folders worth a look.

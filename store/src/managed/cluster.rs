@@ -13,6 +13,7 @@ use tokio::process::Command;
 use tracing::{debug, info};
 
 use super::binaries::Binaries;
+use super::door::Door;
 use super::user::{ServerUser, effective_uid};
 use crate::Error;
 
@@ -55,7 +56,7 @@ impl Layout {
 
     /// The major version that made the cluster; `None`: there is none yet.
     pub(crate) fn major(&self) -> Option<u32> {
-        fs::read_to_string(self.cluster.join("PG_VERSION")).ok()?.trim().parse().ok()
+        cluster_major(&self.cluster)
     }
 
     /// Makes the cluster. It appears under its name only when it is complete; before, it has a name
@@ -119,16 +120,22 @@ impl Layout {
         &self,
         binaries: &Binaries,
         user: Option<&ServerUser>,
+        door: Option<&Door>,
         extra: &str,
     ) -> Result<(), Error> {
         self.remove_leftovers();
-        let path = self.cluster.join("bellwire.conf");
         let mut text = SETTINGS.replace("{socket_dir}", &quoted(&self.socket_dir));
         if binaries.have_timescale() {
             text.push_str("shared_preload_libraries = 'timescaledb'\n");
             text.push_str("timescaledb.telemetry_level = off\n");
         }
+        if let Some(door) = door {
+            let hba = self.cluster.join("bellwire_hba.conf");
+            text.push_str(&door.settings(&hba));
+            replace(&hba, &door.hba()).map_err(files("writing", &hba))?;
+        }
         text.push_str(extra);
+        let path = self.cluster.join("bellwire.conf");
         replace(&path, &text).map_err(files("writing", &path))?;
         private_dir(&self.socket_dir, user)
     }
@@ -165,8 +172,13 @@ impl Layout {
     }
 }
 
+/// The major version that made the cluster; `None`: there is none.
+pub(crate) fn cluster_major(cluster: &Path) -> Option<u32> {
+    fs::read_to_string(cluster.join("PG_VERSION")).ok()?.trim().parse().ok()
+}
+
 /// The last FATAL or PANIC line of `text`, from that word on; else its last line.
-fn last_line_of(text: &[u8]) -> String {
+pub(crate) fn last_line_of(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let lines = || text.lines().rev().map(str::trim).filter(|line| !line.is_empty());
     let fatal = lines().find_map(|line| {

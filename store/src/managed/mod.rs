@@ -11,6 +11,7 @@
 
 mod binaries;
 mod cluster;
+mod door;
 mod process;
 mod user;
 
@@ -23,9 +24,10 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{info, warn};
 
-pub(crate) use self::binaries::Binaries;
+pub(crate) use self::binaries::{Binaries, installed_dirs, version_of};
 use self::cluster::Layout;
-pub(crate) use self::cluster::NAME;
+pub(crate) use self::cluster::{NAME, cluster_major, last_line_of};
+use self::door::Door;
 use self::process::{PidFile, Server, Status, runs_on};
 use self::user::ServerUser;
 pub(crate) use self::user::effective_uid;
@@ -54,6 +56,7 @@ pub struct Managed {
     start_timeout: Duration,
     stop_timeout: Duration,
     extra_settings: &'static str,
+    door: Option<Door>,
     metrics: Metrics,
     server: Mutex<Option<Server>>,
 }
@@ -67,6 +70,7 @@ impl Managed {
             start_timeout: config.start_timeout(),
             stop_timeout: config.stop_timeout(),
             extra_settings: "",
+            door: Door::of(&config.reader),
             metrics,
             server: Mutex::new(None),
         })
@@ -81,8 +85,13 @@ impl Managed {
     /// How to reach it.
     pub(crate) fn connection(&self) -> tokio_postgres::Config {
         let mut pg = tokio_postgres::Config::new();
-        pg.host_path(&self.layout.socket_dir).port(PORT).user(NAME).dbname(NAME);
+        pg.host_path(&self.layout.socket_dir).port(self.port()).user(NAME).dbname(NAME);
         pg
+    }
+
+    /// Its port, which is part of its socket's name too.
+    pub(crate) fn port(&self) -> u16 {
+        self.door.as_ref().map_or(PORT, Door::port)
     }
 
     /// Where its socket lies.
@@ -150,6 +159,12 @@ impl Managed {
         Ok(())
     }
 
+    /// Whether a server runs on our cluster, whoever started it.
+    pub(crate) fn is_running(&self) -> bool {
+        let cluster = &self.layout.cluster;
+        PidFile::read(cluster).is_some_and(|file| runs_on(file.pid, cluster))
+    }
+
     /// The process of the server, while one of ours runs.
     pub async fn pid(&self) -> Option<i32> {
         self.server.lock().await.as_ref().map(Server::pid)
@@ -163,10 +178,12 @@ impl Managed {
             let file = PidFile::read(cluster).filter(|file| runs_on(file.pid, cluster));
             let Some(file) = file else { return Ok(None) };
             if file.status == Status::Ready {
-                if file.socket_dir == self.layout.socket_dir {
+                let is_here = file.socket_dir == self.layout.socket_dir;
+                if is_here && Door::is_open(self.door.as_ref(), &file) {
                     return Ok(Some(file.pid));
                 }
-                // Its socket is not where we look: the data directory has moved. Start it anew.
+                // Its socket is not where we look: the data directory has moved. Or it listens
+                // elsewhere than is configured now. Start it anew.
                 if !asked {
                     asked = true;
                     Server::adopted(file.pid).ask_to_stop();
@@ -196,7 +213,7 @@ impl Managed {
         if wanted.is_none() {
             layout.init(&binaries, user.as_ref()).await?;
         }
-        layout.prepare(&binaries, user.as_ref(), self.extra_settings)?;
+        layout.prepare(&binaries, user.as_ref(), self.door.as_ref(), self.extra_settings)?;
         loop {
             let (log, skip) = layout.open_log()?;
             let mut server = self.spawn(&binaries, user.as_ref(), log)?;

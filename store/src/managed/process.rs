@@ -12,7 +12,10 @@ use tokio::process::Child;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PidFile {
     pub(crate) pid: i32,
+    pub(crate) port: u16,
     pub(crate) socket_dir: PathBuf,
+    /// The first address it listens on; empty if there is none.
+    pub(crate) listen: String,
     pub(crate) status: Status,
 }
 
@@ -41,7 +44,9 @@ impl PidFile {
         };
         Some(Self {
             pid: lines.first()?.parse().ok()?,
+            port: lines.get(3).and_then(|port| port.parse().ok()).unwrap_or(0),
             socket_dir: PathBuf::from(lines.get(4).copied().unwrap_or_default()),
+            listen: lines.get(5).copied().unwrap_or_default().to_owned(),
             status,
         })
     }
@@ -102,6 +107,7 @@ mod tests {
         let file = PidFile::parse(text).expect("whole");
         assert_eq!((file.pid, file.status), (4711, Status::Ready));
         assert_eq!(file.socket_dir, Path::new("/d/postgres/run"));
+        assert_eq!((file.port, file.listen.as_str()), (5432, ""));
         assert_eq!(PidFile::parse(""), None);
         assert_eq!(PidFile::parse("4711\n").map(|file| file.status), Some(Status::Starting));
     }

@@ -1,5 +1,6 @@
 //! The store against a real PostgreSQL: what is promised about it, and attempts to break that.
 
+mod care;
 mod compact;
 mod frozen;
 mod managed;

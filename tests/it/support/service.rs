@@ -115,6 +115,16 @@ impl Service {
     pub(crate) fn spawn(&mut self) {
         let _ = std::fs::remove_file(self.dir.join("data/endpoints.json"));
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = self.program(&["serve", "--insecure"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        if let Some(disk) = &self.disk {
+            disk.for_command(command.as_std_mut());
+        }
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    /// The program, to be run with these arguments and the service's own configuration.
+    pub(crate) fn program(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bellwire"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("BELLWIRE_") {
@@ -122,7 +132,7 @@ impl Service {
             }
         }
         command
-            .args(["serve", "--insecure"])
+            .args(arguments)
             .env("BELLWIRE_DATA_DIR", self.data_dir())
             .env("BELLWIRE_MQTT_LISTEN", self.address("mqtt"))
             .env("BELLWIRE_HTTP_LISTEN", self.address("http"))
@@ -133,14 +143,8 @@ impl Service {
         }
         command
             .envs(self.settings.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
             .kill_on_drop(true);
-        if let Some(disk) = &self.disk {
-            disk.for_command(command.as_std_mut());
-        }
-        self.child = Some(command.spawn().unwrap());
+        command
     }
 
     /// The address it had before, or any free one.
@@ -157,6 +161,16 @@ impl Service {
         if let Some(mut child) = self.child.take() {
             child.kill().await.unwrap();
         }
+    }
+
+    /// Removes everything of a service that was killed: data directory and managed database.
+    pub(crate) async fn destroy(&mut self) {
+        if let Some(pid) = self.postgres_pid() {
+            send_signal(pid, libc::SIGQUIT);
+            let gone = || self.postgres_pid().is_none();
+            wait_until("its database has ended", gone).await;
+        }
+        std::fs::remove_dir_all(self.data_dir()).unwrap();
     }
 
     /// Asks it to stop and waits until it has.
