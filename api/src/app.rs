@@ -29,7 +29,18 @@ pub(crate) struct App {
     pub(crate) closing: CancellationToken,
     /// How many may query history at once.
     pub(crate) history_gate: Semaphore,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
+    /// Places for charts that are being made.
+    pub(crate) charts: Semaphore,
 }
+
+/// The most exports at once. Each holds one page of 10,000 rows as text: 0.7 MB of numbers, 11 MB
+/// if every one is the longest text. Further ones are sent away with 503.
+pub(crate) const EXPORTS_MAX: usize = 16;
+/// The most charts that are made at once. Each holds one page, and 2.2 MB at most of what it may
+/// show. Further ones wait as long as a query of history may take, then get 503.
+pub(crate) const CHARTS_MAX: usize = 16;
 
 impl App {
     /// Asks history, within the limits on how many may and for how long.

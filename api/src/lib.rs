@@ -9,9 +9,12 @@
 //! *judge* never waits for a client.
 
 mod app;
+mod chart;
 pub mod config;
 mod console;
+mod csv;
 pub mod error;
+mod fill;
 mod guard;
 mod http;
 mod live;

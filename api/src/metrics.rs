@@ -44,6 +44,7 @@ pub(crate) struct Http {
     routes: HashMap<&'static str, Route>,
     pub(crate) connections: IntGauge,
     pub(crate) connections_failed: IntCounter,
+    pub(crate) exports_cut: IntCounter,
 }
 
 #[derive(Debug)]
@@ -81,8 +82,13 @@ impl Http {
             "Times that a connection could not be accepted.",
         )?;
         registry.register(Box::new(connections.clone()))?;
+        let exports_cut = IntCounter::new(
+            "bellwire_http_exports_cut_total",
+            "Exports that were cut off because history had no answer for their next page.",
+        )?;
         registry.register(Box::new(connections_failed.clone()))?;
-        Ok(Self { routes: routes.collect(), connections, connections_failed })
+        registry.register(Box::new(exports_cut.clone()))?;
+        Ok(Self { routes: routes.collect(), connections, connections_failed, exports_cut })
     }
 
     /// Counts one answered request.

@@ -72,6 +72,13 @@ impl Params {
         Ok(limit.unwrap_or(LIMIT_DEFAULT))
     }
 
+    /// How many rows are wanted of a file, which has no other end: all if absent.
+    pub(crate) fn limit_of_file(&self) -> Result<Option<u64>, Problem> {
+        self.parsed("limit", "a whole number from 1", |text| {
+            text.parse().ok().filter(|limit| *limit >= 1)
+        })
+    }
+
     /// Where the page before ended.
     pub(crate) fn page(&self) -> Result<Option<String>, Problem> {
         self.parsed("cursor", "what the list gave as `next`", |text| {
@@ -117,20 +124,24 @@ fn unknown(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// Levenshtein's distance: how many letters to add, drop or change.
+/// How many letters to add, drop, change, or swap with the next (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let change = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let above = &rows[i - 1];
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = above[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = change.min(above[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -153,6 +164,19 @@ mod tests {
             unknown("colour", &["metric", "from"]),
             "`colour` is not known here; it takes `metric`, `from`."
         );
+    }
+
+    #[test]
+    fn a_swap_counts_as_one_mistake() {
+        for (typed, meant, expected) in [
+            ("form", "from", 1),
+            ("form", "format", 2),
+            ("", "to", 2),
+            ("ot", "to", 1),
+            ("a", "a", 0),
+        ] {
+            assert_eq!(distance(typed, meant), expected, "{typed} for {meant}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::app::App;
+use crate::app::{App, CHARTS_MAX, EXPORTS_MAX};
 use crate::config::Config;
 use crate::error::Error;
 use crate::live::hub::Hub;
@@ -72,6 +72,8 @@ impl Api {
         let connections = Arc::new(Semaphore::new(config.connections_max.get()));
         let app = Arc::new(App {
             history_gate: Semaphore::new(config.history_queries_max.get()),
+            exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+            charts: Semaphore::new(CHARTS_MAX),
             metrics: hub.metrics().clone(),
             closing: CancellationToken::new(),
             config,

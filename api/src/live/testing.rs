@@ -12,7 +12,7 @@ use bellwire_model::{
     Value,
 };
 
-use crate::app::App;
+use crate::app::{App, CHARTS_MAX, EXPORTS_MAX};
 use crate::config::Config;
 use crate::live::feed::Open;
 use crate::live::frames::{Entry, LiveReading};
@@ -81,6 +81,8 @@ pub(crate) fn app() -> Arc<App> {
         tracker: TaskTracker::new(),
         closing: CancellationToken::new(),
         history_gate: Semaphore::new(1),
+        exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
+        charts: Semaphore::new(CHARTS_MAX),
     })
 }
 

@@ -1,6 +1,8 @@
 //! The API as its users meet it: real sockets in front, ports of the test's own behind.
 
+mod charts;
 mod errors;
+mod exports;
 mod feed;
 mod limits;
 mod resume;
