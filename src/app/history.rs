@@ -16,6 +16,9 @@ use bellwire_store::{AlertPage, Error, QuarantinePlace, Queries, ReadingPlace, T
 
 use super::page::{from_time, read, to_time, token};
 
+/// The most rows of one bucket that a page token may say were given: what a device has metrics for.
+const BUCKET_ROWS_MAX: u64 = 100_000;
+
 /// What has been kept.
 #[derive(Debug)]
 pub struct Kept {
@@ -69,23 +72,23 @@ impl Kept {
         }))
     }
 
-    /// Buckets are paged by time: a page ends with a whole instant, as every metric of a bucket
-    /// has the same one.
+    /// A page goes on within the bucket where the one before ended, behind the rows it gave.
     async fn buckets_page(&self, query: BucketsQuery) -> Result<Page<BucketRow>, PortError> {
-        let after = query.after.as_deref().map(read::<1>).transpose()?;
-        let from = after.map_or(query.from, |[at]| to_time(at) + query.bucket);
+        let after = query.after.as_deref().map(read::<2>).transpose()?;
+        let (from, n_given) = after.map_or((query.from, 0), |[at, n_given]| {
+            (to_time(at), usize::try_from(n_given.min(BUCKET_ROWS_MAX)).unwrap_or_default())
+        });
         let range = TimeRange { from: from.max(query.from), to: query.to };
         let (device, metric) = (query.device.as_ref(), query.metric.as_ref());
-        let rows = self.queries.buckets(device, metric, range, query.bucket, query.limit).await;
-        let mut rows = rows.map_err(port_error)?;
-        let is_full = rows.len() >= query.limit;
-        let last = rows.last().map(|row| row.at);
-        // The last bucket of a full page may be cut: leave it to the next page, if it is not all.
-        if is_full && rows.first().map(|row| row.at) != last {
-            rows.retain(|row| Some(row.at) != last);
-        }
-        let next = rows.last().filter(|_| is_full).map(|row| token([from_time(row.at)]));
-        let rows = rows.into_iter().map(|row| BucketRow {
+        let limit = n_given.saturating_add(query.limit);
+        let rows = self.queries.buckets(device, metric, range, query.bucket, limit).await;
+        let rows = rows.map_err(port_error)?;
+        let next = rows.last().filter(|_| rows.len() >= limit).map(|last| {
+            let n_of_last = rows.iter().rev().take_while(|row| row.at == last.at).count();
+            token([from_time(last.at), n_of_last as u64])
+        });
+        let rows = rows.into_iter().skip(n_given);
+        let rows = rows.map(|row| BucketRow {
             at: row.at,
             metric: row.metric,
             avg: row.avg,

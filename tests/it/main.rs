@@ -11,6 +11,7 @@ mod console;
 mod crash;
 mod durability;
 mod full_database;
+mod history;
 mod journey;
 mod older_copy;
 mod outage;

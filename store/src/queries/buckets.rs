@@ -148,17 +148,36 @@ impl Queries {
     ) -> Result<Sums, Error> {
         let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(1);
         let (from, to) = (range.from.as_micros(), range.to.as_micros());
+        // As many buckets as rows are wanted are mostly enough: what is behind them is only read if
+        // they are not, or page after page of a long range would read all of the rest.
+        let near =
+            align(from.saturating_add(width.saturating_mul(row_limit(limit))), width).min(to);
         let mut sums = Sums::default();
+        self.add(snapshot, (from, near), width, limit, &mut sums).await?;
+        if sums.0.len() < limit && near < to {
+            self.add(snapshot, (near, to), width, limit, &mut sums).await?;
+        }
+        Ok(sums)
+    }
+
+    /// Adds what is from `from` up to `to`; all of its buckets, or at least the first `limit`.
+    async fn add(
+        &self,
+        snapshot: &Snapshot,
+        (from, to): (i64, i64),
+        width: i64,
+        limit: usize,
+        sums: &mut Sums,
+    ) -> Result<(), Error> {
         let wanted = Wanted {
             device_id: snapshot.device.id(),
             metric_id: snapshot.metric.id(),
-            from: range.from,
-            to: range.to,
+            from: Timestamp::from_micros(from),
+            to: Timestamp::from_micros(to),
         };
         let tables = snapshot.fresh(&self.recent, &wanted, |fresh| {
             if let Some(value) = fresh.value.number() {
-                let micros = fresh.at.as_micros();
-                let bucket = Timestamp::from_micros(micros - micros.rem_euclid(width));
+                let bucket = Timestamp::from_micros(align(fresh.at.as_micros(), width));
                 sums.add(bucket, fresh.metric_id, &Summary::of(fresh.at, value));
             }
         });
@@ -172,7 +191,7 @@ impl Queries {
             let At(at) = row.get(0);
             sums.add(at, row.get(1), &summary(row));
         }
-        Ok(sums)
+        Ok(())
     }
 
     /// With names instead of ids, in order.
@@ -201,6 +220,11 @@ impl Queries {
         buckets.truncate(limit);
         Ok(buckets)
     }
+}
+
+/// The start of the bucket that `at` is in.
+fn align(at: i64, width: i64) -> i64 {
+    at.saturating_sub(at.rem_euclid(width))
 }
 
 fn table_of(piece: Piece) -> &'static str {

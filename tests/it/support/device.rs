@@ -18,7 +18,7 @@ impl Device {
     pub(crate) async fn connect(address: &str, name: &str) -> Self {
         let (host, port) = address.rsplit_once(':').unwrap();
         let mut options = MqttOptions::new(name, host, port.parse().unwrap());
-        options.set_keep_alive(Duration::from_secs(30));
+        options.set_keep_alive(Duration::from_secs(30)).set_max_packet_size(1 << 20, 1 << 20);
         let (client, events) = AsyncClient::new(options, 10);
         let mut device = Self { client, events };
         device.until(|packet| matches!(packet, Packet::ConnAck(_))).await;
