@@ -2,9 +2,10 @@
 //!
 //! `cargo run --release -p bellwire-store --example query_bench [million readings] [seconds]` starts
 //! a server of its own in a temporary folder (durable, as in service), fills it with thirty days of
-//! 10,000 devices with three metrics, of which a hundred report every ten seconds on the last day,
-//! and then writes 10,000 messages of three readings each second, carrying over every 15 s, while
-//! it asks. It prints p50 and p99 in milliseconds of each question, and what a reading takes on disk.
+//! 10,000 devices with three metrics, which wake some times a day and report every 6 s for a minute,
+//! but for a hundred that report every ten seconds on the last day. Then it writes 10,000 messages of
+//! three readings each second, carrying over every 15 s, while it asks. It prints p50 and p99 in
+//! milliseconds of each question, and what a reading takes on disk.
 //!
 //! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
 //! with TimescaleDB: then all chunks but the last are put into the columnstore first.
@@ -30,6 +31,8 @@ use support::{Outcome, names};
 const DEVICES: u32 = 10_000;
 const METRICS: u32 = 3;
 const DAYS: i32 = 30;
+/// A temperature with a decimal, in SQL.
+const VALUE: &str = "(200 + floor(50 * random())) * 0.1::float8";
 /// 40 times a second 250 messages.
 const PULSE: Duration = Duration::from_millis(25);
 const MESSAGES_PER_PULSE: u32 = 250;
@@ -96,8 +99,9 @@ async fn fill(client: &Client, mode: Mode, millions: f64) -> Outcome<()> {
                  SELECT 'metric-' || n FROM generate_series(0, {METRICS} - 1) n"
         ))
         .await?;
-    let per_series = ((millions * 1e6 - 2.6e6) / f64::from(DEVICES * METRICS)).max(30.0);
-    let every = format!("{:.0}", f64::from(DAYS * 86_400) / per_series);
+    let per_series_and_day =
+        (millions * 1e6 - 2.6e6) / (f64::from(DEVICES * METRICS) * f64::from(DAYS));
+    let every = format!("{:.0}", (864_000.0 / per_series_and_day.max(1.0)).clamp(61.0, 86_400.0));
     for day in (0..DAYS).rev() {
         let (table, prepare) = match mode {
             Mode::Timescale => ("reading".to_owned(), String::new()),
@@ -113,17 +117,19 @@ async fn fill(client: &Client, mode: Mode, millions: f64) -> Outcome<()> {
         client
             .batch_execute(&format!(
                 "{prepare} INSERT INTO bellwire.{table} (at, device_id, metric_id, value) \
-                 SELECT now() - {day} * interval '1 day' - s * interval '1 s' \
-                        - d * interval '100 us', d, m, (20 + 5 * random())::numeric(6, 1) \
+                 SELECT now() - {day} * interval '1 day' - (s + b) * interval '1 s' \
+                        - d * interval '100 us', d, m, {VALUE} \
                  FROM generate_series(1, {DEVICES}) d, generate_series(1, {METRICS}) m, \
-                      generate_series(0, 86399, {every}) s ORDER BY d, m, s DESC"
+                      generate_series(86399 - 86399 % {every}, 0, -{every}) s, \
+                      generate_series(54, 0, -6) b \
+                 ORDER BY d, m, s DESC, b DESC"
             ))
             .await?;
     }
     client
         .batch_execute(&format!(
             "INSERT INTO bellwire.reading (at, device_id, metric_id, value) \
-             SELECT now() - s * interval '1 s', d, m, (20 + 5 * random())::numeric(6, 1) \
+             SELECT now() - s * interval '1 s', d, m, {VALUE} \
              FROM generate_series(1, 100) d, generate_series(1, {METRICS}) m, \
                   generate_series(0, 86399, 10) s ORDER BY d, m, s DESC"
         ))

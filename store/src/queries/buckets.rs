@@ -1,15 +1,17 @@
-//! Numbers of one device or of all, gathered into buckets of time.
+//! Numbers of one device, of all, or of groups of devices, gathered into buckets of time.
 //!
-//! A range is cut into pieces, each answered from the coarsest rollup that divides the bucket's
-//! width and is whole within it; the edges come from finer ones, the last bit from the readings
-//! themselves, and what is fresh from memory. So a month by days costs thirty rows, not a month's.
+//! Buckets are whole: a range is widened to where its first begins and its last ends. So each answer
+//! comes from the coarsest rollup that divides the bucket's width, if one does, and from the fresh
+//! readings in memory; only narrower buckets need the readings. A month by days costs thirty rows.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bellwire_model::{DeviceId, MetricName, Timestamp};
 use futures_util::future::try_join_all;
+use hashbrown::HashMap;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::snapshot::{Asked, Snapshot};
 use super::{Queries, TimeRange, row_limit};
@@ -41,51 +43,62 @@ pub struct Bucket {
     pub last: f64,
 }
 
-/// A part of a range, and where it is answered from: `None` is the readings themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Piece {
-    level: Option<Level>,
+/// What is gathered into a line of buckets of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Series<'a> {
+    /// Each metric.
+    Metrics,
+    /// Each group of devices: a group's number by the device's id.
+    Groups(&'a HashMap<i32, i32>),
+}
+
+/// A range, in microseconds from 1970, a midnight; the width of a bucket; and how many buckets of all
+/// series are wanted at least, if there are so many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
     from: i64,
     to: i64,
+    width: i64,
+    limit: usize,
 }
 
-/// Cuts a range for buckets of `width`; all in microseconds from 1970, a midnight.
-fn plan(from: i64, to: i64, width: i64) -> Vec<Piece> {
-    let levels: Vec<Level> =
-        Level::ALL.into_iter().rev().filter(|level| width % level.micros() == 0).collect();
-    let mut pieces = Vec::new();
-    cover(from, to, &levels, &mut pieces);
-    pieces
-}
-
-/// The coarsest of `levels` in the middle, the others around it.
-fn cover(from: i64, to: i64, levels: &[Level], pieces: &mut Vec<Piece>) {
-    if from >= to {
-        return;
+impl Span {
+    /// The whole buckets that have an instant of `range`.
+    pub(super) fn whole(range: TimeRange, width: Duration, limit: usize) -> Self {
+        let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(1);
+        let (from, to) = (range.from.as_micros(), range.to.as_micros());
+        let rest = (-to.rem_euclid(width)).rem_euclid(width);
+        let is_empty = from >= to;
+        let to = if is_empty { align(from, width) } else { to.saturating_add(rest) };
+        Self { from: align(from, width), to, width, limit }
     }
-    let Some((&level, finer)) = levels.split_first() else {
-        pieces.push(Piece { level: None, from, to });
-        return;
-    };
-    let micros = level.micros();
-    let first = from.saturating_add((-from.rem_euclid(micros)).rem_euclid(micros));
-    let end = to.saturating_sub(to.rem_euclid(micros));
-    if first >= end {
-        cover(from, to, finer, pieces);
-        return;
+
+    /// As many buckets as are wanted are mostly enough: what is behind them is read only if they are
+    /// not, or page after page of a long range would read all of the rest.
+    fn halves(self) -> (Self, Self) {
+        let near = self.width.saturating_mul(row_limit(self.limit)).saturating_add(self.from);
+        let near = align(near, self.width).clamp(self.from, self.to);
+        (Self { to: near, ..self }, Self { from: near, ..self })
     }
-    cover(from, first, finer, pieces);
-    pieces.push(Piece { level: Some(level), from: first, to: end });
-    cover(end, to, finer, pieces);
+
+    /// The coarsest rollup that its buckets can be made from; `None`: the readings.
+    fn level(self) -> Option<Level> {
+        Level::ALL.into_iter().rev().find(|level| self.width % level.micros() == 0)
+    }
 }
 
-/// Buckets by time and metric.
+/// The start of the bucket that `at` is in.
+fn align(at: i64, width: i64) -> i64 {
+    at.saturating_sub(at.rem_euclid(width))
+}
+
+/// Buckets by time and series: a metric's id, or a group's number.
 #[derive(Debug, Default)]
-struct Sums(BTreeMap<(Timestamp, i32), Summary>);
+pub(super) struct Sums(pub(super) BTreeMap<(Timestamp, i32), Summary>);
 
 impl Sums {
-    fn add(&mut self, at: Timestamp, metric_id: i32, part: &Summary) {
-        self.0.entry((at, metric_id)).and_modify(|sum| sum.merge(part)).or_insert(*part);
+    fn add(&mut self, at: Timestamp, series: i32, part: &Summary) {
+        self.0.entry((at, series)).and_modify(|sum| sum.merge(part)).or_insert(*part);
     }
 }
 
@@ -102,6 +115,9 @@ fn summary(row: &Row) -> Summary {
     }
 }
 
+/// For messages.
+const DOING: &str = "gathering readings";
+
 const ROLLUP_COLUMNS: &str = "sum(r.count)::int8, sum(r.sum), min(r.min), max(r.max), \
      min(r.first_at), (array_agg(r.first ORDER BY r.first_at, r.first))[1], \
      max(r.last_at), (array_agg(r.last ORDER BY r.last_at DESC, r.last DESC))[1]";
@@ -111,9 +127,10 @@ const RAW_COLUMNS: &str = "count(*), sum(r.value), min(r.value), max(r.value), \
      max(r.at), (array_agg(r.value ORDER BY r.at DESC, r.value DESC))[1]";
 
 impl Queries {
-    /// The numbers of `device` or of all devices together, of `metric` or of each, in `range`,
-    /// gathered into buckets as wide as `width` and aligned to 1970-01-01, in order of time, then
-    /// of metrics; at most `limit`. Texts and empty buckets are left out.
+    /// The numbers of `device` or of all devices together, of `metric` or of each, gathered into
+    /// buckets as wide as `width` and aligned to 1970-01-01, in order of time, then of metrics; at most
+    /// `limit`. Buckets are whole, also where `range` begins or ends within one. Texts and empty
+    /// buckets are left out.
     ///
     /// # Errors
     /// [`Error`]; transient ones while the database is away.
@@ -125,67 +142,66 @@ impl Queries {
         width: Duration,
         limit: usize,
     ) -> Result<Vec<Bucket>, Error> {
-        let doing = "gathering readings";
-        self.bounded(QueryKind::Buckets, doing, async {
-            let snapshot = Snapshot::begin(self, doing, device, metric).await?;
-            let sums = if snapshot.is_void() {
-                Sums::default()
-            } else {
-                self.gather(&snapshot, range, width, limit).await?
-            };
+        self.bounded(QueryKind::Buckets, DOING, async {
+            let snapshot = Snapshot::begin(self, DOING, device, metric).await?;
+            let mut sums = Sums::default();
+            if !snapshot.is_void() {
+                let span = Span::whole(range, width, limit);
+                sums = self.gather(&snapshot, Series::Metrics, span).await?;
+            }
             snapshot.end().await?;
             self.named(sums, limit).await
         })
         .await
     }
 
-    async fn gather(
+    /// At least the first `span.limit` buckets, if there are so many.
+    pub(super) async fn gather(
         &self,
         snapshot: &Snapshot,
-        range: TimeRange,
-        width: Duration,
-        limit: usize,
+        series: Series<'_>,
+        span: Span,
     ) -> Result<Sums, Error> {
-        let width = i64::try_from(width.as_micros()).unwrap_or(i64::MAX).max(1);
-        let (from, to) = (range.from.as_micros(), range.to.as_micros());
-        // As many buckets as rows are wanted are mostly enough: what is behind them is only read if
-        // they are not, or page after page of a long range would read all of the rest.
-        let near =
-            align(from.saturating_add(width.saturating_mul(row_limit(limit))), width).min(to);
+        let (near, far) = span.halves();
         let mut sums = Sums::default();
-        self.add(snapshot, (from, near), width, limit, &mut sums).await?;
-        if sums.0.len() < limit && near < to {
-            self.add(snapshot, (near, to), width, limit, &mut sums).await?;
+        self.add(snapshot, series, near, &mut sums).await?;
+        if sums.0.len() < span.limit && far.from < far.to {
+            self.add(snapshot, series, far, &mut sums).await?;
         }
         Ok(sums)
     }
 
-    /// Adds what is from `from` up to `to`; all of its buckets, or at least the first `limit`.
+    /// Adds the buckets of `span`: all, or at least the first `span.limit`.
     async fn add(
         &self,
         snapshot: &Snapshot,
-        (from, to): (i64, i64),
-        width: i64,
-        limit: usize,
+        series: Series<'_>,
+        span: Span,
         sums: &mut Sums,
     ) -> Result<(), Error> {
         let wanted = Wanted {
             device_id: snapshot.device.id(),
             metric_id: snapshot.metric.id(),
-            from: Timestamp::from_micros(from),
-            to: Timestamp::from_micros(to),
+            from: Timestamp::from_micros(span.from),
+            to: Timestamp::from_micros(span.to),
         };
         let tables = snapshot.fresh(&self.recent, &wanted, |fresh| {
-            if let Some(value) = fresh.value.number() {
-                let bucket = Timestamp::from_micros(align(fresh.at.as_micros(), width));
-                sums.add(bucket, fresh.metric_id, &Summary::of(fresh.at, value));
+            let number = match series {
+                Series::Metrics => Some(fresh.metric_id),
+                Series::Groups(groups) => groups.get(&fresh.device_id).copied(),
+            };
+            if let (Some(number), Some(value)) = (number, fresh.value.number()) {
+                let bucket = Timestamp::from_micros(align(fresh.at.as_micros(), span.width));
+                sums.add(bucket, number, &Summary::of(fresh.at, value));
             }
         });
-        let whole = Piece { level: None, from, to };
-        let fresh = tables.into_iter().map(|table| (table, whole));
-        let kept = plan(from, to, width).into_iter().map(|piece| (table_of(piece), piece));
-        let asking =
-            kept.chain(fresh).map(|(table, piece)| ask(snapshot, table, piece, width, limit));
+        let fresh = tables.into_iter().map(|table| (table, None));
+        let level = span.level();
+        let kept = [(level.map_or("reading", Level::table), level)];
+        let asking = kept
+            .into_iter()
+            .chain(fresh)
+            .map(|(table, level)| ask(snapshot, series, table, level, span));
         // All on one connection: they are sent together and answered in turn.
         for row in try_join_all(asking).await?.iter().flatten() {
             let At(at) = row.get(0);
@@ -201,20 +217,7 @@ impl Queries {
         let mut buckets: Vec<Bucket> = sums
             .0
             .iter()
-            .filter_map(|((at, metric_id), sum)| {
-                #[expect(clippy::cast_precision_loss, reason = "a mean of 2^53 numbers is one")]
-                let avg = sum.sum / sum.count as f64;
-                Some(Bucket {
-                    at: *at,
-                    metric: names.get(metric_id)?.clone(),
-                    avg,
-                    min: sum.min,
-                    max: sum.max,
-                    count: sum.count,
-                    first: sum.first.1,
-                    last: sum.last.1,
-                })
-            })
+            .filter_map(|((at, id), sum)| Some(bucket(*at, names.get(id)?.clone(), sum)))
             .collect();
         buckets.sort_by(|a, b| (a.at, a.metric.as_str()).cmp(&(b.at, b.metric.as_str())));
         buckets.truncate(limit);
@@ -222,46 +225,68 @@ impl Queries {
     }
 }
 
-/// The start of the bucket that `at` is in.
-fn align(at: i64, width: i64) -> i64 {
-    at.saturating_sub(at.rem_euclid(width))
-}
-
-fn table_of(piece: Piece) -> &'static str {
-    piece.level.map_or("reading", Level::table)
+/// What `sum` says of `metric` from `at` on.
+pub(super) fn bucket(at: Timestamp, metric: MetricName, sum: &Summary) -> Bucket {
+    #[expect(clippy::cast_precision_loss, reason = "a mean of 2^53 numbers is one")]
+    let avg = sum.sum / sum.count as f64;
+    Bucket {
+        at,
+        metric,
+        avg,
+        min: sum.min,
+        max: sum.max,
+        count: sum.count,
+        first: sum.first.1,
+        last: sum.last.1,
+    }
 }
 
 async fn ask(
     snapshot: &Snapshot,
+    series: Series<'_>,
     table: &'static str,
-    piece: Piece,
-    width: i64,
-    limit: usize,
+    level: Option<Level>,
+    span: Span,
 ) -> Result<Vec<Row>, Error> {
-    let (time, columns, is_number) = match piece.level {
+    let (time, columns, is_number) = match level {
         Some(_) => ("r.bucket", ROLLUP_COLUMNS, ""),
         None => ("r.at", RAW_COLUMNS, " AND r.value IS NOT NULL"),
     };
     // Rollups have rows of their own for all devices; among readings every one counts.
-    let device_id = match (snapshot.device, piece.level) {
-        (Asked::All, Some(_)) => Some(ALL_DEVICES),
-        (asked, _) => asked.id(),
+    let device_id = match (series, snapshot.device, level) {
+        (Series::Metrics, Asked::All, Some(_)) => Some(ALL_DEVICES),
+        (_, asked, _) => asked.id(),
     };
     let is_device = device_id.map_or("$1::int4 IS NULL", |_| "r.device_id = $1::int4");
     let is_metric = snapshot.metric.id().map_or("$2::int4 IS NULL", |_| "r.metric_id = $2::int4");
+    let (number, grouped, groups) = match series {
+        Series::Metrics => ("r.metric_id", "", None),
+        Series::Groups(groups) => (
+            "g.n",
+            "JOIN unnest($7::int4[], $8::int4[]) g (id, n) ON g.id = r.device_id",
+            Some(groups),
+        ),
+    };
     let sql = format!(
         "SELECT date_bin($5::int8 * interval '1 microsecond', {time}, \
-                         timestamptz '1970-01-01 00:00:00+00') AS b, r.metric_id, {columns} \
-         FROM bellwire.{table} r \
+                         timestamptz '1970-01-01 00:00:00+00') AS b, {number}, {columns} \
+         FROM bellwire.{table} r {grouped} \
          WHERE {is_device} AND {is_metric} AND {time} >= $3 AND {time} < $4{is_number} \
-         GROUP BY b, r.metric_id ORDER BY b, r.metric_id LIMIT $6"
+         GROUP BY b, {number} ORDER BY b, {number} LIMIT $6"
     );
-    let (from, to) = (At(Timestamp::from_micros(piece.from)), At(Timestamp::from_micros(piece.to)));
+    let [from, to] = [span.from, span.to].map(|at| At(Timestamp::from_micros(at)));
     let metric_id = snapshot.metric.id();
     // Which of a bucket's metrics a cut leaves out depends on their ids, not on their names: a
     // whole bucket of them more does no harm.
-    let limit = row_limit(limit).saturating_add(METRICS_MAX);
-    snapshot.query(&sql, &[&device_id, &metric_id, &from, &to, &width, &limit]).await
+    let limit = row_limit(span.limit).saturating_add(METRICS_MAX);
+    let width = span.width;
+    let (ids, numbers): (Vec<i32>, Vec<i32>) = groups.into_iter().flatten().unzip();
+    let mut parameters: Vec<&(dyn ToSql + Sync)> =
+        vec![&device_id, &metric_id, &from, &to, &width, &limit];
+    if groups.is_some() {
+        parameters.extend([&ids as &(dyn ToSql + Sync), &numbers]);
+    }
+    snapshot.query(&sql, &parameters).await
 }
 
 /// The most metrics of a bucket that a page may cut through.
@@ -275,51 +300,54 @@ mod tests {
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
 
-    fn planned(from: i64, to: i64, width: i64) -> Vec<(Option<Level>, i64, i64)> {
-        plan(from, to, width).into_iter().map(|piece| (piece.level, piece.from, piece.to)).collect()
+    fn span(from: i64, to: i64, width: i64) -> Span {
+        let [from, to] = [from, to].map(Timestamp::from_micros);
+        Span::whole(TimeRange { from, to }, Duration::from_micros(width.cast_unsigned()), 10)
     }
 
     #[test]
-    fn the_coarsest_rollup_is_in_the_middle() {
-        let from = DAY - HOUR - MINUTE - 1;
-        let to = 3 * DAY + HOUR + MINUTE + 1;
-        let (minute, hour, day) = (Some(Level::Minute), Some(Level::Hour), Some(Level::Day));
-        assert_eq!(
-            planned(from, to, DAY),
-            [
-                (None, from, from + 1),
-                (minute, DAY - HOUR - MINUTE, DAY - HOUR),
-                (hour, DAY - HOUR, DAY),
-                (day, DAY, 3 * DAY),
-                (hour, 3 * DAY, 3 * DAY + HOUR),
-                (minute, 3 * DAY + HOUR, to - 1),
-                (None, to - 1, to),
-            ]
-        );
+    fn a_range_is_widened_to_whole_buckets() {
+        for (from, to, expected) in [
+            (0, HOUR, (0, HOUR)),
+            (1, HOUR, (0, HOUR)),
+            (HOUR - 1, HOUR + 1, (0, 2 * HOUR)),
+            (-1, 1, (-HOUR, HOUR)),
+            (-HOUR, -1, (-HOUR, 0)),
+        ] {
+            let found = span(from, to, HOUR);
+            assert_eq!((found.from, found.to), expected, "from {from} to {to}");
+        }
+        for (from, to) in [(5, 5), (HOUR + 7, HOUR + 6), (DAY, 0)] {
+            let found = span(from, to, HOUR);
+            assert!(found.from >= found.to, "an empty range stays empty: {found:?}");
+        }
+        let all = span(i64::MIN, i64::MAX, HOUR);
+        assert_eq!((all.from, all.to), (i64::MIN, i64::MAX));
     }
 
     #[test]
-    fn a_width_that_no_rollup_divides_needs_the_readings() {
-        assert_eq!(planned(0, DAY, 90_000_000), [(None, 0, DAY)]);
-        assert_eq!(planned(0, DAY, 2 * MINUTE), [(Some(Level::Minute), 0, DAY)]);
-        assert_eq!(planned(5, MINUTE + 5, HOUR), [(None, 5, MINUTE + 5)]);
-        assert_eq!(planned(5, 5, HOUR), []);
+    fn the_coarsest_rollup_that_divides_the_width_answers() {
+        for (width, expected) in [
+            (1, None),
+            (90_000_000, None),
+            (MINUTE, Some(Level::Minute)),
+            (90 * MINUTE, Some(Level::Minute)),
+            (6 * HOUR, Some(Level::Hour)),
+            (7 * DAY, Some(Level::Day)),
+        ] {
+            assert_eq!(span(0, DAY, width).level(), expected, "{width} µs");
+        }
     }
 
     #[test]
-    fn pieces_are_the_range_and_do_not_overlap() {
-        let edges = [i64::MIN, -DAY - 7, -1, 0, 1, MINUTE, HOUR + 3, 40 * DAY + 11, i64::MAX];
-        for from in edges {
-            for to in edges {
-                for width in [1, MINUTE, 5 * MINUTE, HOUR, DAY, 7 * DAY] {
-                    let mut next = from;
-                    for piece in plan(from, to, width) {
-                        assert_eq!(piece.from, next);
-                        assert!(piece.from < piece.to);
-                        next = piece.to;
-                    }
-                    assert_eq!(next, if from < to { to } else { from });
-                }
+    fn halves_are_the_whole_and_meet_between_buckets() {
+        for (from, to) in [(0, 3 * DAY), (-7, 7), (i64::MIN, i64::MAX), (0, i64::MAX), (5, 5)] {
+            for width in [1, MINUTE, HOUR, DAY] {
+                let whole = span(from, to, width);
+                let (near, far) = whole.halves();
+                assert_eq!((near.from, far.to), (whole.from, whole.to.max(whole.from)));
+                assert_eq!(near.to, far.from);
+                assert!(near.to == whole.to || near.to.rem_euclid(width) == 0, "{near:?}");
             }
         }
     }

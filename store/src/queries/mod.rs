@@ -6,6 +6,7 @@
 mod alerts;
 mod buckets;
 mod devices;
+mod groups;
 mod names;
 mod quarantine;
 mod readings;

@@ -114,11 +114,16 @@ impl Naive {
         width: Duration,
     ) -> Vec<Bucket> {
         let width = i64::try_from(width.as_micros()).expect("small");
+        let align = |at: i64| at - at.rem_euclid(width);
+        let (from, to) = (range.from.as_micros(), range.to.as_micros());
+        // Whole buckets: up to where the last one that has an instant of the range ends.
+        let end = if from < to { align(to - 1) + width } else { align(from) };
+        let [from, to] = [align(from), end].map(Timestamp::from_micros);
+        let range = TimeRange { from, to };
         let mut gathered: BTreeMap<(Timestamp, u32), Vec<(Timestamp, f64)>> = BTreeMap::new();
         for reading in self.wanted(device, metric, range) {
             let Some(number) = reading.value.number() else { continue };
-            let micros = reading.at.as_micros();
-            let at = Timestamp::from_micros(micros - micros.rem_euclid(width));
+            let at = Timestamp::from_micros(align(reading.at.as_micros()));
             gathered.entry((at, reading.metric.0)).or_default().push((reading.at, number));
         }
         gathered
@@ -166,6 +171,33 @@ async fn paged(
     }
 }
 
+/// Devices in groups, at random; some in none.
+async fn groups_are_right(
+    queries: &Queries,
+    naive: &Naive,
+    dice: &mut Dice,
+    (range, width): (TimeRange, Duration),
+    what: &str,
+) {
+    let key = dice.roll(N_METRICS);
+    let mut members: [Vec<u32>; 3] = Default::default();
+    for device in 0..N_DEVICES {
+        members[dice.roll(3) as usize].push(device);
+    }
+    let groups = &members[..2];
+    let ids = |keys: &Vec<u32>| keys.iter().map(|key| device(*key as usize)).collect::<Vec<_>>();
+    let asked: Vec<_> = groups.iter().map(ids).collect();
+    let found = queries.buckets_by(&asked, &metric_named(key), range, width, 10_000).await;
+    let of_group = |(group, keys): (usize, &Vec<u32>)| {
+        let readings = naive.0.iter().filter(|reading| keys.contains(&reading.device.0));
+        let buckets = Naive(readings.cloned().collect()).buckets(None, Some(key), range, width);
+        buckets.into_iter().map(move |bucket| (group, bucket))
+    };
+    let mut expected: Vec<_> = groups.iter().enumerate().flat_map(of_group).collect();
+    expected.sort_by_key(|(group, bucket)| (bucket.at, *group));
+    assert_eq!(found.expect("answers"), expected, "{what}: groups {members:?} in {range:?}");
+}
+
 async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice, what: &str) {
     for _ in 0..N_QUESTIONS {
         let range = dice.range();
@@ -185,6 +217,7 @@ async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice, what: &str
         let found = queries.buckets(id.as_ref(), name.as_ref(), range, width, 10_000).await;
         let expected = naive.buckets(of, metric_key, range, width);
         assert_eq!(found.expect("answers"), expected, "{what}: {secs} s of {of:?} in {range:?}");
+        groups_are_right(queries, naive, dice, (range, width), what).await;
     }
 }
 
