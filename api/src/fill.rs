@@ -54,6 +54,8 @@ impl Numbers {
 pub(crate) struct Bucket {
     /// When it begins.
     pub(crate) at: Timestamp,
+    /// Of which group of devices, where they are grouped.
+    pub(crate) group: Option<Box<str>>,
     /// Of what.
     pub(crate) metric: MetricName,
     /// What it says, if anything.
@@ -65,7 +67,7 @@ pub(crate) struct Bucket {
 impl From<BucketRow> for Bucket {
     fn from(row: BucketRow) -> Self {
         let numbers = Some(Numbers::of(&row));
-        Self { at: row.at, metric: row.metric, numbers, count: row.count }
+        Self { at: row.at, group: row.group, metric: row.metric, numbers, count: row.count }
     }
 }
 
@@ -141,6 +143,7 @@ pub(crate) fn fill(
     let of_instant = |index: usize| {
         lines.iter().map(move |line| Bucket {
             at: grid.at(index),
+            group: None,
             metric: line.metric.clone(),
             numbers: line.numbers[index],
             count: line.rows[index].map_or(0, |row| row.count),
@@ -190,7 +193,7 @@ mod tests {
     fn row(minute: i64, name: &str, avg: f64) -> BucketRow {
         let (at, metric) = (Timestamp::from_secs(minute * 60), metric(name));
         let (min, max) = (avg - 1.0, avg + 1.0);
-        BucketRow { at, metric, avg, min, max, count: 3, first: max, last: min }
+        BucketRow { at, group: None, metric, avg, min, max, count: 3, first: max, last: min }
     }
 
     fn minutes(from: i64, to: i64) -> Grid {

@@ -161,13 +161,16 @@ pub struct ReadingRow {
     pub value: Value,
 }
 
-/// Which readings are wanted, gathered into buckets of event time: ascending by `at`, then metric.
+/// Which readings are wanted, gathered into buckets of event time: ascending by `at`, then group, then
+/// metric. Buckets are whole, also where the range begins or ends within one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BucketsQuery {
     /// Whose; all devices together if absent.
     pub device: Option<DeviceId>,
-    /// Of what; of every metric with numbers if absent.
+    /// Of what; of every metric with numbers if absent, where `by` is too.
     pub metric: Option<MetricName>,
+    /// By which label the devices are grouped; not at all if absent. Only of all devices together.
+    pub by: Option<Box<str>>,
     /// From this event time on, inclusive.
     pub from: Timestamp,
     /// Up to this event time, exclusive.
@@ -185,6 +188,8 @@ pub struct BucketsQuery {
 pub struct BucketRow {
     /// When the bucket begins.
     pub at: Timestamp,
+    /// The label's value, where the devices are grouped by one and have it.
+    pub group: Option<Box<str>>,
     /// Of what.
     pub metric: MetricName,
     /// Their mean.

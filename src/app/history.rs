@@ -1,5 +1,6 @@
 //! History, as the API asks for it: from the database, and from the journal what is not there yet.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bellwire_api::ports::{
@@ -12,9 +13,10 @@ use bellwire_model::{
     Alert, AlertId, DeviceId, DeviceLedger, LogId, LogPosition, Quarantined, SharedNames,
     Timestamp, Transition,
 };
-use bellwire_store::{AlertPage, Error, QuarantinePlace, Queries, ReadingPlace, TimeRange};
+use bellwire_store::{AlertPage, Bucket, Error, QuarantinePlace, Queries, ReadingPlace, TimeRange};
 
 use super::page::{from_time, read, to_time, token};
+use super::rules::SharedRules;
 
 /// The most rows of one bucket that a page token may say were given: what a device has metrics for.
 const BUCKET_ROWS_MAX: u64 = 100_000;
@@ -32,6 +34,8 @@ pub struct Kept {
     pub ledger: SharedLedger,
     /// Names of devices.
     pub names: SharedNames,
+    /// The rules in force, labels included.
+    pub rules: SharedRules,
 }
 
 fn port_error(error: Error) -> PortError {
@@ -51,6 +55,20 @@ fn page<R, T>(
 ) -> Page<T> {
     let next = if rows.len() < limit { None } else { next(&rows) };
     Page { rows: rows.into_iter().map(row).collect(), next }
+}
+
+fn bucket_row(group: Option<Box<str>>, row: Bucket) -> BucketRow {
+    BucketRow {
+        at: row.at,
+        group,
+        metric: row.metric,
+        avg: row.avg,
+        min: row.min,
+        max: row.max,
+        count: row.count,
+        first: row.first,
+        last: row.last,
+    }
 }
 
 impl Kept {
@@ -79,26 +97,44 @@ impl Kept {
             (to_time(at), usize::try_from(n_given.min(BUCKET_ROWS_MAX)).unwrap_or_default())
         });
         let range = TimeRange { from: from.max(query.from), to: query.to };
-        let (device, metric) = (query.device.as_ref(), query.metric.as_ref());
         let limit = n_given.saturating_add(query.limit);
-        let rows = self.queries.buckets(device, metric, range, query.bucket, limit).await;
-        let rows = rows.map_err(port_error)?;
+        let rows = self.bucket_rows(&query, range, limit).await?;
         let next = rows.last().filter(|_| rows.len() >= limit).map(|last| {
             let n_of_last = rows.iter().rev().take_while(|row| row.at == last.at).count();
             token([from_time(last.at), n_of_last as u64])
         });
-        let rows = rows.into_iter().skip(n_given);
-        let rows = rows.map(|row| BucketRow {
-            at: row.at,
-            metric: row.metric,
-            avg: row.avg,
-            min: row.min,
-            max: row.max,
-            count: row.count,
-            first: row.first,
-            last: row.last,
-        });
-        Ok(Page { rows: rows.collect(), next })
+        Ok(Page { rows: rows.into_iter().skip(n_given).collect(), next })
+    }
+
+    /// The first `limit` buckets of `range`, of each metric or of each group of devices.
+    async fn bucket_rows(
+        &self,
+        query: &BucketsQuery,
+        range: TimeRange,
+        limit: usize,
+    ) -> Result<Vec<BucketRow>, PortError> {
+        let (device, metric) = (query.device.as_ref(), query.metric.as_ref());
+        if let (Some(label), Some(metric)) = (&query.by, metric) {
+            let (values, groups): (Vec<_>, Vec<_>) = self.groups(label).into_iter().unzip();
+            let found = self.queries.buckets_by(&groups, metric, range, query.bucket, limit).await;
+            let found = found.map_err(port_error)?.into_iter();
+            return Ok(found.map(|(group, row)| bucket_row(values[group].clone(), row)).collect());
+        }
+        let found = self.queries.buckets(device, metric, range, query.bucket, limit).await;
+        Ok(found.map_err(port_error)?.into_iter().map(|row| bucket_row(None, row)).collect())
+    }
+
+    /// All devices by their label `label`, those without it first.
+    fn groups(&self, label: &str) -> BTreeMap<Option<Box<str>>, Vec<DeviceId>> {
+        let rules = self.rules.load();
+        let mut groups: BTreeMap<Option<Box<str>>, Vec<DeviceId>> = BTreeMap::new();
+        for device in self.names.read().devices() {
+            let labels = rules.labels_of(device);
+            let value =
+                labels.iter().find(|(name, _)| *name == label).map(|(_, value)| value.into());
+            groups.entry(value).or_default().push(device.clone());
+        }
+        groups
     }
 
     async fn alerts_page(&self, query: AlertsQuery) -> Result<Page<Alert>, PortError> {

@@ -347,6 +347,7 @@ async fn open_api(
         journal: spine.journal(),
         ledger: spine.ledger().clone(),
         names: spine.names().clone(),
+        rules: spine.rules(),
     };
     let now = Now {
         present: spine.present().clone(),

@@ -44,7 +44,7 @@ pub use metrics::Metrics;
 pub use migrate::Migrated;
 pub use poison::RefusedPublish;
 pub use queries::{
-    AlertPage, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries, ROWS_MAX,
-    ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,
+    AlertPage, BUCKETS_MAX, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries,
+    ROWS_MAX, ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,
 };
 pub use writer::{Opened, Writer};

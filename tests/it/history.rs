@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -75,6 +75,42 @@ async fn pages_of_any_size_have_every_bucket_once() {
     for limit in [1, 4, 5, 6, 35] {
         assert_eq!(all_pages(&service, &path, "readings", limit).await, whole, "limit {limit}");
     }
+    assert!(service.stop().await.success());
+    service.assert_quiet(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_are_gathered_by_a_label() {
+    let rules = r#"
+[[labels]]
+device = "oven-*"
+set = { site = "berlin-2" }
+
+[[labels]]
+device = "kiln-*"
+set = { site = "aachen" }
+"#;
+    let mut service = Service::start(Settings::with_rules(rules)).await;
+    for (name, level) in [("oven-1", 10), ("oven-2", 20), ("kiln-1", 30), ("loner", 40)] {
+        let mut device = Device::connect(&service.mqtt(), name).await;
+        let payload = format!(r#"{{"ts":{START_SECS},"level":{level}}}"#);
+        device.publish(&format!("devices/{name}/telemetry"), payload).await;
+        stored(&service, name, 1).await;
+    }
+    let path = format!("/api/v1/readings?metric=level&bucket=1m&by=site&from={START}");
+    for limit in [1_000, 1, 2] {
+        let found = all_pages(&service, &path, "buckets", limit).await;
+        let groups: Vec<_> =
+            found.iter().map(|it| (&it["group"], &it["avg"], &it["count"])).collect();
+        let expected = [
+            (&Value::Null, &json!(40.0), &json!(1)),
+            (&json!("aachen"), &json!(30.0), &json!(1)),
+            (&json!("berlin-2"), &json!(15.0), &json!(2)),
+        ];
+        assert_eq!(groups, expected, "limit {limit}");
+    }
+    let found = all_pages(&service, &path.replace("site", "nothing"), "buckets", 10).await;
+    assert_eq!(found[0]["count"], 4, "nobody has the label: {found:?}");
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);
 }

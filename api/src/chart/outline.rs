@@ -67,12 +67,21 @@ impl Outline {
     /// twice as many as bins, and two.
     pub(super) fn points(&self) -> Vec<Point> {
         let Some((first, last)) = self.ends else { return Vec::new() };
-        let extremes = || self.bins.iter().flat_map(|bin| bin.extremes.points());
         let mut points = Vec::with_capacity(2 * self.bins.len() + 2);
-        points.extend(extremes().next().filter(|point| *point != first).map(|_| first));
-        points.extend(extremes());
-        if points.last() != Some(&last) {
-            points.push(last);
+        points.extend(self.bins.iter().flat_map(|bin| bin.extremes.points()));
+        // Of several readings at one instant, the end may be an extreme that does not stand there.
+        match points.iter().take_while(|it| it.at == first.at).position(|it| *it == first) {
+            Some(index) => points.swap(0, index),
+            None => points.insert(0, first),
+        }
+        let behind = &points[1..];
+        match behind.iter().rev().take_while(|it| it.at == last.at).position(|it| *it == last) {
+            Some(index) => {
+                let end = points.len() - 1;
+                points.swap(end - index, end);
+            }
+            None if points.len() == 1 && first == last => {}
+            None => points.push(last),
         }
         points
     }
@@ -104,6 +113,18 @@ mod tests {
         check(4, &[(7, 1.0)], &[(7, 1.0)]);
         let four = [(0, 1.0), (1, 2.0), (2, 1.5), (900, 3.0)];
         check(4, &four, &four);
+    }
+
+    #[test]
+    fn of_one_instant_no_reading_is_there_twice() {
+        check(4, &[(7, 2.0), (7, 1.0)], &[(7, 2.0), (7, 1.0)]);
+        check(4, &[(7, 1.0), (7, 2.0)], &[(7, 1.0), (7, 2.0)]);
+        check(4, &[(7, 2.0), (7, 1.0), (7, 1.5)], &[(7, 2.0), (7, 1.0), (7, 1.5)]);
+        check(4, &[(7, 2.0), (7, 1.0), (7, 2.0)], &[(7, 2.0), (7, 1.0), (7, 2.0)]);
+        check(4, &[(1, 0.0), (7, 2.0), (7, 1.0)], &[(1, 0.0), (7, 2.0), (7, 1.0)]);
+        check(4, &[(1, 3.0), (1, 0.0), (7, 2.0)], &[(1, 3.0), (1, 0.0), (7, 2.0)]);
+        check(4, &[(7, 2.0), (7, 2.0)], &[(7, 2.0), (7, 2.0)]);
+        check(4, &[(7, 2.0)], &[(7, 2.0)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn reading(secs: i64, value: Value) -> ReadingRow {
 fn bucket(minute: i64, name: &str, avg: f64) -> BucketRow {
     let (at, metric) = (Timestamp::from_secs(minute * 60), metric(name));
     let (min, max) = (avg - 1.0, avg + 1.0);
-    BucketRow { at, metric, avg, min, max, count: 2, first: min, last: max }
+    BucketRow { at, group: None, metric, avg, min, max, count: 2, first: min, last: max }
 }
 
 #[tokio::test]

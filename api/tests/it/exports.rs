@@ -23,7 +23,7 @@ fn text(secs: i64, text: &str) -> ReadingRow {
 
 fn bucket(secs: i64, avg: f64) -> BucketRow {
     let (at, metric) = (Timestamp::from_secs(secs), metric("temperature"));
-    BucketRow { at, metric, avg, min: avg, max: avg, count: 1, first: avg, last: avg }
+    BucketRow { at, group: None, metric, avg, min: avg, max: avg, count: 1, first: avg, last: avg }
 }
 
 /// The chunks' contents, and whether the last chunk came.

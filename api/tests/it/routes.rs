@@ -119,6 +119,7 @@ async fn readings_come_one_by_one_or_gathered() {
 
     *service.kept.buckets.lock().expect("whole") = vec![BucketRow {
         at: Timestamp::EPOCH,
+        group: None,
         metric: metric("temperature"),
         avg: 1.75,
         min: 1.0,
@@ -139,6 +140,16 @@ async fn readings_come_one_by_one_or_gathered() {
     let path = "/api/v1/readings?metric=temperature&bucket=1d&from=1970-01-01T00:00:00Z";
     assert_eq!(service.get(path).await.json(), gathered);
     assert!(service.kept.last_question().contains("device: None"));
+    service.kept.buckets.lock().expect("whole")[0].group = Some("berlin-2".into());
+    let grouped = service.get(&format!("{path}&by=site")).await.json();
+    let mut expected = gathered;
+    expected["buckets"][0]["group"] = json!("berlin-2");
+    assert_eq!(grouped, expected);
+    assert!(service.kept.last_question().contains(r#"by: Some("site")"#));
+    let file = service.get(&format!("{path}&by=site&format=csv")).await.body;
+    let line = "1970-01-01T00:00:00.000000Z,berlin-2,temperature,1.75,1.0,2.5,2,1.0,2.5";
+    let header = "at,group,metric,avg,min,max,count,first,last";
+    assert!(file.contains(&format!("{header}\r\n{line}\r\n")), "{file}");
     let one_by_one = service.get("/api/v1/readings?metric=temperature").await;
     assert_eq!(one_by_one.status, 400);
 }

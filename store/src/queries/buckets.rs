@@ -129,7 +129,7 @@ const RAW_COLUMNS: &str = "count(*), sum(r.value), min(r.value), max(r.value), \
 impl Queries {
     /// The numbers of `device` or of all devices together, of `metric` or of each, gathered into
     /// buckets as wide as `width` and aligned to 1970-01-01, in order of time, then of metrics; at most
-    /// `limit`. Buckets are whole, also where `range` begins or ends within one. Texts and empty
+    /// `limit`, and [`BUCKETS_MAX`]. Buckets are whole, also where `range` begins or ends within one. Texts and empty
     /// buckets are left out.
     ///
     /// # Errors
@@ -278,7 +278,8 @@ async fn ask(
     let metric_id = snapshot.metric.id();
     // Which of a bucket's metrics a cut leaves out depends on their ids, not on their names: a
     // whole bucket of them more does no harm.
-    let limit = row_limit(span.limit).saturating_add(METRICS_MAX);
+    let limit = i64::try_from(span.limit.min(BUCKETS_MAX)).unwrap_or(i64::MAX);
+    let limit = limit.saturating_add(METRICS_MAX);
     let width = span.width;
     let (ids, numbers): (Vec<i32>, Vec<i32>) = groups.into_iter().flatten().unzip();
     let mut parameters: Vec<&(dyn ToSql + Sync)> =
@@ -290,7 +291,10 @@ async fn ask(
 }
 
 /// The most metrics of a bucket that a page may cut through.
-const METRICS_MAX: i64 = 1_000;
+const METRICS_MAX: i64 = 10_000;
+
+/// The most buckets of one answer; a greater limit is lowered to it.
+pub const BUCKETS_MAX: usize = 200_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! What the API asks the database: plain structs out, one statement per function.
 //!
 //! All of it is read-only, on connections of its own, each statement within
-//! `database.statement_timeout_ms`, each answer at most [`ROWS_MAX`] rows.
+//! `database.statement_timeout_ms`, each answer at most [`ROWS_MAX`] rows, or [`BUCKETS_MAX`] buckets.
 
 mod alerts;
 mod buckets;
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 pub use self::alerts::AlertPage;
-pub use self::buckets::Bucket;
+pub use self::buckets::{BUCKETS_MAX, Bucket};
 pub use self::devices::{DeviceRow, StoredLedger};
 use self::names::MetricNames;
 pub use self::quarantine::{QuarantinePlace, QuarantineRow};

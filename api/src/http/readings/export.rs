@@ -17,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::warn;
 
 use super::format::File;
-use super::rows::Row;
+use super::rows::{Grouped, Row};
 use crate::app::{App, EXPORTS_MAX};
 use crate::fill::Bucket;
 use crate::ports::{BucketsQuery, ReadingRow, ReadingsQuery};
@@ -102,6 +102,7 @@ impl Question {
     fn begin(&self, file: File, out: &mut Vec<u8>) {
         match self {
             Self::Readings(_) => file.begin::<ReadingRow>(out),
+            Self::Buckets(query) if query.by.is_some() => file.begin::<Grouped>(out),
             Self::Buckets(_) => file.begin::<Bucket>(out),
         }
     }
@@ -123,7 +124,12 @@ impl Export {
             }
             Some(Question::Buckets(query)) => {
                 let page = self.app.history(|it| it.buckets(query.clone())).await?;
-                self.rows(page.rows.into_iter().map(Bucket::from), out);
+                let buckets = page.rows.into_iter().map(Bucket::from);
+                if query.by.is_some() {
+                    self.rows(buckets.map(Grouped), out);
+                } else {
+                    self.rows(buckets, out);
+                }
                 let next = |after| Question::Buckets(BucketsQuery { after, ..query });
                 self.go_on(page.next, next);
             }

@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 use self::export::Question;
 use self::format::Format;
 use self::request::{Paging, Request, Wanted};
-use self::rows::Row;
+use self::rows::{Grouped, Row};
 use crate::app::App;
 use crate::chart::{Chart, Point};
 use crate::fill::{Bucket, Fill, Grid, fill};
@@ -67,8 +67,13 @@ async fn answer(app: Arc<App>, request: Request, version: Version) -> Result<Res
         Wanted::Buckets(bucket, Paging::Page { limit, after }) => {
             let query = request.buckets(bucket, limit, after);
             let page = app.history(|it| it.buckets(query)).await?;
-            let buckets: Vec<Bucket> = page.rows.into_iter().map(Bucket::from).collect();
-            Ok(json(&buckets, page.next.as_deref()))
+            let buckets = page.rows.into_iter().map(Bucket::from);
+            let next = page.next.as_deref();
+            Ok(if request.by.is_some() {
+                json(&buckets.map(Grouped).collect::<Vec<_>>(), next)
+            } else {
+                json(&buckets.collect::<Vec<_>>(), next)
+            })
         }
         Wanted::Readings(device, Paging::All { file, limit, after }) => {
             let question = Question::Readings(request.readings(device, LIMIT_MAX, after));
@@ -101,8 +106,8 @@ impl Request {
     }
 
     fn buckets(&self, bucket: Duration, limit: usize, after: Option<String>) -> BucketsQuery {
-        let (device, metric) = (self.device.clone(), self.metric.clone());
-        BucketsQuery { device, metric, from: self.from, to: self.to, bucket, limit, after }
+        let (device, metric, by) = (self.device.clone(), self.metric.clone(), self.by.clone());
+        BucketsQuery { device, metric, by, from: self.from, to: self.to, bucket, limit, after }
     }
 }
 

@@ -14,10 +14,11 @@ use crate::problem::Problem;
 /// How far back one looks who does not say.
 const SPAN_DEFAULT: Duration = Duration::from_secs(24 * 3600);
 
-/// Known to one device's readings; those of all devices know no charts.
+/// Known to one device's readings, and to those of all devices, which know no charts, but groups.
 const KNOWN: [&str; 10] =
     ["metric", "from", "to", "bucket", "fill", "format", "limit", "cursor", "points", "method"];
-const N_KNOWN_OF_ALL: usize = 8;
+const KNOWN_OF_ALL: [&str; 9] =
+    ["metric", "from", "to", "bucket", "fill", "format", "limit", "cursor", "by"];
 
 const BUCKET: &str = "a length of time such as 30s, 1m, 6h, 1d";
 
@@ -27,6 +28,8 @@ pub(super) struct Request {
     /// Whose; all devices' together if absent.
     pub(super) device: Option<DeviceId>,
     pub(super) metric: Option<MetricName>,
+    /// By which label devices are grouped, if they are.
+    pub(super) by: Option<Box<str>>,
     /// From this event time on.
     pub(super) from: Timestamp,
     /// Up to this event time, exclusive.
@@ -76,7 +79,7 @@ impl Request {
     /// # Errors
     /// As above; also without `bucket`.
     pub(super) fn of_all(uri: &Uri, headers: &HeaderMap, now: Timestamp) -> Result<Self, Problem> {
-        Self::read(None, &Params::read(uri, &KNOWN[..N_KNOWN_OF_ALL])?, headers, now)
+        Self::read(None, &Params::read(uri, &KNOWN_OF_ALL)?, headers, now)
     }
 
     fn read(
@@ -90,6 +93,10 @@ impl Request {
         let (from, to) = span(params, now)?;
         let bucket = params.parsed("bucket", BUCKET, duration)?;
         let fill = fill(params)?;
+        let by = params.text("by").map(Box::from);
+        if by.is_some() && metric.is_none() {
+            return Err(missing("by", "metric"));
+        }
         let points = points(params)?;
         let (to, wanted) = match (bucket, fill, points) {
             (None, None, None) => {
@@ -101,7 +108,7 @@ impl Request {
                 (to, Wanted::Buckets(bucket, paging))
             }
             (Some(bucket), Some(how), None) => {
-                apart(params, "fill", &["limit", "cursor"])?;
+                apart(params, "fill", &["limit", "cursor", "by"])?;
                 (limited(from, to, now)?, Wanted::Filled { bucket, how })
             }
             (None, Some(_), None) => return Err(missing("fill", "bucket")),
@@ -112,7 +119,7 @@ impl Request {
                 (to, Wanted::Chart { device, metric, n_points, method })
             }
         };
-        Ok(Self { device, metric, from, to, format, wanted })
+        Ok(Self { device, metric, by, from, to, format, wanted })
     }
 }
 
@@ -278,6 +285,14 @@ mod tests {
         assert_eq!(read("bucket=1m&fill=null").expect("valid").device, None);
         assert_eq!(read("format=csv").expect_err("no bucket").code(), "invalid_parameter");
         assert_eq!(read("metric=t&points=5").expect_err("no chart").code(), "unknown_parameter");
+        assert_eq!(read("metric=t&bucket=1m&by=site").expect("valid").by, Some("site".into()));
+        for (query, code) in [
+            ("bucket=1m&by=site", "missing_parameter"),
+            ("metric=t&bucket=1m&by=site&fill=null", "conflicting_parameters"),
+            ("metric=t&by=site", "invalid_parameter"),
+        ] {
+            assert_eq!(read(query).expect_err(query).code(), code, "{query}");
+        }
     }
 
     #[test]

@@ -58,6 +58,9 @@ impl Row for ReadingRow {
 #[derive(Serialize)]
 pub(super) struct BucketView<'a> {
     at: Rfc3339,
+    /// Only there where devices are grouped; null: of those without the label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<Option<&'a str>>,
     metric: &'a str,
     avg: Option<f64>,
     min: Option<f64>,
@@ -76,6 +79,7 @@ impl Row for Bucket {
         let numbers = self.numbers;
         BucketView {
             at: Rfc3339(self.at),
+            group: None,
             metric: self.metric.as_str(),
             avg: numbers.map(|it| it.avg),
             min: numbers.map(|it| it.min),
@@ -87,9 +91,37 @@ impl Row for Bucket {
     }
 
     fn cells(&self, out: &mut Vec<u8>) {
-        let view = self.view();
+        self.view().cells(out);
+    }
+}
+
+/// A bucket of a group of devices.
+#[derive(Debug)]
+pub(super) struct Grouped(pub(super) Bucket);
+
+impl Row for Grouped {
+    const LIST: &'static str = "buckets";
+    const HEADER: &'static str = "at,group,metric,avg,min,max,count,first,last";
+    type View<'a> = BucketView<'a>;
+
+    fn view(&self) -> BucketView<'_> {
+        BucketView { group: Some(self.0.group.as_deref()), ..self.0.view() }
+    }
+
+    fn cells(&self, out: &mut Vec<u8>) {
+        self.view().cells(out);
+    }
+}
+
+impl BucketView<'_> {
+    fn cells(&self, out: &mut Vec<u8>) {
+        let view = self;
         out.extend_from_slice(view.at.to_string().as_bytes());
         out.push(b',');
+        if let Some(group) = view.group {
+            group.into_iter().for_each(|group| csv::text(group, out));
+            out.push(b',');
+        }
         csv::text(view.metric, out);
         let cell = |number: Option<f64>, out: &mut Vec<u8>| {
             out.push(b',');
