@@ -104,25 +104,32 @@ impl Sums {
 
 /// What a row says, from its third column on.
 fn summary(row: &Row) -> Summary {
-    let (At(first_at), At(last_at)) = (row.get(6), row.get(8));
+    let (At(first_at), At(last_at)) = (row.get(7), row.get(9));
+    let (sum, scaled): (Option<f64>, Option<f64>) = (row.get(3), row.get(4));
     Summary {
         count: unsigned(row.get(2)),
-        sum: row.get(3),
-        min: row.get(4),
-        max: row.get(5),
-        first: (first_at, row.get(7)),
-        last: (last_at, row.get(9)),
+        sum: sum.unwrap_or_default() + scaled.map_or(0.0, |scaled| scaled * SCALE),
+        min: row.get(5),
+        max: row.get(6),
+        first: (first_at, row.get(8)),
+        last: (last_at, row.get(10)),
     }
 }
+
+/// 2 to the 64th. What is greater than 1e290 is added up for itself, divided by this: PostgreSQL's sum
+/// of two great numbers would be an error, ours is infinite.
+const SCALE: f64 = 18_446_744_073_709_551_616.0;
 
 /// For messages.
 const DOING: &str = "gathering readings";
 
-const ROLLUP_COLUMNS: &str = "sum(r.count)::int8, sum(r.sum), min(r.min), max(r.max), \
+const ROLLUP_COLUMNS: &str = "sum(r.count)::int8, sum(r.sum) FILTER (WHERE abs(r.sum) <= 1e290), \
+     sum(r.sum / 2::float8 ^ 64) FILTER (WHERE abs(r.sum) > 1e290), min(r.min), max(r.max), \
      min(r.first_at), (array_agg(r.first ORDER BY r.first_at, r.first))[1], \
      max(r.last_at), (array_agg(r.last ORDER BY r.last_at DESC, r.last DESC))[1]";
 
-const RAW_COLUMNS: &str = "count(*), sum(r.value), min(r.value), max(r.value), \
+const RAW_COLUMNS: &str = "count(*), sum(r.value) FILTER (WHERE abs(r.value) <= 1e290), \
+     sum(r.value / 2::float8 ^ 64) FILTER (WHERE abs(r.value) > 1e290), min(r.value), max(r.value), \
      min(r.at), (array_agg(r.value ORDER BY r.at, r.value))[1], \
      max(r.at), (array_agg(r.value ORDER BY r.at DESC, r.value DESC))[1]";
 

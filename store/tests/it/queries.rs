@@ -6,7 +6,7 @@ use bellwire_model::{
     AlertState, Cursor, DeviceId, DeviceKey, LogId, LogPosition, MetricKey, Timestamp, Value,
 };
 use bellwire_store::on_every_kind;
-use bellwire_store::testing::Kind;
+use bellwire_store::testing::{Kind, TestDatabase};
 use bellwire_store::{AlertPage, Mode, QuarantinePlace, Queries, ReadingPlace, TimeRange};
 
 use crate::support::{LOG, NOON, batch, device, metric, names, quarantined, reading, transition};
@@ -15,6 +15,7 @@ on_every_kind! {
     pages_of_readings_miss_and_repeat_nothing,
     a_range_ends_before_its_end_and_knows_one_metric,
     buckets_gather_numbers_and_leave_texts_out,
+    numbers_too_great_to_add_are_no_error,
     devices_come_in_pages_in_order,
     an_alert_reads_back_as_its_last_transition_left_it,
     transitions_follow_a_cursor,
@@ -98,6 +99,34 @@ async fn buckets_gather_numbers_and_leave_texts_out(kind: Kind) {
     assert_eq!(numbers, [(0.0, 2.0, 3), (4.0, 6.0, 2), (8.0, 8.0, 1)]);
     assert_eq!(buckets[1].at, Timestamp::from_secs(NOON + 120));
     assert!((buckets[0].avg - 2.0 / 3.0).abs() < 1e-9);
+}
+
+/// Where the readings are: in memory, in a fresh table, or carried over.
+async fn numbers_too_great_to_add_are_no_error(kind: Kind) {
+    for (recent_readings_max, is_carried) in [(1_000, false), (1, false), (1, true)] {
+        let database = kind.database().await;
+        let config = bellwire_store::Config { recent_readings_max, ..database.config.clone() };
+        let store = TestDatabase { config, ..database }.open();
+        let (mut writer, _) = store.writer(LOG).await.expect("opened");
+        // Three minutes: two that add up to no number, one that does, and one of both signs.
+        let numbers = [(0, 1e308), (1, 1e308), (60, 1e300), (61, 2.5), (120, 1e308), (121, -1e308)];
+        let rows = numbers.map(|(secs, number)| reading(NOON + secs, number)).to_vec();
+        writer.write(&batch(0, 10, rows), &names(1, 1)).await.expect("stored");
+        if is_carried {
+            store.compactor().run().await.expect("carried over");
+        }
+        let queries = store.queries().expect("valid");
+        for device in [None, Some(device(0))] {
+            let means = async |secs: u64| {
+                let width = Duration::from_secs(secs);
+                let found = queries.buckets(device.as_ref(), None, HOUR, width, 100).await;
+                found.expect("answers").into_iter().map(|it| it.avg).collect::<Vec<_>>()
+            };
+            assert_eq!(means(60).await, [f64::INFINITY, 5e299, 0.0]);
+            assert_eq!(means(20).await, [f64::INFINITY, 5e299, 0.0]);
+            assert_eq!(means(3_600).await, [f64::INFINITY]);
+        }
+    }
 }
 
 async fn devices_come_in_pages_in_order(kind: Kind) {
