@@ -95,6 +95,11 @@ pub(crate) async fn version(client: &Client) -> Result<i32, Error> {
 
 /// Brings the database to the newest schema. Run again, it does nothing.
 pub(crate) async fn migrate(target: &Target) -> Result<Migrated, Error> {
+    migrate_to(target, newest_version()).await
+}
+
+/// Brings the database to schema version `newest`, as the program that knew no newer one did.
+pub(crate) async fn migrate_to(target: &Target, newest: i32) -> Result<Migrated, Error> {
     let link = target.connect("bellwire migrate").await?;
     check_server(&link.client).await?;
     link.client
@@ -106,7 +111,8 @@ pub(crate) async fn migrate(target: &Target) -> Result<Migrated, Error> {
         Some(mode) => mode,
         None => choose_mode(target, &link.client).await?,
     };
-    let to = apply(&link.client, MIGRATIONS, from, mode).await?;
+    let known = usize::try_from(newest).unwrap_or(0).min(MIGRATIONS.len());
+    let to = apply(&link.client, &MIGRATIONS[..known], from, mode).await?;
     if from != to {
         info!(from, to, mode = mode.label(), "Migrated the database to schema version {to}.");
     }

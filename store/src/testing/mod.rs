@@ -16,7 +16,7 @@ use prometheus::Registry;
 use tokio_util::task::TaskTracker;
 
 use self::server::Server;
-use crate::{Config, Database, Metrics, Mode};
+use crate::{Config, Database, Metrics, Mode, migrate};
 
 /// What a test's database runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,16 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
+    /// Brings it to schema version `version`, as an older program left it; gives the newest version
+    /// that this program knows.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn migrate_to(&self, version: i32) -> i32 {
+        migrate::migrate_to(self.open().target(), version).await.expect("an older schema");
+        migrate::newest_version()
+    }
+
     /// The same as [`Database::new`] with this database's URL, default limits, metrics of its own
     /// and connections that live as long as the test's runtime.
     ///

@@ -11,4 +11,5 @@ mod proxy;
 mod queries;
 mod sessions;
 mod support;
+mod upgrade;
 mod writer;

@@ -10,15 +10,15 @@ use bellwire_store::{Bucket, Mode, Queries, ReadingPlace, TimeRange, on_every_ki
 
 use crate::support::{DAY, LOG, NOON, batch, device, metric, names, sql};
 
-const N_DEVICES: u32 = 4;
-const N_METRICS: u32 = 3;
+pub(crate) const N_DEVICES: u32 = 4;
+pub(crate) const N_METRICS: u32 = 3;
 const N_ROUNDS: u64 = 12;
 const N_QUESTIONS: usize = 24;
 
 on_every_kind! { any_history_gives_the_answers_of_a_naive_model }
 
 /// A small random generator (xorshift64*), so that a seed says everything.
-struct Dice(u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn roll(&mut self, below: u32) -> u32 {
@@ -30,7 +30,7 @@ impl Dice {
         high % below
     }
 
-    fn reading(&mut self) -> Reading {
+    pub(crate) fn reading(&mut self) -> Reading {
         let seconds = i64::from(self.roll(600));
         let at = match self.roll(20) {
             0 => NOON - i64::from(self.roll(40)) * DAY + seconds,
@@ -73,7 +73,7 @@ impl Dice {
 
 /// Everything that was stored.
 #[derive(Default)]
-struct Naive(Vec<Reading>);
+pub(crate) struct Naive(pub(crate) Vec<Reading>);
 
 impl Naive {
     fn wanted(
@@ -198,7 +198,8 @@ async fn groups_are_right(
     assert_eq!(found.expect("answers"), expected, "{what}: groups {members:?} in {range:?}");
 }
 
-async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice, what: &str) {
+/// Asks a number of questions.
+pub(crate) async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice, what: &str) {
     for _ in 0..N_QUESTIONS {
         let range = dice.range();
         let key = dice.roll(N_DEVICES);
