@@ -1,8 +1,10 @@
-//! The care of an installation: migrating, looking it over, backing up and restoring.
+//! The care of an installation: migrating, looking it over, backing up and restoring, and what is to
+//! be done with one device's data.
 //!
 //! Everything here works while the service runs and while it does not; [`reach`] knows which.
 
 pub(crate) mod backup;
+pub(crate) mod device_data;
 pub(crate) mod doctor;
 pub(crate) mod manifest;
 pub(crate) mod reach;

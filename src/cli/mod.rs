@@ -4,6 +4,7 @@ mod backup;
 mod bench;
 mod check;
 mod demo;
+mod device;
 mod doctor;
 mod fleet;
 mod migrate;
@@ -59,6 +60,9 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring a backup back, into an empty place.
     Restore(backup::RestoreArgs),
+    /// Give out or remove one device's data.
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
 }
 
 /// Flags that every command with a configuration has. Each beats environment and file.
@@ -143,6 +147,7 @@ impl Cli {
             Command::Migrate(args) => migrate::run(&args),
             Command::Backup(args) => backup::backup(&args),
             Command::Restore(args) => backup::restore(&args),
+            Command::Device(command) => device::run(&command),
         };
         match ended {
             Ok(code) => code,

@@ -34,7 +34,10 @@ mod types;
 mod upkeep;
 mod writer;
 
-pub use care::{Dump, Facts, Granted, Plan, ReaderConfig, Saved, Timescale, server_programs};
+pub use care::{
+    Dump, Erased, Exported, Facts, Granted, Plan, ReaderConfig, Saved, Standing, Timescale,
+    server_programs,
+};
 pub use compact::{Compacted, Compactor};
 pub use config::{Config, Secret};
 pub use database::{Database, Mode};

@@ -113,6 +113,13 @@ impl Compactor {
     }
 }
 
+/// Keeps compactors out until the end of the transaction; one at work is waited for.
+pub(crate) async fn keep_out(client: &Client) -> Result<(), Error> {
+    let doing = "waiting for the compactor";
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await.map_err(failed(doing))?;
+    Ok(())
+}
+
 async fn run_on(
     client: &Client,
     carrier: &mut Carrier,

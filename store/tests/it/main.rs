@@ -2,6 +2,7 @@
 
 mod care;
 mod compact;
+mod erase;
 mod frozen;
 mod managed;
 mod naive;

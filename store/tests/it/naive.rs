@@ -223,7 +223,7 @@ pub(crate) async fn questions(queries: &Queries, naive: &Naive, dice: &mut Dice,
 }
 
 /// All chunks that there are; what comes late is then written into the columnstore.
-const INTO_COLUMNSTORE: &str = "SET client_min_messages = warning; \
+pub(crate) const INTO_COLUMNSTORE: &str = "SET client_min_messages = warning; \
     SELECT compress_chunk(chunk) \
     FROM unnest('{reading, reading_1m, reading_1h}'::text[]) t, \
          show_chunks(('bellwire.' || t)::regclass) chunk";

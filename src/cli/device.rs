@@ -1,0 +1,141 @@
+//! `bellwire device export` and `bellwire device erase`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use bellwire_model::{Clock, DeviceId, Timestamp};
+use chrono::NaiveDate;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Common, EXIT_OK, Failure, print_json};
+use crate::care::device_data;
+use crate::clock::SystemClock;
+use crate::config::Environment;
+use crate::{logging, runtime};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Give out everything that is stored of a device, a JSON object on each line.
+    Export(ExportArgs),
+    /// Remove everything that is stored of a device, for good.
+    Erase(EraseArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The device's id
+    #[arg(value_parser = device_id)]
+    device: DeviceId,
+    #[command(flatten)]
+    common: Common,
+    /// The file to write; absent: standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EraseArgs {
+    /// The device's id
+    #[arg(value_parser = device_id)]
+    device: DeviceId,
+    #[command(flatten)]
+    common: Common,
+    /// Only what is from before this day (UTC), e.g. 2026-01-31
+    #[arg(long, value_name = "DATE")]
+    before: Option<NaiveDate>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Although the device was heard within the last hour, or has open alerts
+    #[arg(long)]
+    force: bool,
+    /// Say what was removed as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn device_id(text: &str) -> Result<DeviceId, String> {
+    DeviceId::new(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(command: &DeviceCommand) -> Result<u8, Failure> {
+    match command {
+        DeviceCommand::Export(args) => export(args),
+        DeviceCommand::Erase(args) => erase(args),
+    }
+}
+
+fn export(args: &ExportArgs) -> Result<u8, Failure> {
+    let config = args.common.load()?;
+    logging::start("warn")?;
+    let data_dir = config.data_dir(&Environment::of_process())?;
+    let mut out: Box<dyn Write + Send> = match &args.output {
+        None => Box::new(BufWriter::new(io::stdout())),
+        Some(path) => {
+            let made = File::create_new(path);
+            let file = made.with_context(|| format!("cannot make {}", path.display()))?;
+            Box::new(BufWriter::new(file))
+        }
+    };
+    let exporting = device_data::export(&config, &data_dir, &args.device, &mut out);
+    let exported = runtime::multi_thread()?.block_on(exporting)?;
+    let counts: Vec<String> = exported.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    eprintln!("Exported of `{}`: {}.", args.device, counts.join(", "));
+    Ok(EXIT_OK)
+}
+
+fn erase(args: &EraseArgs) -> Result<u8, Failure> {
+    let config = args.common.load()?;
+    logging::start("warn")?;
+    let data_dir = config.data_dir(&Environment::of_process())?;
+    let device = &args.device;
+    let before = args.before.map_or(Timestamp::MAX, |day| {
+        Timestamp::from_secs(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
+    });
+    let runtime = runtime::multi_thread()?;
+    if !args.force {
+        let now = SystemClock.now();
+        let objection = device_data::objection(&config, &data_dir, device, now);
+        if let Some(objection) = runtime.block_on(objection)? {
+            return Err(anyhow::anyhow!("{objection}: --force erases it nevertheless").into());
+        }
+    }
+    if !args.yes {
+        if !io::stdin().is_terminal() {
+            return Err(anyhow::anyhow!("nobody is here to ask: --yes erases without").into());
+        }
+        device_data::confirm(device)?;
+    }
+    let shows = io::stderr().is_terminal();
+    let erasing = device_data::erase(&config, &data_dir, device, before, |so_far| {
+        if shows {
+            eprint!("\r{} readings erased", so_far.readings);
+        }
+    });
+    let erased = runtime.block_on(erasing)?;
+    if shows {
+        eprintln!();
+    }
+    if args.json {
+        print_json(&json!({
+            "device": device.as_str(),
+            "readings": erased.readings,
+            "quarantined": erased.quarantined,
+            "transitions": erased.transitions,
+            "alerts": erased.alerts,
+        }))?;
+        return Ok(EXIT_OK);
+    }
+    println!(
+        "Erased of `{device}`: {} readings, {} quarantined payloads, {} alerts with {} transitions.",
+        erased.readings, erased.quarantined, erased.alerts, erased.transitions
+    );
+    println!(
+        "Its name and its account stay; a running service has its latest values until it is \
+         restarted, the log its payloads until they are trimmed, backups what they had."
+    );
+    Ok(EXIT_OK)
+}

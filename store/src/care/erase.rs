@@ -1,0 +1,205 @@
+//! Removes what is stored of one device, so that every answer is afterwards what it would be without.
+//!
+//! Fresh readings are carried over first: what is fresh is counted by snapshots and never deleted
+//! singly. Then day by day, each in a transaction of its own that keeps the compactor out: the
+//! device's readings go, and its rollups; those of all devices together are made anew, for the
+//! buckets that it was in, from the other devices'. Interrupted anywhere and run again, it goes on.
+
+use std::time::Duration;
+
+use bellwire_model::{DeviceId, Timestamp};
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+
+use crate::compact::{self, ALL_DEVICES, Level};
+use crate::connect::{deadline, failed};
+use crate::types::{At, unsigned};
+use crate::{Compacted, Database, Error, migrate};
+
+const DOING: &str = "erasing a device's data";
+
+/// How long to wait for the compactor of a running service, and for readers of a fresh table.
+const CARRY_LIMIT: Duration = Duration::from_secs(120);
+/// How often to look meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// What there was of a device, and is not there any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Readings.
+    pub readings: u64,
+    /// Quarantined payloads.
+    pub quarantined: u64,
+    /// Transitions of its alerts.
+    pub transitions: u64,
+    /// Its alerts.
+    pub alerts: u64,
+}
+
+/// What speaks against erasing a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// When it was last heard, as far as the accounts are; `None` if never.
+    pub last_seen: Option<Timestamp>,
+    /// How many of its alerts are open.
+    pub open_alerts: u64,
+}
+
+impl Database {
+    /// How a device stands; `None` if it is not known.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn standing(&self, device: &DeviceId) -> Result<Option<Standing>, Error> {
+        let link = self.target().connect("bellwire care").await?;
+        migrate::require_current(&link.client).await?;
+        let sql = "SELECT d.last_seen, (SELECT count(*) FROM alerts a WHERE a.device = d.device \
+                              AND state NOT IN ('inactive', 'resolved')) \
+                   FROM devices d WHERE d.device = $1";
+        let row = link.client.query_opt(sql, &[&device.as_str()]).await.map_err(failed(DOING))?;
+        Ok(row.map(|row| Standing {
+            last_seen: row.get::<_, Option<At>>(0).map(|At(at)| at),
+            open_alerts: unsigned(row.get(1)),
+        }))
+    }
+
+    /// Removes what is stored of `device` with an event time before `before` (of quarantined payloads
+    /// the time of receipt), a midnight in UTC; `None` if the device is not known. Its row in the
+    /// dictionary and its accounts stay. `progress` is told after each day.
+    ///
+    /// # Errors
+    /// [`Error`]; run again, it goes on.
+    pub async fn erase_device(
+        &self,
+        device: &DeviceId,
+        before: Timestamp,
+        mut progress: impl FnMut(Erased) + Send,
+    ) -> Result<Option<Erased>, Error> {
+        let link = self.target().connect("bellwire erase").await?;
+        let client = &link.client;
+        migrate::require_current(client).await?;
+        let setup = "SET timezone = 'UTC'; SET jit = off; SET statement_timeout = 0; \
+                     SET lock_timeout = '60s'; SET client_min_messages = warning";
+        client.batch_execute(setup).await.map_err(failed(DOING))?;
+        let sql = "SELECT id FROM bellwire.device WHERE name = $1";
+        let row = client.query_opt(sql, &[&device.as_str()]).await.map_err(failed(DOING))?;
+        let Some(id) = row.map(|row| row.get::<_, i32>(0)) else { return Ok(None) };
+        carry_over(self, client).await?;
+        let mut erased = Erased::default();
+        for day in days(client, id, before).await? {
+            erased.readings += erase_day(client, id, day).await?;
+            progress(erased);
+        }
+        let gone = async |table: &str, time: &str| {
+            let sql = format!("DELETE FROM bellwire.{table} WHERE device = $1 AND {time} < $2");
+            client.execute(&sql, &[&device.as_str(), &At(before)]).await.map_err(failed(DOING))
+        };
+        erased.quarantined = gone("quarantine", "received_at").await?;
+        erased.transitions = gone("transition", "at").await?;
+        erased.alerts = gone("alert", "since").await?;
+        Ok(Some(erased))
+    }
+}
+
+/// Has everything carried over that is fresh now.
+async fn carry_over(database: &Database, client: &Client) -> Result<(), Error> {
+    let open = fresh_state(client, "open").await?;
+    let until = Instant::now() + CARRY_LIMIT;
+    let mut compactor = database.compactor();
+    loop {
+        let compacted = compactor.run().await?;
+        if compacted == Compacted::Rows(0) || fresh_state(client, "oldest").await? > open {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            return Err(deadline("carrying fresh readings over", CARRY_LIMIT));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn fresh_state(client: &Client, column: &str) -> Result<i64, Error> {
+    let sql = format!("SELECT {column} FROM bellwire.fresh_state");
+    Ok(client.query_one(&sql, &[]).await.map_err(failed(DOING))?.get(0))
+}
+
+/// The days on which there is something of the device, their first instants.
+async fn days(client: &Client, id: i32, before: Timestamp) -> Result<Vec<At>, Error> {
+    let sql = "SELECT DISTINCT date_bin('1 day', at, 'epoch') FROM bellwire.reading \
+               WHERE device_id = $1 AND at < $2 \
+               UNION SELECT bucket FROM bellwire.reading_1d WHERE device_id = $1 AND bucket < $2 \
+               ORDER BY 1";
+    let rows = client.query(sql, &[&id, &At(before)]).await.map_err(failed(DOING))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Removes a day's; says how many readings that were.
+async fn erase_day(client: &Client, id: i32, day: At) -> Result<u64, Error> {
+    client.batch_execute("BEGIN").await.map_err(failed(DOING))?;
+    let erased = within_day(client, id, day).await;
+    let end = if erased.is_ok() { "COMMIT" } else { "ROLLBACK" };
+    client.batch_execute(end).await.map_err(failed(DOING))?;
+    erased
+}
+
+async fn within_day(client: &Client, id: i32, day: At) -> Result<u64, Error> {
+    compact::keep_out(client).await?;
+    let sql = "DELETE FROM bellwire.reading \
+               WHERE device_id = $1 AND at >= $2 AND at < $2 + interval '24 hours'";
+    let n_readings = client.execute(sql, &[&id, &day]).await.map_err(failed(DOING))?;
+    for level in Level::ALL {
+        let table = level.table();
+        let sql = format!(
+            "DELETE FROM bellwire.{table} WHERE device_id = $1 \
+             AND bucket >= $2 AND bucket < $2 + interval '24 hours' RETURNING metric_id, bucket"
+        );
+        let rows = client.query(&sql, &[&id, &day]).await.map_err(failed(DOING))?;
+        let (metrics, buckets): (Vec<i32>, Vec<At>) =
+            rows.iter().map(|row| (row.get::<_, i32>(0), row.get::<_, At>(1))).unzip();
+        gather_anew(client, table, &metrics, &buckets).await?;
+    }
+    Ok(n_readings)
+}
+
+/// Makes the rows of all devices together anew for these buckets.
+async fn gather_anew(
+    client: &Client,
+    table: &str,
+    metrics: &[i32],
+    buckets: &[At],
+) -> Result<(), Error> {
+    if metrics.is_empty() {
+        return Ok(());
+    }
+    let touched = "(SELECT * FROM unnest($1::int4[], $2::timestamptz[]))";
+    let delete = format!(
+        "DELETE FROM bellwire.{table} \
+         WHERE device_id = {ALL_DEVICES} AND (metric_id, bucket) IN {touched}"
+    );
+    // A sum beyond the range of float8 would be an error: it becomes infinite instead.
+    let gather = format!(
+        "INSERT INTO bellwire.{table} \
+         SELECT bucket, {ALL_DEVICES}, metric_id, count, \
+                CASE WHEN great IS NULL THEN coalesce(small, 0) \
+                     WHEN abs(great) < 8.98e307 / 2::float8 ^ 64 \
+                     THEN coalesce(small, 0) + great * 2::float8 ^ 64 \
+                     ELSE sign(great) * 'Infinity'::float8 END, \
+                min, max, first_at, first, last_at, last \
+         FROM (SELECT r.bucket, r.metric_id, sum(r.count)::int8 AS count, \
+                      sum(r.sum) FILTER (WHERE abs(r.sum) <= 1e290) AS small, \
+                      sum(r.sum / 2::float8 ^ 64) FILTER (WHERE abs(r.sum) > 1e290) AS great, \
+                      min(r.min) AS min, max(r.max) AS max, min(r.first_at) AS first_at, \
+                      (array_agg(r.first ORDER BY r.first_at, r.first))[1] AS first, \
+                      max(r.last_at) AS last_at, \
+                      (array_agg(r.last ORDER BY r.last_at DESC, r.last DESC))[1] AS last \
+               FROM bellwire.{table} r \
+               WHERE r.device_id <> {ALL_DEVICES} AND (r.metric_id, r.bucket) IN {touched} \
+                 AND r.bucket >= (SELECT min(b) FROM unnest($2::timestamptz[]) b) \
+                 AND r.bucket <= (SELECT max(b) FROM unnest($2::timestamptz[]) b) \
+               GROUP BY 1, 2) g"
+    );
+    for sql in [delete, gather] {
+        client.execute(&sql, &[&metrics, &buckets]).await.map_err(failed(DOING))?;
+    }
+    Ok(())
+}
