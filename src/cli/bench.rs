@@ -17,7 +17,7 @@ use super::{EXIT_FAILURE, EXIT_OK, Failure};
 use crate::clock::SystemClock;
 use crate::measure::child::{CpuTimes, Service};
 use crate::measure::mosquitto::Mosquitto;
-use crate::measure::scrape::Scrape;
+use crate::measure::scrape::{self, Scrape};
 use crate::measure::screen::{self, SharedSeen};
 use crate::measure::{Quantiles, millis};
 use crate::{logging, runtime};
@@ -39,6 +39,9 @@ pub(super) struct BenchArgs {
     /// Publishes per second of the part that measures latency
     #[arg(long, default_value_t = 5_000.0)]
     rate: f64,
+    /// Devices of the part that asks for the latest readings of all; 0 leaves it out
+    #[arg(long, default_value_t = 10_000)]
+    devices: u32,
 }
 
 const RULES: &str = "
@@ -61,6 +64,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
         let service = Service::start(RULES).await?;
         let (exact, ours) = saturate(args, &service).await?;
         let exact = latency(args, &service).await? && exact;
+        let exact = latest(args, &service).await? && exact;
         service.stop().await?;
         yardstick(args, ours).await?;
         Ok(if exact { EXIT_OK } else { EXIT_FAILURE })
@@ -247,6 +251,61 @@ async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         );
     }
     check(service, &report).await
+}
+
+/// A large fleet at twice the steady rate, of which all latest readings are asked for again and
+/// again: the first time each of its devices has published once.
+#[expect(clippy::cast_precision_loss, reason = "bytes for people")]
+async fn latest(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
+    if args.devices == 0 {
+        return Ok(true);
+    }
+    let config = |n_first, bound| FleetConfig {
+        address: service.mqtt.clone(),
+        devices: args.devices,
+        connections: args.connections,
+        prefix: "large".to_owned(),
+        rate: Some(2.0 * args.rate),
+        in_flight: args.in_flight,
+        bound,
+        n_first,
+        ..FleetConfig::default()
+    };
+    let once = config(1, Bound::Messages(args.devices.into()));
+    let mut exact = check(service, &bellwire_fleet::run(once, around()).await?).await?;
+    let stop = CancellationToken::new();
+    let loading = async {
+        let for_long = Bound::Duration(Duration::from_secs(args.seconds));
+        let report = bellwire_fleet::run(config(1_000_000, for_long), around()).await?;
+        stop.cancel();
+        anyhow::Ok(report)
+    };
+    let asking = ask_again(&service.http, "/api/v1/latest", stop.clone());
+    let (report, (asked, bytes)) = tokio::try_join!(loading, asking)?;
+    println!("latest readings of {} devices, at {} publishes/s", args.devices, 2.0 * args.rate);
+    println!("  an answer                   {:.1} MB", bytes as f64 / 1e6);
+    print_line("answered whole after", Quantiles::of(&asked));
+    exact &= check(service, &report).await?;
+    Ok(exact)
+}
+
+/// Times the answers for `path`, one after the other; gives also the length of the last.
+async fn ask_again(
+    address: &str,
+    path: &str,
+    stop: CancellationToken,
+) -> anyhow::Result<(Histogram, usize)> {
+    let (mut all, mut bytes) = (Histogram::default(), 0);
+    while !stop.is_cancelled() {
+        let begun = Instant::now();
+        bytes = scrape::get(address, path).await?.len();
+        all.record(begun.elapsed());
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(Duration::from_millis(50)) => {}
+        }
+    }
+    Ok((all, bytes))
 }
 
 /// Times fdatasync in the same folder while the service works, ten times a second.

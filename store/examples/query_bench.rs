@@ -1,7 +1,8 @@
 //! How long questions take with 50 million readings stored while 10,000 messages/s arrive.
 //!
-//! `cargo run --release -p bellwire-store --example query_bench [million readings] [seconds]` starts
-//! a server of its own in a temporary folder (durable, as in service), fills it with thirty days of
+//! `cargo run --release -p bellwire-store --example query_bench [million readings] [seconds] [folder]`
+//! starts a server of its own (durable, as in service) in a temporary folder, or in the one that is
+//! named: that is kept, and is not filled a second time. It fills it with thirty days of
 //! 10,000 devices with three metrics, which wake some times a day and report every 6 s for a minute,
 //! but for a hundred that report every ten seconds on the last day. Then it writes 10,000 messages of
 //! three readings each second, carrying over every 15 s, while it asks. It prints p50 and p99 in
@@ -14,6 +15,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bellwire_model::{
@@ -45,7 +47,9 @@ async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let millions: f64 = arguments.next().map_or(Ok(50.0), |text| text.parse())?;
     let secs: u64 = arguments.next().map_or(Ok(45), |text| text.parse())?;
-    let dir = std::env::temp_dir().join(format!("bellwire-query-bench-{}", std::process::id()));
+    let kept = arguments.next().map(PathBuf::from);
+    let temporary = format!("bellwire-query-bench-{}", std::process::id());
+    let dir = kept.clone().unwrap_or_else(|| std::env::temp_dir().join(temporary));
     fs::create_dir_all(&dir)?;
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))?;
     let bin_dir = std::env::var_os("BELLWIRE_BENCH_BIN_DIR").map(Into::into);
@@ -57,7 +61,9 @@ async fn main() -> Outcome<()> {
     database.ensure_running().await?;
     let measured = measure(&database, &tracker, millions, Duration::from_secs(secs)).await;
     database.stop().await?;
-    fs::remove_dir_all(&dir)?;
+    if kept.is_none() {
+        fs::remove_dir_all(&dir)?;
+    }
     measured
 }
 
@@ -72,13 +78,19 @@ async fn measure(
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tracker.spawn(connection);
     let started = Instant::now();
-    fill(&client, mode, millions).await?;
-    println!("filled in {:.0} s, mode {}", started.elapsed().as_secs_f64(), mode.label());
+    let is_filled = "SELECT EXISTS (SELECT FROM bellwire.metric)";
+    if client.query_one(is_filled, &[]).await?.get(0) {
+        println!("filled before, mode {}", mode.label());
+    } else {
+        fill(&client, mode, millions).await?;
+        println!("filled in {:.0} s, mode {}", started.elapsed().as_secs_f64(), mode.label());
+    }
     print_size(&client, mode).await?;
-    let (writer, _) = database.writer(LogId(1)).await?;
+    let (writer, opened) = database.writer(LogId(1)).await?;
     let queries = database.queries()?;
     let ended = tokio_util::sync::CancellationToken::new();
-    let writing = tracker.spawn(ended.clone().run_until_cancelled_owned(arrive(writer)));
+    let writing =
+        tracker.spawn(ended.clone().run_until_cancelled_owned(arrive(writer, opened.position)));
     let carrying =
         tracker.spawn(ended.clone().run_until_cancelled_owned(carry(database.compactor())));
     ask(&queries, duration).await?;
@@ -215,10 +227,10 @@ async fn print_size(client: &Client, mode: Mode) -> Outcome<()> {
 }
 
 /// Writes 10,000 messages each second, for ever.
-async fn arrive(mut writer: Writer) -> Outcome<()> {
+async fn arrive(mut writer: Writer, position: LogPosition) -> Outcome<()> {
     let names = names(DEVICES, METRICS);
     let mut pulse = interval(PULSE);
-    let (mut position, mut device) = (0, 0);
+    let (mut position, mut device) = (position.0, 0);
     loop {
         pulse.tick().await;
         let at = Timestamp::from_micros(now_micros());
