@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bellwire_broker::access::OpenDoor;
 use bellwire_broker::{Broker, Config, Inlet, Metrics};
 use bellwire_model::{Clock, Delivery, Outcome, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -33,7 +34,8 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let metrics = Metrics::register(&prometheus::Registry::new())?;
     let tracker = TaskTracker::new();
     let (inlet, clock) = (Arc::new(SettlesAll), Arc::new(SettlesAll));
-    let broker = Broker::bind(config, inlet, clock, metrics, tracker.clone()).await?;
+    let broker =
+        Broker::bind(config, inlet, Arc::new(OpenDoor), clock, metrics, tracker.clone()).await?;
     println!("listening on {:?}", broker.local_addrs());
     let shutdown = CancellationToken::new();
     tracker.spawn(broker.run(shutdown.clone()));

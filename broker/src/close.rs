@@ -52,6 +52,8 @@ kinds! {
     Protocol = "protocol_error", Some(0x82),
     /// A packet is larger than allowed.
     PacketTooLarge = "packet_too_large", Some(0x95),
+    /// A PUBLISH names a topic that this client may not publish to.
+    NotAuthorized = "not_authorized", Some(0x87),
     /// A PUBLISH names a topic that is none, or that is too long or too deep.
     TopicInvalid = "topic_invalid", Some(0x90),
     /// A PUBLISH uses a topic alias: we offer none.

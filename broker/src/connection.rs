@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,12 +19,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
+use crate::access::{Denied, Hello};
 use crate::close::{Close, CloseKind};
 use crate::codec::connect::Connect;
 use crate::desk::{Desk, Shared};
 use crate::listener::Inlet;
 use crate::mailbox::{Stop, Take};
 use crate::message::Routed;
+use crate::peer::Peer;
 use crate::session::acks::Ticket;
 use crate::session::{Batch, Deadline, Delivered, Event, Session};
 
@@ -56,6 +57,7 @@ enum Waiting {
 
 struct Connection<S, I: Inlet> {
     stream: S,
+    peer: Peer,
     session: Session,
     desk: Desk<I>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -73,7 +75,7 @@ struct Connection<S, I: Inlet> {
 /// Serves one client until either side ends the connection.
 pub(crate) async fn serve<S, I>(
     stream: S,
-    peer: SocketAddr,
+    peer: Peer,
     shared: Arc<Shared<I>>,
     permit: OwnedSemaphorePermit,
 ) where
@@ -83,6 +85,7 @@ pub(crate) async fn serve<S, I>(
     let session = Session::new(Arc::clone(&shared.limits), Instant::now().into_std());
     let mut connection = Connection {
         stream,
+        peer,
         session,
         desk: Desk::open(shared),
         timer: None,
@@ -93,14 +96,14 @@ pub(crate) async fn serve<S, I>(
         was_held: false,
     };
     let close = connection.run().await;
-    log(close, peer, connection.desk.mailbox.client.get());
+    log(close, &connection.peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
     connection.finish(close).await;
     drop(connection);
     drop(permit);
 }
 
-fn log(close: Close, peer: SocketAddr, client: Option<&ClientId>) {
+fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
     let id = client.map_or("", ClientId::as_str);
     match close.kind {
         CloseKind::ClientDisconnected
@@ -121,7 +124,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
     async fn run(&mut self) -> Close {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
-                Step::Connect(connect) => self.admit(*connect),
+                Step::Connect(connect) => {
+                    if let Err(close) = self.admit(*connect).await {
+                        return close;
+                    }
+                }
                 Step::Submit(batch) => {
                     if let Some(close) = self.submit(batch).await {
                         return close;
@@ -285,7 +292,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         }
     }
 
-    fn admit(&mut self, connect: Connect) {
+    /// Asks the gatekeeper, for as long as a CONNECT may take, and lets the client in.
+    async fn admit(&mut self, connect: Connect) -> Result<(), Close> {
+        let hello = Hello {
+            client: connect.client_id.as_ref(),
+            user: connect.user.as_deref(),
+            password: connect.password.as_ref().map(|it| &*it.0),
+            peer: &self.peer,
+        };
+        let shared = Arc::clone(&self.desk.shared);
+        let admitting = timeout(shared.limits.connect_timeout, shared.gatekeeper.admit(hello));
+        match admitting.await.unwrap_or(Err(Denied::Unavailable)) {
+            Ok(grant) => self.desk.grant = Some(grant),
+            Err(denied) => return Err(self.session.refuse(connect.version, denied.into())),
+        }
+        self.begin(connect);
+        Ok(())
+    }
+
+    fn begin(&mut self, connect: Connect) {
         let client = connect.client_id.clone().unwrap_or_else(|| self.desk.assign());
         self.desk.shared.hub.name(&self.desk.mailbox, &client);
         debug!(client.id = %client, version = ?connect.version, "`{client}` is connected.");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bellwire_model::{ClientId, Timestamp, TopicFilter};
 
+use crate::access::{Gatekeeper, Grant};
 use crate::config::Limits;
 use crate::hub::Hub;
 use crate::listener::Inlet;
@@ -17,6 +18,7 @@ use crate::session::exchange::{Exchange, SubscribeOptions, TooMany, Unsubscribed
 #[derive(Debug)]
 pub(crate) struct Shared<I> {
     pub(crate) inlet: Arc<I>,
+    pub(crate) gatekeeper: Arc<dyn Gatekeeper>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
@@ -29,6 +31,8 @@ pub(crate) struct Shared<I> {
 pub(crate) struct Desk<I> {
     pub(crate) shared: Arc<Shared<I>>,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// What the client may do, once it is admitted.
+    pub(crate) grant: Option<Grant>,
     filters: Vec<TopicFilter>,
     has_left: bool,
 }
@@ -39,7 +43,7 @@ impl<I> Desk<I> {
         shared.metrics.connections_opened.inc();
         shared.metrics.connections.inc();
         let mailbox = shared.hub.join();
-        Self { shared, mailbox, filters: Vec::new(), has_left: false }
+        Self { shared, mailbox, grant: None, filters: Vec::new(), has_left: false }
     }
 
     /// A client identifier for a client that brings none. [MQTT-3.1.3-6]
@@ -67,6 +71,14 @@ impl<I> Drop for Desk<I> {
 impl<I: Inlet> Exchange for Desk<I> {
     fn claims(&self, topic: &str) -> bool {
         self.shared.inlet.claims(topic)
+    }
+
+    fn may_publish(&self, topic: &str) -> bool {
+        self.grant.as_ref().is_some_and(|grant| grant.may_publish(topic))
+    }
+
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        self.grant.as_ref().is_some_and(|grant| grant.may_subscribe(filter))
     }
 
     fn has_subscribers(&self) -> bool {

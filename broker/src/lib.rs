@@ -18,6 +18,7 @@
 //! **Invariant:** knows nothing of readings, the log or the database. The session has no I/O, no
 //! async and no clock.
 
+pub mod access;
 mod close;
 mod codec;
 mod config;
@@ -30,6 +31,7 @@ mod listener;
 mod mailbox;
 mod message;
 mod metrics;
+mod peer;
 mod session;
 mod subscriptions;
 
@@ -38,3 +40,4 @@ pub use error::Error;
 pub use handle::BrokerHandle;
 pub use listener::{Broker, Inlet};
 pub use metrics::Metrics;
+pub use peer::Peer;

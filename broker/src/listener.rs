@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::access::Gatekeeper;
 use crate::config::{Config, Limits};
 use crate::connection;
 use crate::desk::Shared;
@@ -23,6 +24,7 @@ use crate::handle::BrokerHandle;
 use crate::hub::Hub;
 use crate::mailbox::Stop;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 
 /// Connections the system may keep for us between two looks.
 const BACKLOG: u32 = 4096;
@@ -64,6 +66,7 @@ impl<I: Inlet> Broker<I> {
     pub async fn bind(
         config: Config,
         inlet: Arc<I>,
+        gatekeeper: Arc<dyn Gatekeeper>,
         clock: Arc<dyn Clock>,
         metrics: Metrics,
         tracker: TaskTracker,
@@ -73,8 +76,14 @@ impl<I: Inlet> Broker<I> {
             config.listen.iter().map(|&address| listen(address)).collect::<Result<_, _>>()?;
         let permits = Arc::new(Semaphore::new(limits.connections_max as usize));
         let hub = Arc::new(Hub::new(&limits, metrics.clone()));
-        let shared =
-            Shared { inlet, hub, limits: Arc::new(limits), metrics, started_at: clock.now() };
+        let shared = Shared {
+            inlet,
+            gatekeeper,
+            hub,
+            limits: Arc::new(limits),
+            metrics,
+            started_at: clock.now(),
+        };
         Ok(Self { listeners, shared: Arc::new(shared), tracker, permits })
     }
 
@@ -150,7 +159,7 @@ impl<I: Inlet> Broker<I> {
             return;
         }
         let shared = Arc::clone(&self.shared);
-        self.tracker.spawn(connection::serve(stream, peer, shared, permit));
+        self.tracker.spawn(connection::serve(stream, Peer::at(peer), shared, permit));
     }
 
     /// Ends every connection.

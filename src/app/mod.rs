@@ -23,6 +23,7 @@ use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
 use bellwire_broker::Broker;
+use bellwire_broker::access::OpenDoor;
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
 use bellwire_model::Clock;
@@ -325,6 +326,7 @@ async fn open_broker(
     let broker = Broker::bind(
         common.config.mqtt.clone(),
         inlet,
+        Arc::new(OpenDoor),
         Arc::clone(&common.clock),
         metrics,
         common.tracker.clone(),

@@ -1,9 +1,12 @@
 //! CONNECT: who comes, what it asks for, and how a refusal is put in either version.
 
+use std::fmt;
+
 use bellwire_model::{ClientId, QoS, check_topic};
 use mqtt_protocol_core::mqtt::packet::{MqttBinary, Property, Qos, v3_1_1, v5_0};
 use mqtt_protocol_core::mqtt::result_code::MqttError;
 
+use crate::access::Denied;
 use crate::close::{Close, CloseKind};
 use crate::codec::{Version, properties};
 
@@ -24,6 +27,20 @@ pub(crate) struct Connect {
     pub(crate) session_expiry_s: u32,
     /// What to publish when it is lost.
     pub(crate) will: Option<Will>,
+    /// Who it says it is.
+    pub(crate) user: Option<Box<str>>,
+    /// What proves that; never logged.
+    pub(crate) password: Option<Password>,
+}
+
+/// A password, which no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password(pub(crate) Box<[u8]>);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// What to publish when a client is lost.
@@ -50,6 +67,12 @@ pub(crate) enum Refusal {
     Protocol,
     /// The client identifier is too long, has control characters, or is missing.
     ClientIdInvalid,
+    /// The user is not known, or the password is not his.
+    BadCredentials,
+    /// It may not connect, or not like this.
+    NotAuthorized,
+    /// Whether it may connect cannot be said now.
+    Unavailable,
     /// It asks for enhanced authentication.
     BadAuthMethod,
     /// The will's topic is no topic name.
@@ -66,6 +89,9 @@ impl Refusal {
         match self {
             Self::UnsupportedVersion => Some(1),
             Self::ClientIdInvalid => Some(2),
+            Self::Unavailable => Some(3),
+            Self::BadCredentials => Some(4),
+            Self::NotAuthorized => Some(5),
             _ => None,
         }
     }
@@ -77,6 +103,9 @@ impl Refusal {
             Self::Malformed => 0x81,
             Self::Protocol => 0x82,
             Self::ClientIdInvalid => 0x85,
+            Self::BadCredentials => 0x86,
+            Self::NotAuthorized => 0x87,
+            Self::Unavailable => 0x88,
             Self::BadAuthMethod => 0x8C,
             Self::TopicInvalid => 0x90,
             Self::QosNotSupported => 0x9B,
@@ -91,6 +120,9 @@ impl Refusal {
             Self::Malformed => "CONNECT cannot be read",
             Self::Protocol => "CONNECT breaks the protocol",
             Self::ClientIdInvalid => "client identifier is not valid",
+            Self::BadCredentials => "user or password is wrong",
+            Self::NotAuthorized => "not authorized",
+            Self::Unavailable => "credentials cannot be checked now",
             Self::BadAuthMethod => "enhanced authentication is not offered",
             Self::TopicInvalid => "will topic is no topic name",
             Self::QosNotSupported => "will with QoS 2 is not offered",
@@ -106,6 +138,16 @@ pub(crate) struct Refused {
     pub(crate) version: Version,
     /// Why.
     pub(crate) refusal: Refusal,
+}
+
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::BadCredentials => Self::BadCredentials,
+            Denied::NotAuthorized => Self::NotAuthorized,
+            Denied::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl From<MqttError> for Refusal {
@@ -195,6 +237,8 @@ fn parse_v3(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
         packet_bytes_max: usize::MAX,
         session_expiry_s: 0,
         will,
+        user: packet.user_name().map(Into::into),
+        password: packet.password().map(|it| Password(it.into())),
     })
 }
 
@@ -203,24 +247,26 @@ const FLAGS_AT: usize = 7;
 
 /// MQTT 5 allows a password without a user name; the crate refuses it. So the flag is cleared for
 /// the crate, and the password it then leaves is read here.
-fn read_v5(body: &[u8]) -> Result<v5_0::Connect, Refusal> {
+fn read_v5(body: &[u8]) -> Result<(v5_0::Connect, Option<Password>), Refusal> {
     const USER_NAME_AND_PASSWORD: u8 = 0xC0;
     const PASSWORD: u8 = 0x40;
     let alone = body.get(FLAGS_AT).is_some_and(|it| it & USER_NAME_AND_PASSWORD == PASSWORD);
-    let (packet, consumed) = if alone {
+    let (packet, password, consumed) = if alone {
         let mut body = body.to_vec();
         body[FLAGS_AT] &= !PASSWORD;
         let (packet, consumed) = v5_0::Connect::parse(&body)?;
-        let (_, password_bytes) = MqttBinary::decode(&body[consumed..])?;
-        (packet, consumed + password_bytes)
+        let (password, password_bytes) = MqttBinary::decode(&body[consumed..])?;
+        (packet, Some(Password(password.as_slice().into())), consumed + password_bytes)
     } else {
-        v5_0::Connect::parse(body)?
+        let (packet, consumed) = v5_0::Connect::parse(body)?;
+        let password = packet.password().map(|it| Password(it.into()));
+        (packet, password, consumed)
     };
-    if consumed == body.len() { Ok(packet) } else { Err(Refusal::Malformed) }
+    if consumed == body.len() { Ok((packet, password)) } else { Err(Refusal::Malformed) }
 }
 
 fn parse_v5(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
-    let packet = read_v5(body)?;
+    let (packet, password) = read_v5(body)?;
     if has_nul(packet.user_name()) {
         return Err(Refusal::Malformed);
     }
@@ -234,6 +280,8 @@ fn parse_v5(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
         packet_bytes_max: usize::MAX,
         session_expiry_s: 0,
         will: None,
+        user: packet.user_name().map(Into::into),
+        password,
     };
     for property in packet.props() {
         match property {

@@ -46,6 +46,7 @@ impl Served {
         let metrics = Metrics::register(&Registry::new()).expect("fresh registry");
         let shared = Arc::new(Shared {
             inlet: Arc::new(Log { room: Semaphore::new(room), taken: Mutex::default() }),
+            gatekeeper: Arc::new(crate::access::OpenDoor),
             hub: Arc::new(Hub::new(&limits, metrics.clone())),
             limits,
             metrics,
@@ -54,7 +55,7 @@ impl Served {
         let (client, server) = duplex(1024);
         let tracker = TaskTracker::new();
         let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one");
-        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer::at(std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
         tracker.spawn(serve(server, peer, Arc::clone(&shared), permit));
         Self { client, shared, tracker, began: Instant::now() }
     }

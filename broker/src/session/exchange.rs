@@ -36,6 +36,13 @@ pub(crate) trait Exchange {
     /// Whether publishes on `topic`, a valid topic name, are telemetry and go to the log.
     fn claims(&self, topic: &str) -> bool;
 
+    /// Whether the client may publish on `topic`, a valid topic name.
+    fn may_publish(&self, topic: &str) -> bool;
+
+    /// Whether the client may subscribe to `filter`, which is the part behind the group of a shared
+    /// subscription.
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool;
+
     /// Whether anyone subscribes to anything: if not, [`Exchange::route`] can be left out.
     fn has_subscribers(&self) -> bool;
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bellwire_model::{ClientId, Outcome, PublishBatch};
 
 use crate::close::{Close, CloseKind};
-use crate::codec::connect::{Connect, Will};
+use crate::codec::connect::{Connect, Refusal, Refused, Will};
 use crate::codec::{Parsed, Version, encode, frame, packet_type};
 use crate::config::Limits;
 use crate::message::Outgoing;
@@ -236,6 +236,12 @@ impl Session {
             session_expiry_s: connect.session_expiry_s,
         };
         encode::accepted(self.version, terms, &mut self.out);
+    }
+
+    /// Tells the client, whose CONNECT was `connect`, why it is not let in.
+    pub(crate) fn refuse(&mut self, version: Version, refusal: Refusal) -> Close {
+        encode::refused(Refused { version, refusal }, &mut self.out);
+        Close { kind: CloseKind::ConnectRefused, detail: refusal.detail() }
     }
 
     /// The telemetry read since the last call, if any.

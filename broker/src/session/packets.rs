@@ -70,11 +70,7 @@ impl Session {
                 self.phase = Phase::Deciding;
                 Ok(Event::Connect(Box::new(connect)))
             }
-            Err(refused) => {
-                encode::refused(refused, &mut self.out);
-                let detail = refused.refusal.detail();
-                Err(Close { kind: CloseKind::ConnectRefused, detail })
-            }
+            Err(refused) => Err(self.refuse(refused.version, refused.refusal)),
         }
     }
 
@@ -133,6 +129,9 @@ impl Session {
     fn new_topic(&mut self, topic: &str, exchange: &impl Exchange) -> Parsed<()> {
         if let Err(detail) = self.check_name(topic) {
             return Err(Close { kind: CloseKind::TopicInvalid, detail });
+        }
+        if !exchange.may_publish(topic) {
+            return Err(CloseKind::NotAuthorized.into());
         }
         self.last_claimed = exchange.claims(topic);
         self.last_topic.clear();
@@ -200,6 +199,7 @@ impl Session {
         exchange: &mut impl Exchange,
     ) -> u8 {
         const TOPIC_FILTER_INVALID: u8 = 0x8F;
+        const NOT_AUTHORIZED: u8 = 0x87;
         const QUOTA_EXCEEDED: u8 = 0x97;
         const SHARED_NOT_SUPPORTED: u8 = 0x9E;
         if entry.filter.starts_with("$share/") {
@@ -209,6 +209,9 @@ impl Session {
             return TOPIC_FILTER_INVALID;
         }
         let Ok(filter) = TopicFilter::new(&entry.filter) else { return TOPIC_FILTER_INVALID };
+        if !exchange.may_subscribe(&filter) {
+            return NOT_AUTHORIZED;
+        }
         let qos = entry.qos.min(QoS::AtLeastOnce);
         let options = SubscribeOptions { qos, own: entry.own, retain: entry.retain, id };
         match exchange.subscribe(filter, options) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwire_broker::access::OpenDoor;
 use bellwire_broker::{Broker, BrokerHandle, Config, Inlet, Metrics};
 use bellwire_model::{Clock, Delivery, Outcome, Timestamp};
 use prometheus::Registry;
@@ -83,8 +84,16 @@ impl Service {
         let metrics = Metrics::register(&registry).unwrap();
         let tracker = TaskTracker::new();
         let inlet = Arc::new(ChannelInlet(sender));
-        let broker =
-            Broker::bind(config, inlet, Arc::new(Epoch), metrics, tracker.clone()).await.unwrap();
+        let broker = Broker::bind(
+            config,
+            inlet,
+            Arc::new(OpenDoor),
+            Arc::new(Epoch),
+            metrics,
+            tracker.clone(),
+        )
+        .await
+        .unwrap();
         let address = broker.local_addrs()[0];
         let handle = broker.handle();
         let shutdown = CancellationToken::new();

@@ -33,6 +33,14 @@ impl Exchange for Recorder {
         topic.starts_with("t/")
     }
 
+    fn may_publish(&self, topic: &str) -> bool {
+        !topic.contains("forbidden")
+    }
+
+    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        !filter.as_str().contains("forbidden")
+    }
+
     fn has_subscribers(&self) -> bool {
         self.has_subscribers
     }
