@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bellwire_broker::access::OpenDoor;
-use bellwire_broker::{Broker, Config, Inlet, Metrics};
+use bellwire_broker::{Broker, Config, Inlet, Metrics, SharedSessions};
 use bellwire_model::{Clock, Delivery, Outcome, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,9 +33,9 @@ impl Clock for SettlesAll {
 async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let metrics = Metrics::register(&prometheus::Registry::new())?;
     let tracker = TaskTracker::new();
-    let (inlet, clock) = (Arc::new(SettlesAll), Arc::new(SettlesAll));
-    let broker =
-        Broker::bind(config, inlet, Arc::new(OpenDoor), clock, metrics, tracker.clone()).await?;
+    let sessions = SharedSessions::new(&config, metrics)?;
+    let (inlet, door, clock) = (Arc::new(SettlesAll), Arc::new(OpenDoor), Arc::new(SettlesAll));
+    let broker = Broker::bind(config, &sessions, inlet, door, clock, tracker.clone()).await?;
     println!("listening on {:?}", broker.local_addrs());
     let shutdown = CancellationToken::new();
     tracker.spawn(broker.run(shutdown.clone()));

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use bellwire_broker::access::OpenDoor;
-use bellwire_broker::{Broker, Config, Inlet, Metrics};
+use bellwire_broker::{Broker, Config, Inlet, Metrics, SharedSessions};
 use bellwire_model::{Clock, Delivery, Outcome, Receipt, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -127,16 +127,11 @@ async fn serve(inlet: Settler, load: Load, seconds: u64) {
     let config =
         Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..Config::default() };
     let tracker = TaskTracker::new();
-    let broker = Broker::bind(
-        config,
-        Arc::new(inlet),
-        Arc::new(OpenDoor),
-        Arc::new(Epoch),
-        metrics,
-        tracker.clone(),
-    )
-    .await
-    .expect("a free port");
+    let sessions = SharedSessions::new(&config, metrics).expect("valid");
+    let (inlet, door, clock) = (Arc::new(inlet), Arc::new(OpenDoor), Arc::new(Epoch));
+    let broker = Broker::bind(config, &sessions, inlet, door, clock, tracker.clone())
+        .await
+        .expect("a free port");
     let address = broker.local_addrs()[0];
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();

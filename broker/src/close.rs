@@ -56,15 +56,11 @@ kinds! {
     NotAuthorized = "not_authorized", Some(0x87),
     /// A PUBLISH names a topic that is none, or that is too long or too deep.
     TopicInvalid = "topic_invalid", Some(0x90),
-    /// A PUBLISH uses a topic alias: we offer none.
+    /// A PUBLISH uses a topic alias that is out of range or means nothing yet.
     TopicAliasInvalid = "topic_alias_invalid", Some(0x94),
-    /// A PUBLISH has QoS 2, which is not offered.
-    QosNotSupported = "qos_not_supported", Some(0x9B),
-    /// A PUBLISH of an MQTT 5 client has RETAIN, which is not offered.
-    RetainNotSupported = "retain_not_supported", Some(0x9A),
-    /// An MQTT 5 client has more publishes unacknowledged than it was told it may.
+    /// A client has more publishes unacknowledged than it may.
     ReceiveMaximumExceeded = "receive_maximum_exceeded", Some(0x93),
-    /// The client does not read the QoS 1 messages it subscribed to.
+    /// The client does not read the QoS 1 and 2 messages it subscribed to.
     SlowReader = "slow_reader", Some(0x97),
     /// A delivery was not taken this time: the client shall connect and send it again.
     NotStored = "not_stored", Some(0x89),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::connect::ConnectLimits;
 use crate::error::Error;
+use crate::retained::RetainLimits;
 
 /// The MQTT server's part of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,25 +31,44 @@ pub struct Config {
     /// How long a stopping service waits for unsettled publishes, in milliseconds. Default 5000:
     /// many times what a log takes to sync.
     pub shutdown_timeout_ms: u64,
+    /// The longest keepalive of an MQTT 5 client, in seconds: one that promises a longer one, or none,
+    /// is told to keep this. Default 0: no limit. MQTT 3.1.1 clients cannot be told.
+    pub keep_alive_max_s: u16,
     /// Silence on a TCP connection before the system asks whether the peer lives, in seconds.
     /// Default 60: finds peers that vanished and promised no keepalive.
     pub tcp_keepalive_s: u64,
-    /// QoS 1 publishes a client may have unacknowledged, at least 1. An MQTT 5 client is told and
-    /// disconnected beyond it; from others we stop reading. Default 1024: enough for 100,000
+    /// QoS 1 and 2 publishes a client may have unacknowledged or unreleased, at least 1. An MQTT 5
+    /// client is told and disconnected beyond it; from others we stop reading, and disconnect them
+    /// if they release nothing. Default 1024: enough for 100,000
     /// publishes a second from one gateway while a sync takes 10 ms.
     pub unacknowledged_publishes_max: u16,
     /// Bytes of QoS 1 telemetry a client may have unacknowledged before we stop reading. Default
     /// 4194304: a sync's worth of large payloads.
     pub unacknowledged_bytes_max: usize,
-    /// Messages that may wait for one subscriber, at least 2. QoS 0 may take half and is dropped
-    /// beyond; a client whose QoS 1 messages find no room is disconnected. Default 1000.
+    /// Messages that may wait for one client, connected or away, at least 2. QoS 0 may take half and
+    /// is dropped beyond. QoS 1 and 2 beyond are dropped and counted for a client whose session
+    /// outlives its connection; another is disconnected. Default 1000.
     pub outbox_messages_max: usize,
-    /// Bytes that may wait for one subscriber, at least twice `packet_bytes_max`; as above.
-    /// Default 4194304.
+    /// Bytes that may wait for one client, at least twice `packet_bytes_max`; as above. Default
+    /// 4194304.
     pub outbox_bytes_max: usize,
-    /// QoS 1 messages sent to a subscriber that it has not acknowledged, at least 1; its own
+    /// QoS 1 and 2 messages sent to a client that it has not acknowledged, at least 1; its own
     /// receive maximum may be lower. Default 100.
     pub inflight_messages_max: u16,
+    /// Sessions that outlive their connections; a client that asks for one more is refused. Default
+    /// 100000.
+    pub sessions_max: usize,
+    /// The longest a session may outlive its connection, in seconds; 4294967295 is for ever. A client
+    /// that asks for longer gets this, and MQTT 3.1.1 clients without a clean session, which cannot
+    /// say. Default 604800: a week.
+    pub session_expiry_max_s: u32,
+    /// Retained messages, one a topic; a publish that would be one more is not retained, counted, and
+    /// refused where MQTT can say so. Default 100000.
+    pub retained_messages_max: usize,
+    /// Bytes of retained messages; as above. Default 67108864.
+    pub retained_bytes_max: usize,
+    /// Topic aliases of one connection, in each direction; 0 offers none. Default 32.
+    pub topic_aliases_max: u16,
     /// Subscriptions one client may have. Default 100.
     pub subscriptions_per_client_max: usize,
     /// Longest topic and filter, in bytes, 1 to 65535. Default 1024.
@@ -69,12 +89,18 @@ impl Default for Config {
             connect_timeout_ms: 10_000,
             close_timeout_ms: 1_000,
             shutdown_timeout_ms: 5_000,
+            keep_alive_max_s: 0,
             tcp_keepalive_s: 60,
             unacknowledged_publishes_max: 1024,
             unacknowledged_bytes_max: 4 << 20,
             outbox_messages_max: 1_000,
             outbox_bytes_max: 4 << 20,
             inflight_messages_max: 100,
+            sessions_max: 100_000,
+            session_expiry_max_s: 604_800,
+            retained_messages_max: 100_000,
+            retained_bytes_max: 64 << 20,
+            topic_aliases_max: 32,
             subscriptions_per_client_max: 100,
             topic_bytes_max: 1024,
             topic_levels_max: 32,
@@ -92,12 +118,17 @@ pub(crate) struct Limits {
     pub(crate) connect_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) shutdown_timeout: Duration,
+    pub(crate) keep_alive_max_s: u16,
     pub(crate) tcp_keepalive: Duration,
     pub(crate) unacknowledged_publishes_max: u16,
     pub(crate) unacknowledged_bytes_max: usize,
     pub(crate) outbox_messages_max: usize,
     pub(crate) outbox_bytes_max: usize,
     pub(crate) inflight_messages_max: u16,
+    pub(crate) sessions_max: usize,
+    pub(crate) session_expiry_max_s: u32,
+    pub(crate) retain: RetainLimits,
+    pub(crate) topic_aliases_max: u16,
     pub(crate) subscriptions_per_client_max: usize,
     pub(crate) topic_levels_max: usize,
     pub(crate) connect: ConnectLimits,
@@ -143,6 +174,7 @@ impl Config {
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
             close_timeout: Duration::from_millis(self.close_timeout_ms),
             shutdown_timeout: Duration::from_millis(self.shutdown_timeout_ms),
+            keep_alive_max_s: self.keep_alive_max_s,
             tcp_keepalive: Duration::from_secs(self.tcp_keepalive_s.max(1)),
             unacknowledged_publishes_max: self.unacknowledged_publishes_max,
             unacknowledged_bytes_max: at_least(
@@ -153,6 +185,13 @@ impl Config {
             outbox_messages_max: at_least("outbox_messages_max", self.outbox_messages_max, 2)?,
             outbox_bytes_max: self.outbox_bytes_max,
             inflight_messages_max: self.inflight_messages_max,
+            sessions_max: self.sessions_max,
+            session_expiry_max_s: self.session_expiry_max_s,
+            retain: RetainLimits {
+                messages_max: self.retained_messages_max,
+                bytes_max: self.retained_bytes_max,
+            },
+            topic_aliases_max: self.topic_aliases_max,
             subscriptions_per_client_max: self.subscriptions_per_client_max,
             topic_levels_max: at_least("topic_levels_max", self.topic_levels_max, 1)?,
             connect: ConnectLimits {

@@ -12,7 +12,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bellwire_model::{ClientId, Delivery, Outcome, PublishBatch, PublishRef, QoS, Receipt};
+use bellwire_model::{ClientId, Delivery, Outcome, Receipt};
 use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,14 +21,17 @@ use tracing::{debug, info, warn};
 
 use crate::access::{Denied, Hello};
 use crate::close::{Close, CloseKind};
-use crate::codec::connect::Connect;
+use crate::codec::connect::{Connect, Refusal, Will};
+use crate::courier;
 use crate::desk::{Desk, Shared};
+use crate::flow::{Handled, Ready};
 use crate::listener::Inlet;
-use crate::mailbox::{Stop, Take};
-use crate::message::Routed;
+use crate::mailbox::Stop;
+use crate::ops::Effects;
 use crate::peer::Peer;
 use crate::session::acks::Ticket;
-use crate::session::{Batch, Deadline, Delivered, Event, Session};
+use crate::session::exchange::Exchange as _;
+use crate::session::{Batch, Deadline, Event, Session};
 
 #[cfg(test)]
 mod tests;
@@ -44,8 +47,14 @@ thread_local! {
 /// What the driver must do next.
 enum Step {
     Connect(Box<Connect>),
-    Submit(Batch),
+    Submit(Work),
     Close(Close),
+}
+
+/// What goes to the log together.
+struct Work {
+    batch: Option<Batch>,
+    effects: Option<Effects>,
 }
 
 /// Whether a delivery waits for room in the log.
@@ -113,11 +122,35 @@ fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
         | CloseKind::ShuttingDown => {
             debug!(client.id = id, %peer, "Connection of `{id}` ended ({close}).");
         }
-        CloseKind::QosNotSupported | CloseKind::RetainNotSupported | CloseKind::Rejected => {
+        CloseKind::NotAuthorized | CloseKind::Rejected => {
             warn!(client.id = id, %peer, "Closing `{id}` ({close}).");
         }
         _ => info!(client.id = id, %peer, "Closing `{id}` ({close})."),
     }
+}
+
+/// Whether there is more to send than the session takes now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Something,
+}
+
+/// Gives the session what is to be sent, as far as it takes it.
+fn send<I: Inlet>(session: &mut Session, desk: &mut Desk<I>) -> Left {
+    let (mut left, mut n_sent, mut n_too_large) = (Left::Nothing, 0, 0);
+    desk.send(session.in_flight_max(), &mut |ready, now| {
+        let handled = session.deliver(ready, now);
+        match handled {
+            Handled::Sent => n_sent += u64::from(matches!(ready, Ready::Publish { .. })),
+            Handled::Dropped => n_too_large += 1,
+            Handled::Later => left = Left::Something,
+        }
+        handled
+    });
+    desk.shared.metrics.messages_sent.inc_by(n_sent);
+    desk.shared.metrics.dropped_too_large.inc_by(n_too_large);
+    left
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
@@ -129,8 +162,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
                         return close;
                     }
                 }
-                Step::Submit(batch) => {
-                    if let Some(close) = self.submit(batch).await {
+                Step::Submit(work) => {
+                    if let Some(close) = self.submit(work).await {
                         return close;
                     }
                 }
@@ -141,8 +174,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         loop {
-            if let Some(batch) = self.session.take_batch() {
-                return Poll::Ready(Step::Submit(batch));
+            let (batch, effects) = (self.session.take_batch(), self.desk.take_effects());
+            if batch.is_some() || effects.is_some() {
+                return Poll::Ready(Step::Submit(Work { batch, effects }));
             }
             match self.after.take() {
                 Some(Event::Connect(connect)) => return Poll::Ready(Step::Connect(connect)),
@@ -151,6 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
             }
             if let Some(close) = self.poll_mail(cx, Waiting::ForEvents) {
                 return Poll::Ready(Step::Close(close));
+            }
+            if self.desk.has_changes() {
+                continue;
             }
             if self.stop != Stop::No {
                 return Poll::Pending;
@@ -173,19 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
     fn poll_mail(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Option<Close> {
         loop {
             let Self { session, desk, settled, .. } = self;
-            let metrics = &desk.shared.metrics;
-            let mut are_left = false;
-            let collected = desk.mailbox.collect(cx.waker(), settled, |outgoing| {
-                match session.deliver(outgoing) {
-                    Delivered::Sent => metrics.messages_sent.inc(),
-                    Delivered::TooLarge => metrics.dropped_too_large.inc(),
-                    Delivered::Later => {
-                        are_left = true;
-                        return Take::Leave;
-                    }
-                }
-                Take::Taken
-            });
+            let collected = desk.mailbox.collect(cx.waker(), settled);
             if !settled.is_empty() {
                 session.forgive(Instant::now().into_std());
             }
@@ -193,6 +218,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
                 session.settle(ticket, outcome);
             }
             let released = session.release();
+            for &packet_id in &released.rejected {
+                desk.give(packet_id);
+            }
+            let are_left = send(session, desk);
+            let metrics = &desk.shared.metrics;
             metrics.acknowledged.inc_by(released.n_acknowledged as u64);
             metrics.publishes_rejected.inc_by(released.n_rejected as u64);
             self.stop = self.stop.max(collected.stop);
@@ -205,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
             if self.is_done(waiting) {
                 return Some(CloseKind::ShuttingDown.into());
             }
-            if !are_left || sent_bytes == 0 {
+            if are_left == Left::Nothing || sent_bytes == 0 {
                 return None;
             }
         }
@@ -270,6 +300,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
             metrics.publishes_other.inc_by(tally.n_other);
             metrics.acknowledged.inc_by(tally.n_acknowledged);
         }
+        if tally.n_refused > 0 {
+            metrics.publishes_refused.inc_by(tally.n_refused);
+        }
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseKind> {
@@ -306,28 +339,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
             Ok(grant) => self.desk.grant = Some(grant),
             Err(denied) => return Err(self.session.refuse(connect.version, denied.into())),
         }
-        self.begin(connect);
-        Ok(())
+        self.begin(connect).await
     }
 
-    fn begin(&mut self, connect: Connect) {
+    /// Puts the client's session in place, and says so.
+    async fn begin(&mut self, connect: Connect) -> Result<(), Close> {
         let client = connect.client_id.clone().unwrap_or_else(|| self.desk.assign());
-        self.desk.shared.hub.name(&self.desk.mailbox, &client);
+        let expiry_s = connect.session_expiry_s.min(self.desk.shared.limits.session_expiry_max_s);
+        let Some((present, parting)) = self.desk.begin(&connect, &client, expiry_s) else {
+            return Err(self.session.refuse(connect.version, Refusal::QuotaExceeded));
+        };
         debug!(client.id = %client, version = ?connect.version, "`{client}` is connected.");
-        self.session.accept(connect, &client);
+        self.session.accept(connect, &client, present, expiry_s);
+        if let Some(parting) = parting {
+            let shared = Arc::clone(&self.desk.shared);
+            let limit = shared.limits.shutdown_timeout;
+            // A will that finds no room in time is given up, and counted.
+            let _ = timeout(limit, courier::part(&shared, vec![parting], Effects::default())).await;
+        }
         self.timer = None;
         let carry = mem::take(&mut self.carry);
         if !carry.is_empty() {
             self.receive(&carry);
         }
+        Ok(())
     }
 
-    /// Hands telemetry to the log. While that has no room nothing is read, but what is due is
+    /// Hands to the log what is for it. While that has no room nothing is read, but what is due is
     /// sent. Gives the reason to close, if one comes up meanwhile.
-    async fn submit(&mut self, batch: Batch) -> Option<Close> {
+    async fn submit(&mut self, work: Work) -> Option<Close> {
         let client = self.desk.mailbox.client.get().expect("CONNECT came first").clone();
-        let receipt = self.receipt(&batch);
-        let delivery = Delivery { client, publishes: batch.publishes, receipt };
+        let delivery = self.delivery(client, work);
         self.desk.shared.metrics.deliveries.inc();
         let inlet = Arc::clone(&self.desk.shared.inlet);
         let mut submit = pin!(inlet.submit(delivery));
@@ -347,36 +389,56 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         close
     }
 
-    fn receipt(&self, batch: &Batch) -> Receipt {
+    fn delivery(&self, client: ClientId, work: Work) -> Delivery {
+        let Work { batch, mut effects } = work;
+        let session = effects.as_mut().map(Effects::take_bytes).unwrap_or_default();
+        let Batch { publishes, ticket, n_at_most_once } = batch.unwrap_or_default();
         let mailbox = Arc::clone(&self.desk.mailbox);
-        match (batch.ticket, batch.n_at_most_once) {
-            (Some(ticket), 0) => Receipt::new(move |outcome| mailbox.settle(ticket, outcome)),
-            (ticket, n_at_most_once) => {
-                let lost = self.desk.shared.metrics.publishes_lost.clone();
-                Receipt::new(move |outcome| {
-                    if outcome != Outcome::Durable {
-                        lost.inc_by(n_at_most_once as u64);
-                    }
-                    if let Some(ticket) = ticket {
-                        mailbox.settle(ticket, outcome);
-                    }
-                })
+        let lost = (n_at_most_once > 0).then(|| self.desk.shared.metrics.publishes_lost.clone());
+        let receipt = Receipt::new(move |outcome| {
+            if let Some(effects) = effects {
+                effects.settle(outcome);
             }
-        }
+            if let Some(lost) = lost
+                && outcome != Outcome::Durable
+            {
+                lost.inc_by(n_at_most_once as u64);
+            }
+            if let Some(ticket) = ticket {
+                mailbox.settle(ticket, outcome);
+            }
+        });
+        Delivery { client, publishes, session, receipt }
     }
 
     /// Tells the client why it ends, publishes its will, and lets it read what we sent.
     async fn finish(&mut self, close: Close) {
         self.session.close(close);
-        self.desk.leave();
+        let held = self.was_held || self.session.is_at_bound();
+        let will = self.session.take_will().filter(|_| close.kind.fires_will() && !held);
+        let will = self.desk.leave(will);
         // What the socket does not take now gets its time below.
         let _sent = poll_fn(|cx| Poll::Ready(self.poll_flush(cx))).await;
-        self.publish_will(close).await;
+        let limit = self.desk.shared.limits.shutdown_timeout;
+        // What finds no room in the log by then is given up: a will is counted, a session ends later.
+        let _ = timeout(limit, self.part(will)).await;
         if close.kind.has_listener() {
             let close_timeout = self.desk.shared.limits.close_timeout;
             // A client that does not listen has had its time.
             let _heard = timeout(close_timeout, poll_fn(|cx| self.poll_goodbye(cx))).await;
         }
+    }
+
+    /// Publishes the will, and has noted what became of the session.
+    async fn part(&mut self, will: Option<Will>) {
+        let shared = Arc::clone(&self.desk.shared);
+        let mut effects = self.desk.take_effects().unwrap_or_default();
+        if let (Some(will), Some(session)) = (will, self.desk.session())
+            && let Some(client) = self.desk.mailbox.client.get()
+        {
+            courier::publish_will(&shared, client, session, &will, &mut effects).await;
+        }
+        courier::note(&shared, effects).await;
     }
 
     /// Sends the rest, then waits for the client to close: closing first, with bytes of it unread,
@@ -396,45 +458,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
                 }
             }
         })
-    }
-
-    async fn publish_will(&mut self, close: Close) {
-        let Some(will) = self.session.take_will() else { return };
-        let held = self.was_held || self.session.is_at_bound();
-        let Some(client) = self.desk.mailbox.client.get() else { return };
-        if !close.kind.fires_will() || held {
-            return;
-        }
-        let shared = &self.desk.shared;
-        shared.metrics.wills_published.inc();
-        let routed = Routed {
-            topic: &will.topic,
-            properties: &will.properties,
-            payload: &will.payload,
-            qos: will.qos,
-            retain: false,
-        };
-        shared.hub.route(Some(self.desk.mailbox.id), &routed);
-        if !shared.inlet.claims(&will.topic) {
-            return;
-        }
-        let mut publishes = PublishBatch::default();
-        publishes.push(&PublishRef {
-            topic: &will.topic,
-            payload: &will.payload,
-            qos: QoS::AtMostOnce, // Nobody waits for an answer.
-            dup: false,
-            retain: false,
-            packet_id: 0,
-        });
-        let receipt = self.receipt(&Batch {
-            publishes: PublishBatch::default(),
-            ticket: None,
-            n_at_most_once: 1,
-        });
-        let delivery = Delivery { client: client.clone(), publishes, receipt };
-        // Dropped, the receipt counts it as lost.
-        let _taken = timeout(shared.limits.shutdown_timeout, shared.inlet.submit(delivery)).await;
     }
 }
 

@@ -1,18 +1,27 @@
-//! A connection's place in the broker: what its session may ask for, and what must be undone when
-//! it ends.
+//! A connection's place in the broker: what its session may ask for, what of that must be durable,
+//! and what must be undone when it ends.
 
+use std::mem;
 use std::sync::Arc;
 
-use bellwire_model::{ClientId, Timestamp, TopicFilter};
+use bellwire_model::{ClientId, Clock, Timestamp, TopicFilter};
 
 use crate::access::{Gatekeeper, Grant};
+use crate::codec::connect::{Connect, Will};
+use crate::codec::control::{SendRetained, Taken};
+use crate::codec::encode::SessionPresent;
 use crate::config::Limits;
-use crate::hub::Hub;
+use crate::flow::{Durability, Fresh, Given, Handled, Ready, Received, Seq};
+use crate::hub::{Hub, Opening, Parting};
 use crate::listener::Inlet;
 use crate::mailbox::Mailbox;
 use crate::message::Routed;
 use crate::metrics::Metrics;
+use crate::ops::{Effects, Op};
+use crate::outbox::{Lifetime, Outbox};
+use crate::retained::RetainFull;
 use crate::session::exchange::{Exchange, SubscribeOptions, TooMany, Unsubscribed};
+use crate::share::Filter;
 
 /// What all connections of a broker share.
 #[derive(Debug)]
@@ -22,6 +31,7 @@ pub(crate) struct Shared<I> {
     pub(crate) hub: Arc<Hub>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Metrics,
+    pub(crate) clock: Arc<dyn Clock>,
     /// When the broker started, to tell the names it assigns from those of an earlier start.
     pub(crate) started_at: Timestamp,
 }
@@ -33,7 +43,9 @@ pub(crate) struct Desk<I> {
     pub(crate) mailbox: Arc<Mailbox>,
     /// What the client may do, once it is admitted.
     pub(crate) grant: Option<Grant>,
-    filters: Vec<TopicFilter>,
+    /// Its session, once it is admitted.
+    outbox: Option<Arc<Outbox>>,
+    effects: Effects,
     has_left: bool,
 }
 
@@ -43,7 +55,8 @@ impl<I> Desk<I> {
         shared.metrics.connections_opened.inc();
         shared.metrics.connections.inc();
         let mailbox = shared.hub.join();
-        Self { shared, mailbox, grant: None, filters: Vec::new(), has_left: false }
+        let effects = Effects::default();
+        Self { shared, mailbox, grant: None, outbox: None, effects, has_left: false }
     }
 
     /// A client identifier for a client that brings none. [MQTT-3.1.3-6]
@@ -52,23 +65,93 @@ impl<I> Desk<I> {
         ClientId::new(&text).expect("letters, digits and hyphens are a valid name")
     }
 
-    /// Ends the connection's subscriptions, and frees its name.
-    pub(crate) fn leave(&mut self) {
-        if !self.has_left {
-            self.has_left = true;
-            self.shared.hub.leave(&self.mailbox, &self.filters);
+    /// Takes the client's session, which lives `expiry_s` seconds longer than the connection; says
+    /// whether it was there before, and what is to be published of the one that it takes the place of.
+    pub(crate) fn begin(
+        &mut self,
+        connect: &Connect,
+        client: &ClientId,
+        expiry_s: u32,
+    ) -> Option<(SessionPresent, Option<Parting>)> {
+        // A session lets CONNECT through once.
+        let _first = self.mailbox.client.set(client.clone());
+        let lifetime = Lifetime::from_expiry(expiry_s);
+        let opening = Opening { client, start: connect.start, lifetime };
+        let (outbox, present, parting) =
+            self.shared.hub.begin(&self.mailbox, opening, &mut self.effects).ok()?;
+        self.outbox = Some(outbox);
+        Some((present, parting))
+    }
+
+    /// Offers what is to be sent to the client.
+    pub(crate) fn send(
+        &mut self,
+        in_flight_max: usize,
+        send: &mut impl FnMut(Ready<'_>, Timestamp) -> Handled,
+    ) {
+        let Some(outbox) = &self.outbox else { return };
+        let now = self.shared.clock.now();
+        self.shared.hub.refill(outbox, now, &mut self.effects);
+        let dropped = outbox.send(&self.mailbox, in_flight_max, now, &mut |ready| send(ready, now));
+        let outbox = Arc::clone(outbox);
+        for seq in dropped {
+            self.over(&outbox, Some(seq));
         }
+    }
+
+    /// What was noted since the last call.
+    pub(crate) fn take_effects(&mut self) -> Option<Effects> {
+        if self.effects.is_empty() { None } else { Some(mem::take(&mut self.effects)) }
+    }
+
+    /// Gives its session up. The will comes back if it is to be published now.
+    pub(crate) fn leave(&mut self, will: Option<Will>) -> Option<Will> {
+        if self.has_left {
+            return None;
+        }
+        self.has_left = true;
+        let hub = &self.shared.hub;
+        hub.leave(&self.mailbox);
+        let outbox = self.outbox.as_ref()?;
+        hub.part(&self.mailbox, outbox, will, self.shared.clock.now(), &mut self.effects)
+    }
+
+    /// The number of the client's session.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.outbox.as_ref().map(|outbox| outbox.number)
+    }
+
+    /// A message to the client is over.
+    fn over(&mut self, outbox: &Outbox, seq: Option<Seq>) {
+        if let Some(seq) = seq
+            && outbox.is_kept()
+        {
+            self.effects.note(&Op::Over { number: outbox.number, seq: seq.0 });
+        }
+    }
+
+    /// The session; only a client that is connected gets here.
+    fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(self.outbox.as_ref().expect("the session began with CONNECT"))
     }
 }
 
 impl<I> Drop for Desk<I> {
     fn drop(&mut self) {
-        self.leave();
+        self.leave(None);
         self.shared.metrics.connections.dec();
     }
 }
 
 impl<I: Inlet> Exchange for Desk<I> {
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    fn has_changes(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     fn claims(&self, topic: &str) -> bool {
         self.shared.inlet.claims(topic)
     }
@@ -86,27 +169,92 @@ impl<I: Inlet> Exchange for Desk<I> {
     }
 
     fn route(&mut self, message: &Routed<'_>) {
-        self.shared.hub.route(Some(self.mailbox.id), message);
+        self.shared.hub.route(self.session(), message, &mut self.effects);
     }
 
-    fn subscribe(&mut self, filter: TopicFilter, options: SubscribeOptions) -> Result<(), TooMany> {
-        let is_new = !self.filters.contains(&filter);
-        if is_new && self.filters.len() >= self.shared.limits.subscriptions_per_client_max {
-            return Err(TooMany);
-        }
-        self.shared.hub.subscribe(&self.mailbox, &filter, options);
-        if is_new {
-            self.filters.push(filter);
-        }
-        Ok(())
+    fn retain(&mut self, message: &Routed<'_>) -> Result<(), RetainFull> {
+        self.shared.hub.retain(message, &mut self.effects)
+    }
+
+    fn subscribe(
+        &mut self,
+        filter: Filter,
+        options: SubscribeOptions,
+        retained: SendRetained,
+    ) -> Result<(), TooMany> {
+        let outbox = self.outbox();
+        let hub = Arc::clone(&self.shared.hub);
+        hub.subscribe(&outbox, filter, options, retained, &mut self.effects)
     }
 
     fn unsubscribe(&mut self, filter: &str) -> Unsubscribed {
-        let Some(index) = self.filters.iter().position(|it| it.as_str() == filter) else {
-            return Unsubscribed::Absent;
-        };
-        self.filters.swap_remove(index);
-        self.shared.hub.unsubscribe(&self.mailbox, filter);
-        Unsubscribed::Removed
+        let outbox = self.outbox();
+        self.shared.hub.unsubscribe(&outbox, filter, &mut self.effects)
+    }
+
+    fn take(&mut self, packet_id: u16) -> Fresh {
+        let outbox = self.outbox();
+        let fresh = outbox.with(|state| state.flow.take(packet_id));
+        match fresh {
+            Fresh::Repeated(Durability::Durable) => {}
+            // Also again: the answer then waits until the first time is durable.
+            Fresh::New | Fresh::Repeated(Durability::OnItsWay) if outbox.is_kept() => {
+                self.effects.note(&Op::Take { number: outbox.number, packet_id });
+                self.effects.take(outbox, packet_id);
+            }
+            Fresh::New | Fresh::Repeated(_) => {
+                outbox.with(|state| state.flow.taken_durably(packet_id));
+            }
+        }
+        fresh
+    }
+
+    fn give(&mut self, packet_id: u16) -> Given {
+        let outbox = self.outbox();
+        let given = outbox.with(|state| state.flow.give(packet_id));
+        if given == Given::Known && outbox.is_kept() {
+            self.effects.note(&Op::Give { number: outbox.number, packet_id });
+        }
+        given
+    }
+
+    fn n_unreleased(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.with(|state| state.flow.n_unreleased()))
+    }
+
+    fn acknowledged(&mut self, packet_id: u16) {
+        let outbox = self.outbox();
+        let seq = outbox.with(|state| state.flow.acknowledged(packet_id));
+        self.over(&outbox, seq);
+    }
+
+    fn received(&mut self, packet_id: u16, taken: Taken) -> Received {
+        let outbox = self.outbox();
+        let received = outbox.with(|state| state.flow.received(packet_id, taken));
+        match received {
+            Received::Release(seq) | Received::ReleaseAgain(seq, Durability::OnItsWay) => {
+                if outbox.is_kept() {
+                    self.effects.note(&Op::Released { number: outbox.number, seq: seq.0 });
+                    self.effects.release(outbox, seq);
+                } else {
+                    outbox.with(|state| state.flow.release(seq));
+                }
+            }
+            Received::Refused(seq) => self.over(&outbox, Some(seq)),
+            _ => {}
+        }
+        received
+    }
+
+    fn completed(&mut self, packet_id: u16) {
+        let outbox = self.outbox();
+        let seq = outbox.with(|state| state.flow.completed(packet_id));
+        self.over(&outbox, seq);
+    }
+
+    fn set_expiry(&mut self, expiry_s: u32) {
+        let lifetime = Lifetime::from_expiry(expiry_s.min(self.shared.limits.session_expiry_max_s));
+        let outbox = self.outbox();
+        self.shared.hub.set_lifetime(&outbox, lifetime, &mut self.effects);
     }
 }

@@ -7,6 +7,7 @@ use bellwire_model::{QoS, check_topic};
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::message::Routed;
+use crate::ops::Effects;
 
 /// Publishes to subscribers from inside the service. Clones speak to the same broker.
 #[derive(Clone, Debug)]
@@ -19,16 +20,17 @@ impl BrokerHandle {
         Self { hub }
     }
 
-    /// Passes a message on to every subscriber of `topic`, and gives to how many. It is sent at
-    /// the lower of `qos` and what each subscriber asked for, at most QoS 1; it does not go to the
-    /// log, and is not kept for clients that are away.
+    /// Passes a message on to every subscriber of `topic` that is connected and whose session does not
+    /// outlive its connection, and gives to how many. It is sent at the lower of `qos` and what each
+    /// subscriber asked for, and does not go to the log.
     ///
     /// # Errors
     /// [`Error::Publish`] if `topic` is no topic name.
     pub fn publish(&self, topic: &str, payload: &[u8], qos: QoS) -> Result<usize, Error> {
         check_topic(topic).map_err(|source| Error::Publish { topic: topic.into(), source })?;
-        let routed = Routed { topic, properties: &[], payload, qos, retain: false };
-        Ok(self.hub.route(None, &routed))
+        let properties = &[];
+        let routed = Routed { topic, properties, payload, qos, retain: false, expires_at: None };
+        Ok(self.hub.route(None, &routed, &mut Effects::default()))
     }
 
     /// How many connections there are, those included that have not sent CONNECT yet.

@@ -1,19 +1,18 @@
-//! The MQTT server: MQTT 3.1.1 and 5 on one port, QoS 0 and 1. What arrives on telemetry topics
+//! The MQTT server: MQTT 3.1.1 and 5 on one port, QoS 0, 1 and 2. What arrives on telemetry topics
 //! becomes a [`Delivery`](bellwire_model::Delivery) for the log and is acknowledged when its
 //! receipt is settled; all topics are passed on to subscribers.
 //!
 //! A publish's way through: [`listener`] takes the connection; [`connection`] reads once and gives
 //! the bytes to the [`session`], which cuts them with [`codec`] into packets; the telemetry of that
 //! one read goes as one delivery through the [`Inlet`]; the receipt, settled by the log's thread,
-//! lands in the connection's [`mailbox`] and wakes it; the session releases every acknowledgement
-//! that is due, in order of arrival; one write sends them. For subscribers the [`hub`] looks
-//! into the tree of [`subscriptions`] and leaves the message in their mailboxes.
+//! lands in the connection's [`mailbox`] and wakes it; the session releases every answer that is due,
+//! in order of arrival; one write sends them. For subscribers the [`hub`] looks into the tree of
+//! [`subscriptions`] and leaves the message in their [`outbox`]es.
 //!
-//! What is not offered is said as the standard has it: an MQTT 5 client is told in CONNACK (maximum
-//! QoS 1, no retained messages, no shared subscriptions, session expiry 0) and disconnected with
-//! the reason if it does so nevertheless; from an MQTT 3.1.1 client, which cannot be told, a QoS 2
-//! publish closes the connection, and RETAIN is passed over. Session Present is always 0. Wills
-//! are published at once: with no session that outlives the connection, no delay applies.
+//! A session may outlive its connection: its outbox, with the pure [`flow`] of messages in it, stays.
+//! What changes it then goes into the log with the delivery, as [`ops`], and what is answered or sent
+//! because of that waits until it is durable. [`SharedSessions`] gives the whole as bytes and takes
+//! it back after a restart.
 //!
 //! **Invariant:** knows nothing of readings, the log or the database. The session has no I/O, no
 //! async and no clock.
@@ -23,17 +22,27 @@ mod close;
 mod codec;
 mod config;
 mod connection;
+mod courier;
 mod desk;
 mod error;
+mod flow;
 mod handle;
 mod hub;
 mod listener;
 mod mailbox;
 mod message;
 mod metrics;
+mod ops;
+mod outbox;
 mod peer;
+mod retained;
 mod session;
+mod sessions;
+mod share;
+#[cfg(test)]
+mod simulation;
 mod subscriptions;
+mod upkeep;
 
 pub use config::Config;
 pub use error::Error;
@@ -41,3 +50,4 @@ pub use handle::BrokerHandle;
 pub use listener::{Broker, Inlet};
 pub use metrics::Metrics;
 pub use peer::Peer;
+pub use sessions::{SessionsError, SharedSessions};

@@ -21,10 +21,10 @@ use crate::connection;
 use crate::desk::Shared;
 use crate::error::Error;
 use crate::handle::BrokerHandle;
-use crate::hub::Hub;
 use crate::mailbox::Stop;
-use crate::metrics::Metrics;
 use crate::peer::Peer;
+use crate::sessions::SharedSessions;
+use crate::upkeep;
 
 /// Connections the system may keep for us between two looks.
 const BACKLOG: u32 = 4096;
@@ -59,30 +59,31 @@ pub struct Broker<I> {
 
 impl<I: Inlet> Broker<I> {
     /// Checks `config` and listens on every address; clients that come wait for [`Broker::run`].
+    /// `sessions` has recovered.
     ///
     /// # Errors
     /// [`Error::Listen`], which names the address, and the errors of [`Config::check`].
     #[expect(clippy::unused_async, reason = "sockets are bound inside a runtime; say so by type")]
     pub async fn bind(
         config: Config,
+        sessions: &SharedSessions,
         inlet: Arc<I>,
         gatekeeper: Arc<dyn Gatekeeper>,
         clock: Arc<dyn Clock>,
-        metrics: Metrics,
         tracker: TaskTracker,
     ) -> Result<Self, Error> {
         let limits = config.limits()?;
         let listeners =
             config.listen.iter().map(|&address| listen(address)).collect::<Result<_, _>>()?;
         let permits = Arc::new(Semaphore::new(limits.connections_max as usize));
-        let hub = Arc::new(Hub::new(&limits, metrics.clone()));
         let shared = Shared {
             inlet,
             gatekeeper,
-            hub,
+            hub: Arc::clone(&sessions.hub),
             limits: Arc::new(limits),
-            metrics,
+            metrics: sessions.metrics.clone(),
             started_at: clock.now(),
+            clock,
         };
         Ok(Self { listeners, shared: Arc::new(shared), tracker, permits })
     }
@@ -109,6 +110,8 @@ impl<I: Inlet> Broker<I> {
         for address in self.local_addrs() {
             info!(%address, "Listening for MQTT on {address}.");
         }
+        let upkeep = upkeep::run(Arc::clone(&self.shared), shutdown.clone());
+        self.tracker.spawn(upkeep);
         let mut is_full = false;
         loop {
             let accepted = tokio::select! {

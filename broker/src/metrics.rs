@@ -16,6 +16,9 @@ pub struct Metrics {
     pub(crate) accept_errors: IntCounter,
     pub(crate) connections_held: IntGauge,
     pub(crate) subscriptions: IntGauge,
+    pub(crate) sessions: IntGauge,
+    pub(crate) retained: IntGauge,
+    pub(crate) retained_refused: IntCounter,
     pub(crate) received_bytes: IntCounter,
     pub(crate) sent_bytes: IntCounter,
     pub(crate) writes: IntCounter,
@@ -24,6 +27,7 @@ pub struct Metrics {
     pub(crate) publishes_other: IntCounter,
     pub(crate) acknowledged: IntCounter,
     pub(crate) publishes_rejected: IntCounter,
+    pub(crate) publishes_refused: IntCounter,
     pub(crate) publishes_lost: IntCounter,
     pub(crate) messages_sent: IntCounter,
     pub(crate) dropped_outbox_full: IntCounter,
@@ -63,6 +67,41 @@ fn dropped(registry: &Registry) -> Result<[IntCounter; 2], prometheus::Error> {
     Ok(["outbox_full", "too_large_for_client"].map(|reason| dropped.with_label_values(&[reason])))
 }
 
+/// How publishes end.
+fn answers(registry: &Registry) -> Result<[IntCounter; 4], prometheus::Error> {
+    let count = |name: &str, help: &str| counter(registry, name, help);
+    Ok([
+        count(
+            "bellwire_mqtt_publishes_acknowledged_total",
+            "QoS 1 and 2 publishes acknowledged with success.",
+        )?,
+        count(
+            "bellwire_mqtt_publishes_rejected_total",
+            "QoS 1 and 2 publishes that the log will never take, told to the client.",
+        )?,
+        count(
+            "bellwire_mqtt_publishes_refused_total",
+            "Publishes on topics that the client may not publish to.",
+        )?,
+        count(
+            "bellwire_mqtt_publishes_lost_total",
+            "QoS 0 telemetry that the log did not take: nobody sends it again.",
+        )?,
+    ])
+}
+
+/// What outlives connections.
+fn kept(registry: &Registry) -> Result<[IntGauge; 2], prometheus::Error> {
+    Ok([
+        gauge(
+            registry,
+            "bellwire_mqtt_sessions_kept",
+            "Sessions that outlive their connections, of clients that are there or away.",
+        )?,
+        gauge(registry, "bellwire_mqtt_retained_messages", "Retained messages.")?,
+    ])
+}
+
 /// One counter per [`CloseKind`], in its order.
 fn closed(registry: &Registry) -> Result<Vec<IntCounter>, prometheus::Error> {
     let name = "bellwire_mqtt_connections_closed_total";
@@ -79,66 +118,58 @@ impl Metrics {
         let r = registry;
         let [publishes_telemetry, publishes_other] = publishes(r)?;
         let [dropped_outbox_full, dropped_too_large] = dropped(r)?;
+        let [acknowledged, publishes_rejected, publishes_refused, publishes_lost] = answers(r)?;
+        let [sessions, retained] = kept(r)?;
+        let count = |name: &str, help: &str| counter(r, name, help);
+        let gauge = |name: &str, help: &str| gauge(r, name, help);
         Ok(Self {
-            connections: gauge(r, "bellwire_mqtt_connections", "Open connections.")?,
-            connections_opened: counter(
-                r,
+            connections: gauge("bellwire_mqtt_connections", "Open connections.")?,
+            connections_opened: count(
                 "bellwire_mqtt_connections_opened_total",
                 "Connections taken.",
             )?,
-            connections_refused: counter(
-                r,
+            connections_refused: count(
                 "bellwire_mqtt_connections_refused_total",
                 "Connections closed at once because there were connections_max.",
             )?,
-            accept_errors: counter(
-                r,
+            accept_errors: count(
                 "bellwire_mqtt_accept_errors_total",
                 "Connections the system could not hand over, for want of descriptors say.",
             )?,
             connections_held: gauge(
-                r,
                 "bellwire_mqtt_connections_held",
                 "Connections not read from because the log has no room.",
             )?,
-            subscriptions: gauge(r, "bellwire_mqtt_subscriptions", "Subscriptions.")?,
-            received_bytes: counter(
-                r,
+            subscriptions: gauge("bellwire_mqtt_subscriptions", "Subscriptions.")?,
+            sessions,
+            retained,
+            retained_refused: count(
+                "bellwire_mqtt_retained_refused_total",
+                "Messages not retained because there are as many as there may be.",
+            )?,
+            received_bytes: count(
                 "bellwire_mqtt_received_bytes_total",
                 "Bytes read from clients.",
             )?,
-            sent_bytes: counter(r, "bellwire_mqtt_sent_bytes_total", "Bytes written to clients.")?,
-            writes: counter(r, "bellwire_mqtt_writes_total", "Writes to clients' sockets.")?,
-            deliveries: counter(
-                r,
+            sent_bytes: count("bellwire_mqtt_sent_bytes_total", "Bytes written to clients.")?,
+            writes: count("bellwire_mqtt_writes_total", "Writes to clients' sockets.")?,
+            deliveries: count(
                 "bellwire_mqtt_deliveries_total",
                 "Deliveries handed to the log; each has the telemetry of one read.",
             )?,
             publishes_telemetry,
             publishes_other,
-            acknowledged: counter(
-                r,
-                "bellwire_mqtt_publishes_acknowledged_total",
-                "QoS 1 publishes acknowledged with success.",
-            )?,
-            publishes_rejected: counter(
-                r,
-                "bellwire_mqtt_publishes_rejected_total",
-                "QoS 1 publishes that the log will never take, told to the client.",
-            )?,
-            publishes_lost: counter(
-                r,
-                "bellwire_mqtt_publishes_lost_total",
-                "QoS 0 telemetry that the log did not take: nobody sends it again.",
-            )?,
-            messages_sent: counter(
-                r,
+            acknowledged,
+            publishes_rejected,
+            publishes_refused,
+            publishes_lost,
+            messages_sent: count(
                 "bellwire_mqtt_messages_sent_total",
                 "Messages sent to subscribers.",
             )?,
             dropped_outbox_full,
             dropped_too_large,
-            wills_published: counter(r, "bellwire_mqtt_wills_total", "Wills published.")?,
+            wills_published: count("bellwire_mqtt_wills_total", "Wills published.")?,
             closed: closed(r)?,
         })
     }

@@ -104,7 +104,12 @@ async fn produce(log: Arc<dyn Log>, n: usize, load: Load, stop: Arc<AtomicBool>)
             times.lock().expect("no panic").push(begun.elapsed());
             drop(permit);
         });
-        let delivery = Delivery { client: client.clone(), publishes: batch.clone(), receipt };
+        let delivery = Delivery {
+            client: client.clone(),
+            publishes: batch.clone(),
+            session: Vec::new(),
+            receipt,
+        };
         if let Err(entry) = log.try_append(Entry::publishes(delivery)) {
             log.append(entry).await;
         }

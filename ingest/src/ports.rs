@@ -57,6 +57,45 @@ pub trait Rules: Send {
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 
+/// The sessions of clients that outlive connections. They change with records of the log, whose part
+/// of that is opaque here, and go into snapshots.
+pub trait Sessions: Send + Sync + std::fmt::Debug {
+    /// All of them. It has the changes of every record whose receipt is settled, and perhaps more.
+    fn image(&self) -> Vec<u8>;
+
+    /// Puts an image in place; an empty one is of no sessions.
+    ///
+    /// # Errors
+    /// If the bytes are not what this version writes.
+    fn restore(&self, image: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// Makes a record's changes again; the image may have them already.
+    ///
+    /// # Errors
+    /// If the bytes are not what this version writes.
+    fn replay(&self, changes: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// All changes up to here are made again.
+    fn recovered(&self, now: Timestamp);
+}
+
+/// No sessions, and none to come.
+impl Sessions for () {
+    fn image(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn restore(&self, _image: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
+
+    fn replay(&self, _changes: &[u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
+
+    fn recovered(&self, _now: Timestamp) {}
+}
+
 /// Whether what is judged happens now, or is read again after a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {

@@ -68,6 +68,9 @@ pub struct Snapshot {
     rules: Vec<u8>,
     #[serde(skip)]
     time: WireTime,
+    /// The image of the sessions that outlive connections.
+    #[serde(skip)]
+    sessions: Vec<u8>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -160,6 +163,7 @@ impl Snapshot {
             present: present.devices().map(|(key, device)| WirePresent::new(key, device)).collect(),
             rules,
             time: WireTime::new(policy, clocks.collect()),
+            sessions: Vec::new(),
         }
     }
 
@@ -171,6 +175,17 @@ impl Snapshot {
             rebuild_from: LogPosition(self.rebuild_from),
             committed: LogPosition(self.committed),
         }
+    }
+
+    /// The image of the sessions that outlive connections, once.
+    pub fn take_sessions(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.sessions)
+    }
+
+    /// Adds the image of the sessions that outlive connections; taken when every receipt of what the
+    /// snapshot has is settled.
+    pub fn set_sessions(&mut self, image: Vec<u8>) {
+        self.sessions = image;
     }
 
     /// Puts names and present in place, both of them empty, and returns the rest.
@@ -328,13 +343,19 @@ fn read(path: &Path) -> Result<Snapshot, SnapshotError> {
 /// One part after the other.
 fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_stdvec(snapshot)?;
-    postcard::to_extend(&snapshot.time, body)
+    let body = postcard::to_extend(&snapshot.time, body)?;
+    postcard::to_extend(&snapshot.sessions, body)
 }
 
 fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
-    let (mut snapshot, rest): (Snapshot, _) = postcard::take_from_bytes(body)?;
+    let (mut snapshot, first): (Snapshot, _) = postcard::take_from_bytes(body)?;
+    if first.is_empty() {
+        return Ok(snapshot);
+    }
+    let rest;
+    (snapshot.time, rest) = postcard::take_from_bytes(first)?;
     if !rest.is_empty() {
-        snapshot.time = postcard::from_bytes(rest)?;
+        snapshot.sessions = postcard::from_bytes(rest)?;
     }
     Ok(snapshot)
 }

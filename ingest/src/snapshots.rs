@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tracing::{error, warn};
 
 use crate::log::Log;
 use crate::metrics::Metrics;
+use crate::ports::Sessions;
 use crate::snapshot::{Snapshot, Snapshots};
+
+/// How often to look whether receipts are settled.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The thread that writes snapshots. Its queue holds one: *judge* takes no snapshot while it is
 /// busy.
@@ -23,6 +28,7 @@ pub(crate) struct SnapshotWriter {
 struct Worker {
     snapshots: Snapshots,
     log: Arc<dyn Log>,
+    sessions: Arc<dyn Sessions>,
     metrics: Metrics,
     busy: Arc<AtomicBool>,
 }
@@ -32,10 +38,15 @@ impl SnapshotWriter {
     ///
     /// # Panics
     /// If the system cannot make a thread.
-    pub(crate) fn start(snapshots: Snapshots, log: Arc<dyn Log>, metrics: Metrics) -> Self {
+    pub(crate) fn start(
+        snapshots: Snapshots,
+        log: Arc<dyn Log>,
+        sessions: Arc<dyn Sessions>,
+        metrics: Metrics,
+    ) -> Self {
         let (queue, snapshots_to_write) = sync_channel(1);
         let busy = Arc::new(AtomicBool::new(false));
-        let worker = Worker { snapshots, log, metrics, busy: Arc::clone(&busy) };
+        let worker = Worker { snapshots, log, sessions, metrics, busy: Arc::clone(&busy) };
         let thread = std::thread::Builder::new()
             .name("snapshots".to_owned())
             .spawn(move || worker.run(&snapshots_to_write))
@@ -72,10 +83,21 @@ impl SnapshotWriter {
 
 impl Worker {
     fn run(mut self, queue: &Receiver<Snapshot>) {
-        while let Ok(snapshot) = queue.recv() {
+        while let Ok(mut snapshot) = queue.recv() {
+            self.add_sessions(&mut snapshot);
             self.write(&snapshot);
             self.log.set_floor(self.snapshots.floor());
         }
+    }
+
+    /// Adds the sessions as they are now. What they have beyond the snapshot is made again in vain;
+    /// what they lack of it would be lost: so the receipts of all it has must be settled, which the
+    /// log's thread does right after it says that they are durable.
+    fn add_sessions(&self, snapshot: &mut Snapshot) {
+        while self.log.settled() < snapshot.places().position {
+            std::thread::park_timeout(LOOK_EVERY);
+        }
+        snapshot.set_sessions(self.sessions.image());
     }
 
     fn write(&mut self, snapshot: &Snapshot) {

@@ -229,8 +229,11 @@ impl fmt::Debug for Receipt {
 pub struct Delivery {
     /// Who published.
     pub client: ClientId,
-    /// What was published, in arrival order.
+    /// What was published, in arrival order; may be none.
     pub publishes: PublishBatch,
+    /// What changed in sessions with it, as the broker writes it; to others opaque. Empty if nothing
+    /// did.
+    pub session: Vec<u8>,
     /// Settled when all of it is on disk.
     pub receipt: Receipt,
 }

@@ -11,6 +11,7 @@ pub mod present;
 pub mod rules;
 mod rules_file;
 pub mod seen;
+mod sessions;
 pub mod sink;
 mod spine;
 mod threads;
@@ -22,8 +23,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
-use bellwire_broker::Broker;
 use bellwire_broker::access::OpenDoor;
+use bellwire_broker::{Broker, SharedSessions};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
 use bellwire_model::Clock;
@@ -224,9 +225,12 @@ async fn start_parts(
     database: &Arc<Database>,
     rules_text: String,
 ) -> anyhow::Result<Parts> {
-    let spine = Spine::start(common, log, Arc::clone(database), &rules_text).await?;
+    let metrics = bellwire_broker::Metrics::register(&common.registry)?;
+    let sessions = SharedSessions::new(&common.config.mqtt, metrics)?;
+    let parts = (log, Arc::clone(database), sessions.clone());
+    let spine = Spine::start(common, parts, &rules_text).await?;
     let endpoints_file = common.data_dir.join("endpoints.json");
-    match open_front(common, &spine, database, rules_text, &endpoints_file).await {
+    match open_front(common, &spine, &sessions, database, rules_text, &endpoints_file).await {
         Ok(front) => Ok(Parts { spine, front, endpoints_file }),
         Err(error) => {
             spine.stop(common.config.shutdown_grace()).await;
@@ -238,6 +242,7 @@ async fn start_parts(
 async fn open_front(
     common: &Common,
     spine: &Spine,
+    sessions: &SharedSessions,
     database: &Arc<Database>,
     rules_text: String,
     endpoints_file: &Path,
@@ -246,7 +251,7 @@ async fn open_front(
         Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
         None => None,
     };
-    let (broker, mqtt) = open_broker(common, spine).await?;
+    let (broker, mqtt) = open_broker(common, spine, sessions).await?;
     let (api, http) = open_api(common, spine, database).await?;
     let endpoints = Endpoints { mqtt, http, database: database.managed_url() };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
@@ -320,15 +325,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 async fn open_broker(
     common: &Common,
     spine: &Spine,
+    sessions: &SharedSessions,
 ) -> anyhow::Result<((CancellationToken, JoinHandle<()>), Vec<SocketAddr>)> {
-    let metrics = bellwire_broker::Metrics::register(&common.registry)?;
     let inlet = Arc::new(LogInlet::new(spine.log()));
     let broker = Broker::bind(
         common.config.mqtt.clone(),
+        sessions,
         inlet,
         Arc::new(OpenDoor),
         Arc::clone(&common.clock),
-        metrics,
         common.tracker.clone(),
     )
     .await?;

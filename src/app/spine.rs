@@ -9,6 +9,7 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use bellwire_alerts::RuleSet;
 use bellwire_api::Hub;
+use bellwire_broker::SharedSessions;
 use bellwire_ingest::handoff::Handoff;
 use bellwire_ingest::journal::Journal;
 use bellwire_ingest::judge::{JudgeConfig, JudgeParts, JudgeThread};
@@ -31,6 +32,7 @@ use super::feed::HubFeed;
 use super::health::DatabaseState;
 use super::rules::{EngineRules, SharedRules};
 use super::seen::{Boot, Seen};
+use super::sessions::LoggedSessions;
 use super::sink::StoreSink;
 use super::{Common, DatabaseUnavailable, Stopped, threads};
 use crate::runtime;
@@ -69,6 +71,7 @@ struct Shared {
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
     policies: SharedPolicies,
+    sessions: SharedSessions,
     rules: SharedRules,
 }
 
@@ -83,8 +86,7 @@ impl Spine {
     /// stopped again if it fails.
     pub(super) async fn start(
         common: &Common,
-        log: Arc<dyn Log>,
-        database: Arc<Database>,
+        (log, database, sessions): (Arc<dyn Log>, Arc<Database>, SharedSessions),
         rules_text: &str,
     ) -> anyhow::Result<Self> {
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
@@ -109,7 +111,7 @@ impl Spine {
         };
         let committed = watch::Sender::new(committed);
         let skew_max = common.config.ingest.time.skew_max();
-        let shared = Shared::new(&common.data_dir.join("journal"), skew_max)?;
+        let shared = Shared::new(&common.data_dir.join("journal"), skew_max, sessions)?;
         let metrics = Metrics::register(&common.registry)?;
         let hub = new_hub(common, &log, &shared)?;
         let judge = recover(common, &log, &shared, snapshots, &committed, &hub, &metrics)?;
@@ -216,7 +218,11 @@ async fn worth_waiting(database: &DatabaseState, grace: Duration) {
 }
 
 impl Shared {
-    fn new(journal_dir: &Path, skew_max: Duration) -> anyhow::Result<Self> {
+    fn new(
+        journal_dir: &Path,
+        skew_max: Duration,
+        sessions: SharedSessions,
+    ) -> anyhow::Result<Self> {
         let journal = Journal::create(journal_dir)
             .with_context(|| format!("cannot use the folder {}", journal_dir.display()))?;
         Ok(Self {
@@ -226,6 +232,7 @@ impl Shared {
             journal: Arc::new(journal),
             handoff: Arc::new(Handoff::default()),
             policies: SharedPolicies::default(),
+            sessions,
             rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
         })
     }
@@ -357,6 +364,7 @@ fn recover(
         journal: Arc::clone(&shared.journal),
         handoff: Arc::clone(&shared.handoff),
         policies: shared.policies.clone(),
+        sessions: Arc::new(LoggedSessions(shared.sessions.clone())),
         snapshots,
         clock: Arc::clone(&common.clock),
         metrics: metrics.clone(),

@@ -19,11 +19,18 @@ pub(crate) struct Connect {
     pub(crate) client_id: Option<ClientId>,
     /// It will send something at least this often, in seconds; 0 promises nothing.
     pub(crate) keep_alive_s: u16,
-    /// How many QoS 1 messages it takes before it acknowledges one; at least 1.
+    /// It wants no session that was there before. [MQTT-3.1.2-4]
+    pub(crate) start: Start,
+    /// How many QoS 1 and 2 messages it takes before it acknowledges one; at least 1.
     pub(crate) receive_maximum: u16,
     /// The largest packet it takes, in bytes.
     pub(crate) packet_bytes_max: usize,
-    /// How long its session shall outlive the connection, in seconds; 0 in MQTT 3.1.1.
+    /// The greatest topic alias it takes; 0 is none.
+    pub(crate) topic_alias_max: u16,
+    /// Whether it wants reasons in words where it can do without.
+    pub(crate) reasons: Reasons,
+    /// How long its session shall outlive the connection, in seconds; `u32::MAX` is for ever. In
+    /// MQTT 3.1.1 for ever, unless it asks for a clean session.
     pub(crate) session_expiry_s: u32,
     /// What to publish when it is lost.
     pub(crate) will: Option<Will>,
@@ -31,6 +38,24 @@ pub(crate) struct Connect {
     pub(crate) user: Option<Box<str>>,
     /// What proves that; never logged.
     pub(crate) password: Option<Password>,
+}
+
+/// Whether a client wants to go on with an earlier session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// It does, if there is one.
+    Resume,
+    /// It does not.
+    Clean,
+}
+
+/// Whether a client wants reasons in words: MQTT 5's *Request Problem Information*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reasons {
+    /// Wherever they may be.
+    Everywhere,
+    /// Only in CONNACK and DISCONNECT. [MQTT-3.1.2-29]
+    Fatal,
 }
 
 /// A password, which no log shows.
@@ -52,8 +77,14 @@ pub(crate) struct Will {
     pub(crate) payload: Box<[u8]>,
     /// The encoded properties for MQTT 5 subscribers, without their length.
     pub(crate) properties: Box<[u8]>,
-    /// QoS 2 was lowered to 1: no subscriber is granted more.
+    /// Its quality of service.
     pub(crate) qos: QoS,
+    /// Whether it is retained.
+    pub(crate) retain: bool,
+    /// How long it is not to be sent, in seconds.
+    pub(crate) delay_s: u32,
+    /// How long it may be sent then, in seconds.
+    pub(crate) expiry_s: Option<u32>,
 }
 
 /// Why a client may not connect.
@@ -77,10 +108,8 @@ pub(crate) enum Refusal {
     BadAuthMethod,
     /// The will's topic is no topic name.
     TopicInvalid,
-    /// The will has QoS 2.
-    QosNotSupported,
-    /// The will shall be retained.
-    RetainNotSupported,
+    /// It breaks a limit.
+    QuotaExceeded,
 }
 
 impl Refusal {
@@ -108,8 +137,7 @@ impl Refusal {
             Self::Unavailable => 0x88,
             Self::BadAuthMethod => 0x8C,
             Self::TopicInvalid => 0x90,
-            Self::QosNotSupported => 0x9B,
-            Self::RetainNotSupported => 0x9A,
+            Self::QuotaExceeded => 0x97,
         }
     }
 
@@ -125,8 +153,7 @@ impl Refusal {
             Self::Unavailable => "credentials cannot be checked now",
             Self::BadAuthMethod => "enhanced authentication is not offered",
             Self::TopicInvalid => "will topic is no topic name",
-            Self::QosNotSupported => "will with QoS 2 is not offered",
-            Self::RetainNotSupported => "retained will is not offered",
+            Self::QuotaExceeded => "there are as many sessions as may be",
         }
     }
 }
@@ -225,7 +252,8 @@ fn parse_v3(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
     }
     let will = match (packet.will_topic(), packet.will_payload()) {
         (Some(topic), Some(payload)) => {
-            Some(will(topic, payload, packet.will_qos(), Vec::new(), limits)?)
+            let will = will(topic, payload, packet.will_qos(), limits)?;
+            Some(Will { retain: packet.will_retain(), ..will })
         }
         _ => None,
     };
@@ -233,9 +261,12 @@ fn parse_v3(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
         version: Version::V3,
         client_id,
         keep_alive_s: packet.keep_alive(),
+        start: if packet.clean_session() { Start::Clean } else { Start::Resume },
         receive_maximum: u16::MAX,
         packet_bytes_max: usize::MAX,
-        session_expiry_s: 0,
+        topic_alias_max: 0,
+        reasons: Reasons::Everywhere,
+        session_expiry_s: if packet.clean_session() { 0 } else { u32::MAX },
         will,
         user: packet.user_name().map(Into::into),
         password: packet.password().map(|it| Password(it.into())),
@@ -276,8 +307,11 @@ fn parse_v5(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
         version: Version::V5,
         client_id: client_id(packet.client_id(), limits)?,
         keep_alive_s: packet.keep_alive(),
+        start: if packet.clean_start() { Start::Clean } else { Start::Resume },
         receive_maximum: u16::MAX,
         packet_bytes_max: usize::MAX,
+        topic_alias_max: 0,
+        reasons: Reasons::Everywhere,
         session_expiry_s: 0,
         will: None,
         user: packet.user_name().map(Into::into),
@@ -290,6 +324,10 @@ fn parse_v5(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
                 connect.packet_bytes_max = usize::try_from(it.val()).unwrap_or(usize::MAX);
             }
             Property::SessionExpiryInterval(it) => connect.session_expiry_s = it.val(),
+            Property::TopicAliasMaximum(it) => connect.topic_alias_max = it.val(),
+            Property::RequestProblemInformation(it) if it.val() == 0 => {
+                connect.reasons = Reasons::Fatal;
+            }
             Property::AuthenticationMethod(_) => return Err(Refusal::BadAuthMethod),
             Property::AuthenticationData(_) => return Err(Refusal::Protocol),
             _ => {}
@@ -302,36 +340,38 @@ fn parse_v5(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
 }
 
 fn will_v5(packet: &v5_0::Connect, limits: ConnectLimits) -> Result<Will, Refusal> {
-    if packet.will_qos() == Qos::ExactlyOnce {
-        return Err(Refusal::QosNotSupported); // [MQTT-3.2.2-12]
-    }
-    if packet.will_retain() {
-        return Err(Refusal::RetainNotSupported); // [MQTT-3.2.2-13]
-    }
-    let properties = packet.will_props().iter();
-    let properties = properties.filter(|it| !matches!(it, Property::WillDelayInterval(_)));
-    let properties = properties.flat_map(Property::to_continuous_buffer).collect();
     let topic = packet.will_topic().ok_or(Refusal::Malformed)?;
     let payload = packet.will_payload().unwrap_or_default();
-    will(topic, payload, packet.will_qos(), properties, limits)
+    let mut will = will(topic, payload, packet.will_qos(), limits)?;
+    will.retain = packet.will_retain();
+    let mut others = Vec::new();
+    for property in packet.will_props() {
+        match property {
+            Property::WillDelayInterval(it) => will.delay_s = it.val(),
+            Property::MessageExpiryInterval(it) => will.expiry_s = Some(it.val()),
+            other => others.extend(other.to_continuous_buffer()),
+        }
+    }
+    will.properties = others.into_boxed_slice();
+    Ok(will)
 }
 
-fn will(
-    topic: &str,
-    payload: &[u8],
-    qos: Qos,
-    properties: Vec<u8>,
-    limits: ConnectLimits,
-) -> Result<Will, Refusal> {
+fn will(topic: &str, payload: &[u8], qos: Qos, limits: ConnectLimits) -> Result<Will, Refusal> {
     if topic.len() > limits.topic_bytes_max || check_topic(topic).is_err() {
         return Err(Refusal::TopicInvalid);
     }
-    let qos = if qos == Qos::AtMostOnce { QoS::AtMostOnce } else { QoS::AtLeastOnce };
     Ok(Will {
         topic: topic.into(),
         payload: payload.into(),
-        properties: properties.into_boxed_slice(),
-        qos,
+        properties: Box::default(),
+        qos: match qos {
+            Qos::AtMostOnce => QoS::AtMostOnce,
+            Qos::AtLeastOnce => QoS::AtLeastOnce,
+            Qos::ExactlyOnce => QoS::ExactlyOnce,
+        },
+        retain: false,
+        delay_s: 0,
+        expiry_s: None,
     })
 }
 
@@ -388,11 +428,15 @@ mod tests {
     }
 
     #[test]
-    fn a_will_is_read_without_its_delay() {
+    fn a_will_is_read_with_its_delay_apart() {
         let will = read(5, 0x0E, b"\0\0\x01c\x07\x18\0\0\0\x05\x01\x01\0\x01w\0\x02hi");
         let will = will.expect("valid").will.expect("there is one");
         assert_eq!((&*will.topic, &*will.payload), ("w", &b"hi"[..]));
         assert_eq!((&*will.properties, will.qos), (&[1, 1][..], QoS::AtLeastOnce));
+        assert_eq!((will.delay_s, will.expiry_s, will.retain), (5, None, false));
+        let will = read(5, 0x36, b"\0\0\x01c\x05\x02\0\0\0\x09\0\x01w\0\x02hi");
+        let will = will.expect("valid").will.expect("there is one");
+        assert_eq!((will.qos, will.expiry_s, will.retain), (QoS::ExactlyOnce, Some(9), true));
     }
 
     #[test]
@@ -404,8 +448,7 @@ mod tests {
         check(4, 0x22, b"\0\x01c", Refusal::Malformed);
         check(4, 2, b"\0\x01cX", Refusal::Malformed);
         check(4, 6, b"\0\x01c\0\x01#\0\0", Refusal::TopicInvalid);
-        check(5, 0x16, b"\0\0\x01c\0\0\x01w\0\0", Refusal::QosNotSupported);
-        check(5, 0x26, b"\0\0\x01c\0\0\x01w\0\0", Refusal::RetainNotSupported);
+        check(5, 0x1E, b"\0\0\x01c\0\0\x01w\0\0", Refusal::Malformed);
         check(5, 2, b"\x04\x15\0\x01x\0\x01c", Refusal::BadAuthMethod);
         check(3, 2, b"\0\x01c", Refusal::UnsupportedVersion);
         check(6, 2, b"\0\x01c", Refusal::UnsupportedVersion);

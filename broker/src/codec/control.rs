@@ -1,11 +1,15 @@
-//! What clients send beside CONNECT and PUBLISH: SUBSCRIBE, UNSUBSCRIBE, PUBACK, DISCONNECT.
+//! What clients send beside CONNECT and PUBLISH: SUBSCRIBE, UNSUBSCRIBE, acknowledgements,
+//! DISCONNECT.
 
 use bellwire_model::QoS;
-use mqtt_protocol_core::mqtt::packet::{MqttString, Property, Qos, SubEntry, v3_1_1, v5_0};
+use mqtt_protocol_core::mqtt::packet::{
+    MqttString, Property, Qos, RetainHandling, SubEntry, v3_1_1, v5_0,
+};
 use mqtt_protocol_core::mqtt::result_code::DisconnectReasonCode;
+use serde::{Deserialize, Serialize};
 
 use crate::close::Close;
-use crate::codec::{Parsed, Version, packet_id, properties, whole};
+use crate::codec::{Parsed, Version, packet_id, packet_type, properties, whole};
 
 /// A SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +33,24 @@ pub(crate) struct SubscribeEntry {
     pub(crate) own: Own,
     /// What becomes of RETAIN on messages passed on.
     pub(crate) retain: RetainFlag,
+    /// Whether retained messages are sent at once.
+    pub(crate) retained: SendRetained,
+}
+
+/// Whether the retained messages that a subscription matches are sent when it is made: MQTT 5's
+/// *Retain Handling*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SendRetained {
+    /// They are. [MQTT-3.3.1-9]
+    Always,
+    /// Unless there was the subscription already. [MQTT-3.3.1-10]
+    IfNew,
+    /// They are not. [MQTT-3.3.1-11]
+    Never,
 }
 
 /// Whether a subscriber gets its own publishes: MQTT 5's *No Local*.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Own {
     /// It gets them.
     Delivered,
@@ -41,7 +59,7 @@ pub(crate) enum Own {
 }
 
 /// What becomes of RETAIN on messages passed on: MQTT 5's *Retain As Published*.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum RetainFlag {
     /// It is cleared.
     Cleared,
@@ -64,6 +82,11 @@ fn entry(version: Version, entry: &SubEntry) -> Parsed<SubscribeEntry> {
         },
         own: if options.nl() { Own::Skipped } else { Own::Delivered },
         retain: if options.rap() { RetainFlag::Kept } else { RetainFlag::Cleared },
+        retained: match options.rh() {
+            RetainHandling::SendRetained => SendRetained::Always,
+            RetainHandling::SendRetainedIfNotExists => SendRetained::IfNew,
+            RetainHandling::DoNotSendRetained => SendRetained::Never,
+        },
     })
 }
 
@@ -114,27 +137,45 @@ pub(crate) fn unsubscribe(version: Version, body: &[u8]) -> Parsed<(u16, Vec<Mqt
     Ok((packet_id(id)?, entries))
 }
 
-/// Reads the packet identifier of a PUBACK; its reason does not matter to us.
-///
-/// # Errors
-/// If it is malformed.
-pub(crate) fn puback(version: Version, body: &[u8]) -> Parsed<u16> {
-    match (version, body) {
-        (_, [high, low]) => packet_id(u16::from_be_bytes([*high, *low])),
-        (Version::V3, _) => Err(Close::malformed("PUBACK is not two bytes long")),
-        (Version::V5, _) => Ok(whole(v5_0::Puback::parse(body), body)?.packet_id()),
-    }
+/// What a client acknowledges: PUBACK, PUBREC, PUBREL or PUBCOMP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// The packet identifier.
+    pub(crate) packet_id: u16,
+    /// Whether it was taken: its reason code is below 0x80.
+    pub(crate) taken: Taken,
 }
 
-/// Reads the packet identifier of a PUBREL.
+/// Whether a client took what we sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It did.
+    Yes,
+    /// It refuses it, and will refuse it again.
+    No,
+}
+
+/// Reads the body of a PUBACK, PUBREC, PUBREL or PUBCOMP, which `kind` says.
 ///
 /// # Errors
 /// If it is malformed.
-pub(crate) fn pubrel(version: Version, body: &[u8]) -> Parsed<u16> {
-    match version {
-        Version::V3 => Ok(whole(v3_1_1::Pubrel::parse(body), body)?.packet_id()),
-        Version::V5 => Ok(whole(v5_0::Pubrel::parse(body), body)?.packet_id()),
+pub(crate) fn answered(version: Version, kind: u8, body: &[u8]) -> Parsed<Answered> {
+    if let [high, low] = body {
+        let packet_id = packet_id(u16::from_be_bytes([*high, *low]))?;
+        return Ok(Answered { packet_id, taken: Taken::Yes });
     }
+    if version == Version::V3 {
+        return Err(Close::malformed("acknowledgement is not two bytes long"));
+    }
+    let id = match kind {
+        packet_type::PUBACK => whole(v5_0::Puback::parse(body), body)?.packet_id(),
+        packet_type::PUBREC => whole(v5_0::Pubrec::parse(body), body)?.packet_id(),
+        packet_type::PUBREL => whole(v5_0::Pubrel::parse(body), body)?.packet_id(),
+        _ => whole(v5_0::Pubcomp::parse(body), body)?.packet_id(),
+    };
+    let refused = body.get(2).is_some_and(|&reason| reason >= 0x80);
+    let taken = if refused { Taken::No } else { Taken::Yes };
+    Ok(Answered { packet_id: packet_id(id)?, taken })
 }
 
 /// What becomes of the will after a client's DISCONNECT.
@@ -146,34 +187,43 @@ pub(crate) enum AfterDisconnect {
     PublishWill,
 }
 
+/// A client's DISCONNECT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Farewell {
+    /// What becomes of its will.
+    pub(crate) will: AfterDisconnect,
+    /// The session expiry in seconds, if it sets another than CONNECT.
+    pub(crate) session_expiry_s: Option<u32>,
+}
+
 /// Reads the body of a DISCONNECT.
 ///
 /// # Errors
 /// If it is malformed, or sets a session expiry although CONNECT said 0.
-pub(crate) fn disconnect(
-    version: Version,
-    body: &[u8],
-    session_expiry_s: u32,
-) -> Parsed<AfterDisconnect> {
+pub(crate) fn disconnect(version: Version, body: &[u8], session_expiry_s: u32) -> Parsed<Farewell> {
+    let mut farewell = Farewell { will: AfterDisconnect::ForgetWill, session_expiry_s: None };
     if body.is_empty() {
-        return Ok(AfterDisconnect::ForgetWill);
+        return Ok(farewell);
     }
     if version == Version::V3 {
         return Err(Close::malformed("DISCONNECT has a body"));
     }
     let packet = whole(v5_0::Disconnect::parse(body), body)?;
     for property in packet.props().iter().flatten() {
-        if let Property::SessionExpiryInterval(it) = property
-            && session_expiry_s == 0
-            && it.val() != 0
-        {
-            return Err(Close::protocol("DISCONNECT sets a session expiry")); // 3.14.2.2.2
+        if let Property::SessionExpiryInterval(it) = property {
+            if session_expiry_s == 0 && it.val() != 0 {
+                return Err(Close::protocol("DISCONNECT sets a session expiry")); // [MQTT-3.1.2-23]
+            }
+            farewell.session_expiry_s = Some(it.val());
+        }
+        if matches!(property, Property::ServerReference(_)) {
+            return Err(Close::protocol("DISCONNECT of a client has a server reference"));
         }
     }
-    match packet.reason_code() {
-        None | Some(DisconnectReasonCode::NormalDisconnection) => Ok(AfterDisconnect::ForgetWill),
-        Some(_) => Ok(AfterDisconnect::PublishWill),
+    if !matches!(packet.reason_code(), None | Some(DisconnectReasonCode::NormalDisconnection)) {
+        farewell.will = AfterDisconnect::PublishWill;
     }
+    Ok(farewell)
 }
 
 #[cfg(test)]
@@ -208,12 +258,30 @@ mod tests {
     }
 
     #[test]
-    fn a_disconnect_says_what_becomes_of_the_will() {
+    fn acknowledgements_of_all_kinds_are_read() {
+        let read = |kind, body: &[u8]| answered(Version::V5, kind, body);
+        for kind in [packet_type::PUBACK, packet_type::PUBREC, packet_type::PUBREL] {
+            let taken = |taken| Ok(Answered { packet_id: 7, taken });
+            assert_eq!(read(kind, &[0, 7]), taken(Taken::Yes));
+            assert_eq!(read(kind, &[0, 7, 0]), taken(Taken::Yes));
+        }
+        let refused = read(packet_type::PUBREC, &[0, 7, 0x97, 0]).expect("valid");
+        assert_eq!(refused.taken, Taken::No);
+        assert!(read(packet_type::PUBACK, &[0, 7, 0x91]).is_ok());
+        assert!(read(packet_type::PUBCOMP, &[0, 0]).is_err());
+        assert!(answered(Version::V3, packet_type::PUBACK, &[0, 7, 0]).is_err());
+    }
+
+    #[test]
+    fn a_disconnect_says_what_becomes_of_the_will_and_the_session() {
         let v5 = |body: &[u8]| disconnect(Version::V5, body, 0).map_err(|close| close.kind);
-        assert_eq!(v5(&[]), Ok(AfterDisconnect::ForgetWill));
-        assert_eq!(v5(&[0]), Ok(AfterDisconnect::ForgetWill));
-        assert_eq!(v5(&[4]), Ok(AfterDisconnect::PublishWill));
-        assert_eq!(v5(&[0, 5, 0x11, 0, 0, 0, 9]), Err(CloseKind::Protocol));
-        assert_eq!(v5(&[3]), Err(CloseKind::Malformed));
+        let will = |body: &[u8]| v5(body).map(|farewell| farewell.will);
+        assert_eq!(will(&[]), Ok(AfterDisconnect::ForgetWill));
+        assert_eq!(will(&[0]), Ok(AfterDisconnect::ForgetWill));
+        assert_eq!(will(&[4]), Ok(AfterDisconnect::PublishWill));
+        assert_eq!(will(&[0, 5, 0x11, 0, 0, 0, 9]), Err(CloseKind::Protocol));
+        assert_eq!(will(&[3]), Err(CloseKind::Malformed));
+        let farewell = disconnect(Version::V5, &[0, 5, 0x11, 0, 0, 0, 9], 60).expect("valid");
+        assert_eq!(farewell.session_expiry_s, Some(9));
     }
 }

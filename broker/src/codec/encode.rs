@@ -1,12 +1,12 @@
-//! What we send beside PUBLISH: CONNACK, SUBACK, UNSUBACK, PUBACK, PUBCOMP, DISCONNECT.
+//! What we send beside PUBLISH: CONNACK, SUBACK, UNSUBACK, acknowledgements, DISCONNECT.
 
 use mqtt_protocol_core::mqtt::packet::{
-    AssignedClientIdentifier, MaximumPacketSize, MaximumQos, Property, ReceiveMaximum,
-    RetainAvailable, SessionExpiryInterval, SharedSubscriptionAvailable, v3_1_1, v5_0,
+    AssignedClientIdentifier, MaximumPacketSize, Property, ReasonString, ReceiveMaximum,
+    ServerKeepAlive, SessionExpiryInterval, TopicAliasMaximum, v3_1_1, v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::{
-    ConnectReasonCode, ConnectReturnCode, DisconnectReasonCode, MqttError, PubackReasonCode,
-    PubcompReasonCode, SubackReasonCode, SubackReturnCode, UnsubackReasonCode,
+    ConnectReasonCode, ConnectReturnCode, DisconnectReasonCode, MqttError, SubackReasonCode,
+    SubackReturnCode, UnsubackReasonCode,
 };
 
 use crate::codec::Version;
@@ -15,32 +15,48 @@ use crate::codec::connect::Refused;
 /// Why encoding cannot fail: the values come from us and every one has been tested.
 const VALID: &str = "our own packets are valid";
 
-/// What an accepted MQTT 5 client is told.
+/// What an accepted client is told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms<'a> {
+    /// Whether it goes on with an earlier session.
+    pub(crate) session: SessionPresent,
     /// The client identifier, where we chose it.
     pub(crate) assigned: Option<&'a str>,
     /// How many publishes it may have unacknowledged; at least 1.
     pub(crate) receive_maximum: u16,
     /// The largest packet we take, in bytes; at least 1.
     pub(crate) packet_bytes_max: usize,
-    /// The session expiry it asked for, in seconds: it is answered if it is not 0.
-    pub(crate) session_expiry_s: u32,
+    /// The greatest topic alias we take; 0 is none.
+    pub(crate) topic_alias_max: u16,
+    /// The keepalive in seconds, where it is not what the client said.
+    pub(crate) keep_alive_s: Option<u16>,
+    /// The session expiry in seconds, where it is not what the client asked for.
+    pub(crate) session_expiry_s: Option<u32>,
+}
+
+/// Whether a client goes on with an earlier session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionPresent {
+    /// It does. [MQTT-3.2.2-3]
+    Yes,
+    /// It does not. [MQTT-3.2.2-2]
+    No,
 }
 
 /// Appends the CONNACK of an accepted client.
 pub(crate) fn accepted(version: Version, terms: Terms<'_>, out: &mut Vec<u8>) {
+    let present = terms.session == SessionPresent::Yes;
     match version {
         Version::V3 => {
             let packet = v3_1_1::Connack::builder()
-                .session_present(false)
+                .session_present(present)
                 .return_code(ConnectReturnCode::Accepted)
                 .build();
             out.extend(packet.expect(VALID).to_continuous_buffer());
         }
         Version::V5 => {
             let packet = v5_0::Connack::builder()
-                .session_present(false)
+                .session_present(present)
                 .reason_code(ConnectReasonCode::Success)
                 .props(offers(terms).expect(VALID))
                 .build();
@@ -53,13 +69,18 @@ fn offers(terms: Terms<'_>) -> Result<Vec<Property>, MqttError> {
     let packet_bytes_max = u32::try_from(terms.packet_bytes_max).unwrap_or(u32::MAX);
     let mut offers = vec![
         Property::ReceiveMaximum(ReceiveMaximum::new(terms.receive_maximum)?),
-        Property::MaximumQos(MaximumQos::new(1)?),
-        Property::RetainAvailable(RetainAvailable::new(0)?),
         Property::MaximumPacketSize(MaximumPacketSize::new(packet_bytes_max)?),
-        Property::SharedSubscriptionAvailable(SharedSubscriptionAvailable::new(0)?),
     ];
-    if terms.session_expiry_s != 0 {
-        offers.push(Property::SessionExpiryInterval(SessionExpiryInterval::new(0)?));
+    if terms.topic_alias_max != 0 {
+        let property = TopicAliasMaximum::new(terms.topic_alias_max)?;
+        offers.push(Property::TopicAliasMaximum(property));
+    }
+    if let Some(keep_alive_s) = terms.keep_alive_s {
+        offers.push(Property::ServerKeepAlive(ServerKeepAlive::new(keep_alive_s)?));
+    }
+    if let Some(session_expiry_s) = terms.session_expiry_s {
+        let property = SessionExpiryInterval::new(session_expiry_s)?;
+        offers.push(Property::SessionExpiryInterval(property));
     }
     if let Some(assigned) = terms.assigned {
         let property = AssignedClientIdentifier::new(assigned)?;
@@ -81,43 +102,50 @@ pub(crate) fn refused(refused: Refused, out: &mut Vec<u8>) {
         }
         Version::V5 => {
             let code = ConnectReasonCode::try_from(refused.refusal.reason_code()).expect(VALID);
-            let packet = v5_0::Connack::builder().session_present(false).reason_code(code).build();
-            out.extend(packet.expect(VALID).to_continuous_buffer());
-        }
-    }
-}
-
-/// Appends the PUBACK that says success: four bytes, the same in both versions.
-#[inline]
-pub(crate) fn puback(packet_id: u16, out: &mut Vec<u8>) {
-    let [high, low] = packet_id.to_be_bytes();
-    out.extend_from_slice(&[0x40, 2, high, low]);
-}
-
-/// Appends the PUBACK that says the publish will never be taken: MQTT 5 only.
-pub(crate) fn puback_rejected(packet_id: u16, out: &mut Vec<u8>) {
-    let packet = v5_0::Puback::builder()
-        .packet_id(packet_id)
-        .reason_code(PubackReasonCode::QuotaExceeded)
-        .build();
-    out.extend(packet.expect(VALID).to_continuous_buffer());
-}
-
-/// Appends the answer to a PUBREL of which we know nothing: QoS 2 is not offered.
-pub(crate) fn pubcomp(version: Version, packet_id: u16, out: &mut Vec<u8>) {
-    match version {
-        Version::V3 => {
-            let packet = v3_1_1::Pubcomp::builder().packet_id(packet_id).build();
-            out.extend(packet.expect(VALID).to_continuous_buffer());
-        }
-        Version::V5 => {
-            let packet = v5_0::Pubcomp::builder()
-                .packet_id(packet_id)
-                .reason_code(PubcompReasonCode::PacketIdentifierNotFound)
+            let packet = v5_0::Connack::builder()
+                .session_present(false)
+                .reason_code(code)
+                .props(vec![reason(refused.refusal.detail())])
                 .build();
             out.extend(packet.expect(VALID).to_continuous_buffer());
         }
     }
+}
+
+/// The reason in words.
+fn reason(text: &'static str) -> Property {
+    Property::ReasonString(ReasonString::new(text).expect(VALID))
+}
+
+/// Which acknowledgement it is; the numbers are the packets' first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Ack {
+    /// A QoS 1 publish is taken.
+    Puback = 0x40,
+    /// A QoS 2 publish is taken.
+    Pubrec = 0x50,
+    /// What was sent with QoS 2 is released.
+    Pubrel = 0x62,
+    /// A QoS 2 publish is over.
+    Pubcomp = 0x70,
+}
+
+/// Appends an acknowledgement that says success: four bytes, the same in both versions.
+#[inline]
+pub(crate) fn ack(ack: Ack, packet_id: u16, out: &mut Vec<u8>) {
+    let [high, low] = packet_id.to_be_bytes();
+    out.extend_from_slice(&[ack as u8, 2, high, low]);
+}
+
+/// Appends an acknowledgement with a reason code of MQTT 5; in MQTT 3.1.1 it has none.
+#[inline]
+pub(crate) fn ack_with(version: Version, ack: Ack, packet_id: u16, reason: u8, out: &mut Vec<u8>) {
+    if reason == 0 || version == Version::V3 {
+        return self::ack(ack, packet_id, out);
+    }
+    let [high, low] = packet_id.to_be_bytes();
+    out.extend_from_slice(&[ack as u8, 3, high, low, reason]);
 }
 
 /// Appends a SUBACK with one code of MQTT 5 per filter; MQTT 3.1.1 has 0x80 for every failure.
@@ -167,10 +195,22 @@ pub(crate) fn pingresp(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xD0, 0]);
 }
 
-/// Appends a DISCONNECT with `reason_code`: MQTT 5 only.
-pub(crate) fn disconnect(reason_code: u8, out: &mut Vec<u8>) {
+/// Appends a DISCONNECT with `reason_code`, and the reason in words unless `detail` is empty or the
+/// client takes no packet that large: MQTT 5 only.
+pub(crate) fn disconnect(
+    reason_code: u8,
+    detail: &'static str,
+    packet_bytes_max: usize,
+    out: &mut Vec<u8>,
+) {
     let code = DisconnectReasonCode::try_from(reason_code).expect(VALID);
-    let packet = v5_0::Disconnect::builder().reason_code(code).build();
+    let packet = v5_0::Disconnect::builder().reason_code(code);
+    // [MQTT-3.14.2-3] 8: headers, reason code and the lengths
+    let packet = if detail.is_empty() || detail.len() + 8 > packet_bytes_max {
+        packet.build()
+    } else {
+        packet.props(vec![reason(detail)]).build()
+    };
     out.extend(packet.expect(VALID).to_continuous_buffer());
 }
 
@@ -190,7 +230,11 @@ mod tests {
     fn every_close_that_is_told_encodes() {
         for &kind in CloseKind::ALL {
             if let Some(code) = kind.reason_code() {
-                assert_eq!(bytes(|out| disconnect(code, out)), [0xE0, 1, code], "{kind:?}");
+                let plain = bytes(|out| disconnect(code, "", 100, out));
+                assert_eq!(plain, [0xE0, 1, code], "{kind:?}");
+                let words = bytes(|out| disconnect(code, "no", 100, out));
+                assert_eq!(words, [0xE0, 7, code, 5, 0x1F, 0, 2, b'n', b'o'], "{kind:?}");
+                assert_eq!(bytes(|out| disconnect(code, "no", 9, out)), plain);
             }
         }
     }
@@ -205,11 +249,15 @@ mod tests {
             ClientIdInvalid,
             BadAuthMethod,
             TopicInvalid,
-            QosNotSupported,
-            RetainNotSupported,
+            QuotaExceeded,
+            BadCredentials,
+            NotAuthorized,
+            Unavailable,
         ] {
             let v5 = bytes(|out| refused(Refused { version: Version::V5, refusal }, out));
-            assert_eq!(v5, [0x20, 3, 0, refusal.reason_code(), 0]);
+            let words = refusal.detail().len() as u8;
+            assert_eq!(v5[..7], [0x20, words + 6, 0, refusal.reason_code(), words + 3, 0x1F, 0]);
+            assert_eq!(&v5[8..], refusal.detail().as_bytes());
             let v3 = bytes(|out| refused(Refused { version: Version::V3, refusal }, out));
             let expected = refusal.return_code().map(|code| vec![0x20, 2, 0, code]);
             assert_eq!(v3, expected.unwrap_or_default());
@@ -217,34 +265,32 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_client_is_told_what_is_not_offered() {
+    fn an_accepted_client_is_told_the_terms() {
         let terms = Terms {
+            session: SessionPresent::Yes,
             assigned: None,
             receive_maximum: 10,
             packet_bytes_max: 100,
-            session_expiry_s: 60,
+            topic_alias_max: 4,
+            keep_alive_s: None,
+            session_expiry_s: Some(60),
         };
         let v5 = bytes(|out| accepted(Version::V5, terms, out));
-        let offers = [
-            &[0x21, 0, 10][..],
-            &[0x24, 1],
-            &[0x25, 0],
-            &[0x27, 0, 0, 0, 100],
-            &[0x2A, 0],
-            &[0x11, 0, 0, 0, 0],
-        ]
-        .concat();
-        assert_eq!(v5[..5], [0x20, 22, 0, 0, 19]);
+        let offers =
+            [&[0x21, 0, 10][..], &[0x27, 0, 0, 0, 100], &[0x22, 0, 4], &[0x11, 0, 0, 0, 60]]
+                .concat();
+        assert_eq!(v5[..5], [0x20, 19, 1, 0, 16]);
         assert_eq!(v5[5..], offers);
-        assert_eq!(bytes(|out| accepted(Version::V3, terms, out)), [0x20, 2, 0, 0]);
+        assert_eq!(bytes(|out| accepted(Version::V3, terms, out)), [0x20, 2, 1, 0]);
     }
 
     #[test]
     fn acknowledgements_are_as_the_standard_writes_them() {
-        assert_eq!(bytes(|out| puback(0x1234, out)), [0x40, 2, 0x12, 0x34]);
-        assert_eq!(bytes(|out| puback_rejected(7, out)), [0x40, 3, 0, 7, 0x97]);
-        assert_eq!(bytes(|out| pubcomp(Version::V3, 7, out)), [0x70, 2, 0, 7]);
-        assert_eq!(bytes(|out| pubcomp(Version::V5, 7, out)), [0x70, 3, 0, 7, 0x92]);
+        assert_eq!(bytes(|out| ack(Ack::Puback, 0x1234, out)), [0x40, 2, 0x12, 0x34]);
+        let with = |version, reason| bytes(|out| ack_with(version, Ack::Pubrel, 7, reason, out));
+        assert_eq!(with(Version::V5, 0), [0x62, 2, 0, 7]);
+        assert_eq!(with(Version::V5, 0x92), [0x62, 3, 0, 7, 0x92]);
+        assert_eq!(with(Version::V3, 0x92), [0x62, 2, 0, 7]);
         let codes = [1, 0x8F, 0x97];
         assert_eq!(
             bytes(|out| suback(Version::V3, 7, &codes, out)),

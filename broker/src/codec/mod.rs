@@ -34,11 +34,14 @@ pub(crate) mod packet_type {
     pub(crate) const CONNECT: u8 = 1;
     pub(crate) const PUBLISH: u8 = 3;
     pub(crate) const PUBACK: u8 = 4;
+    pub(crate) const PUBREC: u8 = 5;
     pub(crate) const PUBREL: u8 = 6;
+    pub(crate) const PUBCOMP: u8 = 7;
     pub(crate) const SUBSCRIBE: u8 = 8;
     pub(crate) const UNSUBSCRIBE: u8 = 10;
     pub(crate) const PINGREQ: u8 = 12;
     pub(crate) const DISCONNECT: u8 = 14;
+    pub(crate) const AUTH: u8 = 15;
 }
 
 /// What the crate's refusal of a packet means for the connection.

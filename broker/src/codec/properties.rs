@@ -1,8 +1,10 @@
 //! Checks the properties of MQTT 5 that clients send, beyond what the crate checks.
 
+use std::borrow::Cow;
+
 use mqtt_protocol_core::mqtt::packet::{Properties, PropertiesParse, Property};
 
-use crate::close::{Close, CloseKind};
+use crate::close::Close;
 use crate::codec::{Parsed, refused};
 
 /// Whether a text has U+0000, which no string of MQTT may have. [MQTT-1.5.4-2]
@@ -32,20 +34,33 @@ pub(crate) fn check_values(properties: &[Property]) -> Parsed<()> {
     Ok(())
 }
 
-/// Reads `bytes`, a property length and the properties, and checks that a client's PUBLISH may
-/// carry them.
-pub(crate) fn check_publish(bytes: &[u8]) -> Parsed<()> {
+/// What MQTT 5 says of a client's PUBLISH.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PublishProperties<'a> {
+    /// The topic alias; not 0.
+    pub(crate) alias: Option<u16>,
+    /// The message expiry, in seconds.
+    pub(crate) expiry_s: Option<u32>,
+    /// All others, as they came.
+    pub(crate) others: Cow<'a, [u8]>,
+}
+
+/// Reads `bytes`, a property length of `length_bytes` and the properties, and checks that a client's
+/// PUBLISH may carry them.
+pub(crate) fn of_publish(bytes: &[u8], length_bytes: usize) -> Parsed<PublishProperties<'_>> {
     let (properties, _) = Properties::parse(bytes).map_err(refused)?;
+    let mut found = PublishProperties::default();
     let mut seen = 0_u64;
     for property in &properties {
         match property {
             Property::UserProperty(_) => continue,
             Property::PayloadFormatIndicator(_)
-            | Property::MessageExpiryInterval(_)
             | Property::ContentType(_)
             | Property::ResponseTopic(_)
             | Property::CorrelationData(_) => {}
-            Property::TopicAlias(_) => return Err(CloseKind::TopicAliasInvalid.into()),
+            Property::MessageExpiryInterval(it) => found.expiry_s = Some(it.val()),
+            // [MQTT-3.3.2-8] not 0: the crate sees to that
+            Property::TopicAlias(it) => found.alias = Some(it.val()),
             _ => return Err(Close::protocol("property is not allowed in PUBLISH")),
         }
         let bit = 1 << (property.id().as_u8() & 63);
@@ -54,27 +69,51 @@ pub(crate) fn check_publish(bytes: &[u8]) -> Parsed<()> {
         }
         seen |= bit;
     }
-    check_values(&properties)
+    check_values(&properties)?;
+    found.others = if found.alias.is_none() && found.expiry_s.is_none() {
+        Cow::Borrowed(&bytes[length_bytes..])
+    } else {
+        let is_other = |it: &&Property| {
+            !matches!(it, Property::TopicAlias(_) | Property::MessageExpiryInterval(_))
+        };
+        // [MQTT-3.3.2-17] and [MQTT-3.3.2-18]: user properties stay, in their order
+        let others = properties.iter().filter(is_other);
+        Cow::Owned(others.flat_map(Property::to_continuous_buffer).collect())
+    };
+    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::close::CloseKind;
+
+    fn read(bytes: &[u8]) -> Parsed<PublishProperties<'_>> {
+        of_publish(bytes, 1)
+    }
 
     #[test]
-    fn publish_properties_are_checked() {
-        assert_eq!(check_publish(&[5, 0x02, 0, 0, 0, 9]), Ok(()));
-        assert_eq!(check_publish(&[7, 0x26, 0, 1, b'a', 0, 1, b'b']), Ok(()));
+    fn publish_properties_are_read() {
+        let expiring = read(&[7, 0x02, 0, 0, 0, 9, 0x01, 1]).expect("valid");
+        assert_eq!((expiring.expiry_s, &*expiring.others), (Some(9), &[0x01, 1][..]));
+        let user = read(&[7, 0x26, 0, 1, b'a', 0, 1, b'b']).expect("valid");
+        assert!(matches!(user.others, Cow::Borrowed([0x26, ..])));
+        let alias = read(&[3, 0x23, 0, 1]).expect("valid");
+        assert_eq!((alias.alias, alias.others.len()), (Some(1), 0));
+    }
+
+    #[test]
+    fn wrong_publish_properties_are_refused() {
         for (wrong, kind) in [
             (&[4, 0x01, 0, 0x01, 0][..], CloseKind::Protocol),
-            (&[3, 0x23, 0, 1], CloseKind::TopicAliasInvalid),
+            (&[3, 0x23, 0, 0], CloseKind::Protocol),
             (&[2, 0x0B, 1], CloseKind::Protocol),
             (&[4, 0x08, 0, 1, b'#'], CloseKind::Protocol),
             (&[4, 0x03, 0, 1, 0], CloseKind::Malformed),
             (&[2, 0x7F, 1], CloseKind::Malformed),
             (&[9, 0x01], CloseKind::Malformed),
         ] {
-            assert_eq!(check_publish(wrong).map_err(|close| close.kind), Err(kind), "{wrong:x?}");
+            assert_eq!(read(wrong).map_err(|close| close.kind), Err(kind), "{wrong:x?}");
         }
     }
 }

@@ -3,15 +3,16 @@
 use bellwire_model::QoS;
 
 use crate::close::Close;
-use crate::codec::{Parsed, Version, packet_id, packet_type, properties};
+use crate::codec::properties::{self, PublishProperties};
+use crate::codec::{Parsed, Version, packet_id, packet_type};
 
 /// A client's PUBLISH, borrowed from the bytes it came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Publish<'a> {
     /// The topic as it came: neither UTF-8 nor wildcards are checked yet.
     pub(crate) topic: &'a [u8],
-    /// The properties as they came, checked, without their length; empty in MQTT 3.1.1.
-    pub(crate) properties: &'a [u8],
+    /// What else MQTT 5 says of it.
+    pub(crate) properties: PublishProperties<'a>,
     /// What is published.
     pub(crate) payload: &'a [u8],
     /// The quality of service asked for.
@@ -45,10 +46,10 @@ pub(crate) fn parse(version: Version, first: u8, body: &[u8]) -> Parsed<Publish<
         id = packet_id(u16::from_be_bytes(*bytes))?;
         rest = after;
     }
-    let mut properties: &[u8] = &[];
+    let mut properties = PublishProperties::default();
     if version == Version::V5 {
         (properties, rest) = match rest {
-            [0, payload @ ..] => (&[][..], payload),
+            [0, payload @ ..] => (PublishProperties::default(), payload),
             _ => split_properties(rest)?,
         };
     }
@@ -65,33 +66,47 @@ pub(crate) fn parse(version: Version, first: u8, body: &[u8]) -> Parsed<Publish<
 
 /// Splits checked properties from the payload behind them.
 #[cold]
-fn split_properties(bytes: &[u8]) -> Parsed<(&[u8], &[u8])> {
+fn split_properties(bytes: &[u8]) -> Parsed<(PublishProperties<'_>, &[u8])> {
     const BAD: Close = Close::malformed("property length cannot be read");
     let mut length = 0_usize;
     for (index, &byte) in bytes.iter().enumerate().take(4) {
         length |= usize::from(byte & 0x7F) << (7 * index);
         if byte & 0x80 == 0 {
             let (head, payload) = bytes.split_at_checked(index + 1 + length).ok_or(BAD)?;
-            properties::check_publish(head)?;
-            return Ok((&head[index + 1..], payload));
+            return Ok((properties::of_publish(head, index + 1)?, payload));
         }
     }
     Err(BAD)
 }
 
+/// Properties that we write by hand.
+mod property {
+    pub(super) const MESSAGE_EXPIRY: u8 = 0x02;
+    pub(super) const SUBSCRIPTION_ID: u8 = 0x0B;
+    pub(super) const TOPIC_ALIAS: u8 = 0x23;
+}
+
 /// A PUBLISH to a subscriber.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outbound<'a> {
-    /// Where it was published.
+    /// Where it was published; empty if the alias alone says it.
     pub(crate) topic: &'a str,
-    /// The publisher's properties, for MQTT 5 subscribers.
+    /// The topic alias, for MQTT 5 subscribers; 0 is none.
+    pub(crate) alias: u16,
+    /// The message expiry in seconds, for MQTT 5 subscribers.
+    pub(crate) expiry_s: Option<u32>,
+    /// The publisher's other properties, for MQTT 5 subscribers.
     pub(crate) properties: &'a [u8],
     /// What was published.
     pub(crate) payload: &'a [u8],
+    /// The quality of service.
+    pub(crate) qos: QoS,
+    /// It may have been sent before.
+    pub(crate) dup: bool,
     /// RETAIN, as the subscriber shall see it.
     pub(crate) retain: bool,
-    /// The packet identifier; `None` is QoS 0.
-    pub(crate) packet_id: Option<u16>,
+    /// The packet identifier; of no meaning with QoS 0.
+    pub(crate) packet_id: u16,
     /// The subscription identifiers, for MQTT 5 subscribers.
     pub(crate) subscription_ids: &'a [u32],
 }
@@ -120,11 +135,13 @@ fn push_varint(out: &mut Vec<u8>, mut value: usize) {
 impl Outbound<'_> {
     fn properties_bytes(&self) -> usize {
         let ids = self.subscription_ids.iter().map(|&id| 1 + varint_bytes(id as usize));
-        self.properties.len() + ids.sum::<usize>()
+        let alias = if self.alias == 0 { 0 } else { 3 };
+        let expiry = if self.expiry_s.is_some() { 5 } else { 0 };
+        self.properties.len() + ids.sum::<usize>() + alias + expiry
     }
 
     fn body_bytes(&self, version: Version) -> usize {
-        let id = if self.packet_id.is_some() { 2 } else { 0 };
+        let id = if self.qos == QoS::AtMostOnce { 0 } else { 2 };
         let fixed = 2 + self.topic.len() + id + self.payload.len();
         match version {
             Version::V3 => fixed,
@@ -143,19 +160,27 @@ impl Outbound<'_> {
 
     /// Writes the packet behind what `out` holds.
     pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
-        let qos_bits = u8::from(self.packet_id.is_some()) << 1;
-        out.push(packet_type::PUBLISH << 4 | qos_bits | u8::from(self.retain));
+        let flags = u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain);
+        out.push(packet_type::PUBLISH << 4 | flags);
         push_varint(out, self.body_bytes(version));
         let topic_bytes = u16::try_from(self.topic.len()).expect("MQTT limits topics to u16");
         out.extend_from_slice(&topic_bytes.to_be_bytes());
         out.extend_from_slice(self.topic.as_bytes());
-        if let Some(id) = self.packet_id {
-            out.extend_from_slice(&id.to_be_bytes());
+        if self.qos != QoS::AtMostOnce {
+            out.extend_from_slice(&self.packet_id.to_be_bytes());
         }
         if version == Version::V5 {
             push_varint(out, self.properties_bytes());
+            if self.alias != 0 {
+                out.push(property::TOPIC_ALIAS);
+                out.extend_from_slice(&self.alias.to_be_bytes());
+            }
+            if let Some(expiry_s) = self.expiry_s {
+                out.push(property::MESSAGE_EXPIRY);
+                out.extend_from_slice(&expiry_s.to_be_bytes());
+            }
             for &id in self.subscription_ids {
-                out.push(0x0B);
+                out.push(property::SUBSCRIPTION_ID);
                 push_varint(out, id as usize);
             }
             out.extend_from_slice(self.properties);
@@ -172,13 +197,17 @@ mod tests {
     #[test]
     fn what_is_written_reads_back() {
         for version in [Version::V3, Version::V5] {
-            for packet_id in [None, Some(7)] {
+            for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
                 let sent = Outbound {
                     topic: "a/ü",
+                    alias: 9,
+                    expiry_s: Some(300),
                     properties: if version == Version::V5 { &[0x01, 0x01] } else { &[] },
                     payload: &[b'x'; 200],
+                    qos,
+                    dup: qos != QoS::AtMostOnce,
                     retain: false,
-                    packet_id,
+                    packet_id: 7,
                     subscription_ids: &[],
                 };
                 let mut bytes = Vec::new();
@@ -189,9 +218,16 @@ mod tests {
                 assert_eq!(size, bytes.len());
                 let read = parse(version, frame.first, frame.body).expect("valid");
                 assert_eq!(read.topic, sent.topic.as_bytes());
-                assert_eq!(read.properties, sent.properties);
+                assert_eq!(&*read.properties.others, sent.properties);
+                if version == Version::V5 {
+                    assert_eq!(
+                        (read.properties.alias, read.properties.expiry_s),
+                        (Some(9), Some(300))
+                    );
+                }
+                assert_eq!((read.qos, read.dup), (sent.qos, sent.dup));
                 assert_eq!(read.payload, sent.payload);
-                assert_eq!(read.packet_id, packet_id.unwrap_or(0));
+                assert_eq!(read.packet_id, if qos == QoS::AtMostOnce { 0 } else { 7 });
             }
         }
     }

@@ -32,6 +32,15 @@ impl Inlet for Log {
     }
 }
 
+#[derive(Debug)]
+struct Epoch;
+
+impl bellwire_model::Clock for Epoch {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+}
+
 /// One served connection, and the client's end of it.
 struct Served {
     client: DuplexStream,
@@ -51,6 +60,7 @@ impl Served {
             limits,
             metrics,
             started_at: Timestamp::EPOCH,
+            clock: Arc::new(Epoch),
         });
         let (client, server) = duplex(1024);
         let tracker = TaskTracker::new();
@@ -137,7 +147,9 @@ async fn a_client_lost_while_held_fires_no_will() {
     served.send(&[CONNECT_WILL, PUBLISH].concat()).await;
     served.expect(&[0x20, 2, 0, 0]).await;
     pass(Duration::from_secs(1)).await;
-    served.shared.hub.name(&served.shared.hub.join(), &ClientId::new("c").expect("valid"));
+    let client = ClientId::new("c").expect("valid");
+    let session = served.shared.hub.session(&client).expect("it is connected");
+    session.attach(&served.shared.hub.join());
     served.end().await;
     drop(served.client);
     served.tracker.close();

@@ -1,14 +1,17 @@
 //! What a session asks of the broker around it.
 
-use bellwire_model::{QoS, TopicFilter};
+use bellwire_model::{QoS, Timestamp, TopicFilter};
 
-use crate::codec::control::{Own, RetainFlag};
+use crate::codec::control::{Own, RetainFlag, SendRetained, Taken};
+use crate::flow::{Fresh, Given, Received};
 use crate::message::Routed;
+use crate::retained::RetainFull;
+use crate::share::Filter;
 
 /// How a client wants the messages of one subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SubscribeOptions {
-    /// The highest quality of service, 0 or 1.
+    /// The highest quality of service.
     pub(crate) qos: QoS,
     /// Whether its own publishes come back.
     pub(crate) own: Own,
@@ -31,8 +34,15 @@ pub(crate) enum Unsubscribed {
     Absent,
 }
 
-/// The broker as one session sees it. Every call returns at once.
+/// The broker as one session sees it. Every call returns at once. Some note changes that must be
+/// durable before what is answered to them, or to anything behind them, is sent.
 pub(crate) trait Exchange {
+    /// The time, for what expires.
+    fn now(&self) -> Timestamp;
+
+    /// Whether changes were noted that are not on their way to the log.
+    fn has_changes(&self) -> bool;
+
     /// Whether publishes on `topic`, a valid topic name, are telemetry and go to the log.
     fn claims(&self, topic: &str) -> bool;
 
@@ -49,12 +59,44 @@ pub(crate) trait Exchange {
     /// Passes a message on to whoever subscribes to its topic.
     fn route(&mut self, message: &Routed<'_>);
 
+    /// Keeps a message for whoever subscribes later.
+    ///
+    /// # Errors
+    /// If there are as many as there may be.
+    fn retain(&mut self, message: &Routed<'_>) -> Result<(), RetainFull>;
+
     /// Adds or replaces a subscription of this client.
     ///
     /// # Errors
     /// If the client has as many as it may.
-    fn subscribe(&mut self, filter: TopicFilter, options: SubscribeOptions) -> Result<(), TooMany>;
+    fn subscribe(
+        &mut self,
+        filter: Filter,
+        options: SubscribeOptions,
+        retained: SendRetained,
+    ) -> Result<(), TooMany>;
 
     /// Ends a subscription of this client.
     fn unsubscribe(&mut self, filter: &str) -> Unsubscribed;
+
+    /// Takes a QoS 2 publish of this client.
+    fn take(&mut self, packet_id: u16) -> Fresh;
+
+    /// The client released its QoS 2 publish, or it was refused.
+    fn give(&mut self, packet_id: u16) -> Given;
+
+    /// How many QoS 2 publishes the client has not released.
+    fn n_unreleased(&self) -> usize;
+
+    /// The client sent PUBACK.
+    fn acknowledged(&mut self, packet_id: u16);
+
+    /// The client sent PUBREC.
+    fn received(&mut self, packet_id: u16, taken: Taken) -> Received;
+
+    /// The client sent PUBCOMP.
+    fn completed(&mut self, packet_id: u16);
+
+    /// The client leaves, and its session shall live this long, in seconds.
+    fn set_expiry(&mut self, expiry_s: u32);
 }

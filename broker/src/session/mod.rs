@@ -2,9 +2,10 @@
 //! bytes to send, telemetry for the log and the reason to close come out.
 
 pub(crate) mod acks;
+mod aliases;
 pub(crate) mod exchange;
-mod inflight;
 mod packets;
+mod publishes;
 #[cfg(test)]
 mod tests;
 
@@ -12,16 +13,18 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bellwire_model::{ClientId, Outcome, PublishBatch};
+use bellwire_model::{ClientId, Outcome, PublishBatch, QoS, Timestamp};
 
 use crate::close::{Close, CloseKind};
-use crate::codec::connect::{Connect, Refusal, Refused, Will};
+use crate::codec::connect::{Connect, Reasons, Refusal, Refused, Will};
+use crate::codec::encode::{Ack, SessionPresent};
 use crate::codec::{Parsed, Version, encode, frame, packet_type};
 use crate::config::Limits;
-use crate::message::Outgoing;
+use crate::flow::{Handled, Ready};
+use crate::message::{Outgoing, Wrapping};
 use acks::{Owed, Released, Ticket};
+use aliases::{InboundAliases, OutboundAliases};
 use exchange::Exchange;
-use inflight::Inflight;
 
 /// Bytes that may wait for the socket before we stop reading and taking messages.
 const OUT_BYTES_MAX: usize = 64 * 1024;
@@ -48,26 +51,15 @@ pub(crate) enum Event {
     Close(Close),
 }
 
-/// The telemetry that one call of [`Session::receive`] brought.
-#[derive(Debug)]
+/// What one call of [`Session::receive`] brought for the log.
+#[derive(Debug, Default)]
 pub(crate) struct Batch {
-    /// The publishes in arrival order; at least one.
+    /// The telemetry in arrival order; may be none.
     pub(crate) publishes: PublishBatch,
-    /// The acknowledgements that wait for its receipt; `None` if all of it is QoS 0.
+    /// The answers that wait for its receipt; `None` if there are none.
     pub(crate) ticket: Option<Ticket>,
     /// How many of the publishes are QoS 0.
     pub(crate) n_at_most_once: usize,
-}
-
-/// What [`Session::deliver`] did with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delivered {
-    /// It is written to the output.
-    Sent,
-    /// The client takes no packet that large: it never gets the message. [MQTT-3.1.2-25]
-    TooLarge,
-    /// Not now: too much is unacknowledged or unsent.
-    Later,
 }
 
 /// What the deadline says.
@@ -88,6 +80,8 @@ pub(crate) struct Tally {
     pub(crate) n_other: u64,
     /// Those of the latter whose acknowledgement is already written.
     pub(crate) n_acknowledged: u64,
+    /// On topics that the client may not publish to.
+    pub(crate) n_refused: u64,
 }
 
 /// One client's side of the protocol.
@@ -102,6 +96,9 @@ pub(crate) struct Session {
     silence_max: Option<Duration>,
     session_expiry_s: u32,
     client_packet_bytes_max: usize,
+    /// How many QoS 1 and 2 messages the client takes unacknowledged.
+    in_flight_max: usize,
+    reasons: Reasons,
     will: Option<Will>,
     /// The beginning of a packet whose end has not come yet.
     partial: Vec<u8>,
@@ -109,7 +106,8 @@ pub(crate) struct Session {
     /// How much of `out` is sent.
     sent_bytes: usize,
     owed: Owed,
-    inflight: Inflight,
+    aliases_in: InboundAliases,
+    aliases_out: OutboundAliases,
     batch: PublishBatch,
     batch_at_most_once: usize,
     /// What a new batch reserves: it holds no more than what came in.
@@ -118,6 +116,7 @@ pub(crate) struct Session {
     /// published there too.
     last_topic: String,
     last_claimed: bool,
+    last_allowed: bool,
     tally: Tally,
 }
 
@@ -125,7 +124,10 @@ impl Session {
     /// A connection opened at `now`.
     pub(crate) fn new(limits: Arc<Limits>, now: Instant) -> Self {
         Self {
-            inflight: Inflight::new(limits.inflight_messages_max),
+            in_flight_max: usize::from(limits.inflight_messages_max),
+            aliases_in: InboundAliases::new(limits.topic_aliases_max),
+            aliases_out: OutboundAliases::default(),
+            reasons: Reasons::Everywhere,
             limits,
             phase: Phase::AwaitingConnect,
             version: Version::V3,
@@ -143,6 +145,7 @@ impl Session {
             batch_bytes_hint: 0,
             last_topic: String::new(),
             last_claimed: false,
+            last_allowed: false,
             tally: Tally::default(),
         }
     }
@@ -217,25 +220,48 @@ impl Session {
         Ok(self.limits.connect_bytes_max)
     }
 
-    /// Lets the client in as `client`, whose CONNECT was `connect`.
-    pub(crate) fn accept(&mut self, connect: Connect, client: &ClientId) {
+    /// Lets the client in as `client`, whose CONNECT was `connect`; its session, which `present` says
+    /// was there before or not, lives `expiry_s` seconds longer than the connection.
+    pub(crate) fn accept(
+        &mut self,
+        connect: Connect,
+        client: &ClientId,
+        present: SessionPresent,
+        expiry_s: u32,
+    ) {
         self.phase = Phase::Connected;
         self.version = connect.version;
-        // [MQTT-3.1.2-24] one and a half times; 0 turns it off
-        self.silence_max = (connect.keep_alive_s != 0)
-            .then(|| Duration::from_millis(u64::from(connect.keep_alive_s) * 1500));
+        let keep_alive_s = self.keep_alive_s(&connect);
+        // [MQTT-3.1.2-22] one and a half times; 0 turns it off
+        self.silence_max =
+            (keep_alive_s != 0).then(|| Duration::from_millis(u64::from(keep_alive_s) * 1500));
         self.session_expiry_s = connect.session_expiry_s;
         self.client_packet_bytes_max = connect.packet_bytes_max;
-        self.inflight =
-            Inflight::new(self.limits.inflight_messages_max.min(connect.receive_maximum));
+        self.in_flight_max =
+            usize::from(self.limits.inflight_messages_max.min(connect.receive_maximum));
+        self.reasons = connect.reasons;
+        let aliases = connect.topic_alias_max.min(self.limits.topic_aliases_max);
+        self.aliases_out = OutboundAliases::new(aliases);
         self.will = connect.will;
         let terms = encode::Terms {
+            session: present,
             assigned: connect.client_id.is_none().then(|| client.as_str()),
             receive_maximum: self.limits.unacknowledged_publishes_max,
             packet_bytes_max: self.limits.packet_bytes_max,
-            session_expiry_s: connect.session_expiry_s,
+            topic_alias_max: self.limits.topic_aliases_max,
+            keep_alive_s: (keep_alive_s != connect.keep_alive_s).then_some(keep_alive_s),
+            session_expiry_s: (expiry_s != connect.session_expiry_s).then_some(expiry_s),
         };
         encode::accepted(self.version, terms, &mut self.out);
+    }
+
+    /// The keepalive that applies. [MQTT-3.2.2-21]
+    fn keep_alive_s(&self, connect: &Connect) -> u16 {
+        match (connect.version, self.limits.keep_alive_max_s, connect.keep_alive_s) {
+            (Version::V3, ..) | (_, 0, _) => connect.keep_alive_s,
+            (_, max, 0) => max,
+            (_, max, asked) => asked.min(max),
+        }
     }
 
     /// Tells the client, whose CONNECT was `connect`, why it is not let in.
@@ -244,9 +270,9 @@ impl Session {
         Close { kind: CloseKind::ConnectRefused, detail: refusal.detail() }
     }
 
-    /// The telemetry read since the last call, if any.
+    /// What was read for the log since the last call, if anything was.
     pub(crate) fn take_batch(&mut self) -> Option<Batch> {
-        if self.batch.is_empty() {
+        if self.batch.is_empty() && !self.owed.is_open() {
             return None;
         }
         Some(Batch {
@@ -261,27 +287,51 @@ impl Session {
         self.owed.settle(ticket, outcome);
     }
 
-    /// Writes to the output every acknowledgement whose turn has come.
+    /// Writes to the output every answer whose turn has come.
     pub(crate) fn release(&mut self) -> Released {
         self.owed.release(self.version, &mut self.out)
     }
 
-    /// Writes a message for the client to the output.
-    pub(crate) fn deliver(&mut self, outgoing: &Outgoing) -> Delivered {
+    /// How many QoS 1 and 2 messages may be on their way to the client.
+    pub(crate) const fn in_flight_max(&self) -> usize {
+        self.in_flight_max
+    }
+
+    /// Writes what is ready for the client to the output.
+    pub(crate) fn deliver(&mut self, ready: Ready<'_>, now: Timestamp) -> Handled {
         if self.phase != Phase::Connected || self.output().len() >= OUT_BYTES_MAX {
-            return Delivered::Later;
+            return Handled::Later;
         }
-        let needs_id = outgoing.qos != bellwire_model::QoS::AtMostOnce;
-        let size = outgoing.outbound(needs_id.then_some(1)).packet_bytes(self.version);
-        if size > self.client_packet_bytes_max {
-            return Delivered::TooLarge;
+        match ready {
+            Ready::Release(packet_id) => {
+                encode::ack(Ack::Pubrel, packet_id, &mut self.out);
+                Handled::Sent
+            }
+            Ready::Publish { outgoing, packet_id, again } => {
+                let dup = again && outgoing.qos != QoS::AtMostOnce; // [MQTT-3.3.1-1]
+                let wrapping = Wrapping { packet_id, dup, ..Wrapping::default() };
+                self.deliver_message(outgoing, wrapping, now)
+            }
         }
-        let packet_id = if needs_id { self.inflight.take() } else { None };
-        if needs_id && packet_id.is_none() {
-            return Delivered::Later;
+    }
+
+    fn deliver_message(
+        &mut self,
+        outgoing: &Outgoing,
+        wrapping: Wrapping,
+        now: Timestamp,
+    ) -> Handled {
+        let topic = outgoing.message.topic();
+        let alias = self.aliases_out.of(topic);
+        let wrapping = Wrapping { alias: alias.number, alias_only: alias.is_known, ..wrapping };
+        let outbound = outgoing.outbound(wrapping, now);
+        // [MQTT-3.1.2-24], [MQTT-3.1.2-25] as if it had been sent
+        if outbound.packet_bytes(self.version) > self.client_packet_bytes_max {
+            return Handled::Dropped;
         }
-        outgoing.outbound(packet_id).encode(self.version, &mut self.out);
-        Delivered::Sent
+        outbound.encode(self.version, &mut self.out);
+        self.aliases_out.sent(topic, alias);
+        Handled::Sent
     }
 
     /// What is to be sent.
@@ -344,7 +394,7 @@ impl Session {
             && self.version == Version::V5
             && let Some(code) = close.kind.reason_code()
         {
-            encode::disconnect(code, &mut self.out);
+            encode::disconnect(code, close.detail, self.client_packet_bytes_max, &mut self.out);
         }
     }
 

@@ -66,7 +66,7 @@ async fn rumqttc_with_version_5_publishes_and_subscribes() {
             })) => {
                 assert!(!session_present);
                 let properties = properties.expect("what is offered");
-                assert_eq!((properties.max_qos, properties.retain_available), (Some(1), Some(0)));
+                assert_eq!((properties.max_qos, properties.retain_available), (None, None));
                 assert_eq!(properties.receive_max, Some(1024));
             }
             v5::Event::Incoming(Packet::PubAck(_)) => n_acknowledged += 1,

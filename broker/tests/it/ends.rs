@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bellwire_broker::access::OpenDoor;
-use bellwire_broker::{Broker, Config, Error, Inlet, Metrics};
+use bellwire_broker::{Broker, Config, Error, Inlet, Metrics, SharedSessions};
 use bellwire_model::{Clock, Delivery, Outcome, Timestamp};
 use prometheus::Registry;
 use tokio_util::task::TaskTracker;
@@ -34,14 +34,9 @@ async fn a_taken_port_is_named() {
     let address: SocketAddr = taken.local_addr().unwrap();
     let config = Config { listen: vec![address], ..Config::default() };
     let metrics = Metrics::register(&Registry::new()).unwrap();
-    let broker = Broker::bind(
-        config,
-        Arc::new(Nothing),
-        Arc::new(OpenDoor),
-        Arc::new(Nothing),
-        metrics,
-        TaskTracker::new(),
-    );
+    let sessions = SharedSessions::new(&config, metrics).unwrap();
+    let (inlet, door, clock) = (Arc::new(Nothing), Arc::new(OpenDoor), Arc::new(Nothing));
+    let broker = Broker::bind(config, &sessions, inlet, door, clock, TaskTracker::new());
     let error = broker.await.expect_err("the port is taken");
     assert_eq!(error.to_string(), format!("cannot listen for MQTT on {address}"));
     let Error::Listen { source, .. } = error else { panic!("{error}") };

@@ -14,8 +14,7 @@ async fn a_client_that_breaks_the_rules_hurts_only_itself() {
         (packet(0x30, b"\0\x03a\0b\0"), 0x90),
         (packet(0x30, b"\0\x02a\xFF\0"), 0x81),
         (packet(0x32, b"\0\x01a\0\0\0"), 0x82),
-        (packet(0x34, b"\0\x01a\0\x01\0"), 0x9B),
-        (packet(0x31, b"\0\x01a\0"), 0x9A),
+        (packet(0x30, b"\0\x01a\x03\x23\0\x63"), 0x94),
         (vec![0x30, 0xFF, 0xFF, 0xFF, 0xFF], 0x81),
         (vec![0x30, 0xFF, 0xFF, 0xFF, 0x7F], 0x95),
         (packet(0x82, b"\0\x01"), 0x81),
@@ -27,7 +26,7 @@ async fn a_client_that_breaks_the_rules_hurts_only_itself() {
         client.expect_end(&[0xE0, 1, code]).await;
     }
     let mut v3 = RawClient::v3(service.address, "v3").await;
-    v3.send(&packet(0x34, b"\0\x01a\0\x01")).await;
+    v3.send(&packet(0x36, b"\0\x01a\0\x01")).await;
     v3.expect_end(&[]).await;
     bystander.settled_with(&[]).await;
     assert!(service.metric("bellwire_mqtt_connections_closed_total", Some("malformed")) >= 3.0);
@@ -59,7 +58,7 @@ async fn strangers_are_answered_as_their_version_allows() {
         (packet(0x10, b"\0\x04MQTT\x04\0\0\0\0\0"), &[0x20, 2, 0, 2]),
         (packet(0x10, b"\0\x04MQTT\x05\x02\0\0\0\0\x01\x07"), &[0x20, 3, 0, 0x85, 0]),
         (packet(0x10, b"\0\x04MQTT\x05\x02\0\0\x04\x15\0\x01x\0\x01c"), &[0x20, 3, 0, 0x8C, 0]),
-        (packet(0x10, b"\0\x04MQTT\x05\x16\0\0\0\0\x01c\0\0\x01w\0\0"), &[0x20, 3, 0, 0x9B, 0]),
+        (packet(0x10, b"\0\x04MQTT\x05\x1E\0\0\0\0\x01c\0\0\x01w\0\0"), &[0x20, 3, 0, 0x81, 0]),
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), &[]),
         (b"\x16\x03\x01\x02\x00\x01".to_vec(), &[]),
     ] {

@@ -69,7 +69,7 @@ impl<R: Rules> Judge<R> {
     /// # Errors
     /// If the record is unknown to this version.
     pub fn rebuild(&mut self, frame: &Frame<'_>) -> Result<(), RecordError> {
-        let Record::Publishes { client, publishes } = frame.record()? else {
+        let Record::Publishes { client, publishes, .. } = frame.record()? else {
             return Ok(());
         };
         self.window.begin_record(frame.position);
@@ -96,7 +96,7 @@ impl<R: Rules> Judge<R> {
                 self.decoder.set_policy(policy);
                 self.policies.set(frame.position, policy);
             }
-            Record::Publishes { client, publishes } => {
+            Record::Publishes { client, publishes, .. } => {
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
                 self.window.begin_record(frame.position);
                 let client = self.hasher.client_str(client);

@@ -11,10 +11,10 @@ use super::core::Judge;
 use crate::group::Group;
 use crate::handoff::Handoff;
 use crate::journal::Journal;
-use crate::log::{Closed, Entry, Log, LogReader, ReadError, RecordError};
+use crate::log::{Closed, Entry, Frame, Log, LogReader, ReadError, Record, RecordError};
 use crate::metrics::{Lateness, Metrics};
 use crate::policy::SharedPolicies;
-use crate::ports::{Feed, Phase, Rules};
+use crate::ports::{Feed, Phase, Rules, Sessions};
 use crate::present::SharedPresent;
 use crate::repetition::Limits;
 use crate::snapshot::{Places, SnapshotError, Snapshots};
@@ -66,6 +66,8 @@ pub struct JudgeParts<R, F> {
     pub handoff: Arc<Handoff>,
     /// To *keep*, empty.
     pub policies: SharedPolicies,
+    /// The clients' sessions, empty.
+    pub sessions: Arc<dyn Sessions>,
     /// Where snapshots lie.
     pub snapshots: Snapshots,
     /// The time.
@@ -109,6 +111,15 @@ pub enum JudgeError {
         #[source]
         source: ReadError,
     },
+    /// What a record says of clients' sessions cannot be read.
+    #[error("the changes in sessions at {position} cannot be made again")]
+    Sessions {
+        /// Where.
+        position: LogPosition,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The log holds what this version does not know.
     #[error("the record at {position} cannot be judged")]
     Record {
@@ -140,6 +151,7 @@ pub struct JudgeThread<R, F> {
     handoff: Arc<Handoff>,
     judged: watch::Sender<LogPosition>,
     snapshots: SnapshotWriter,
+    sessions: Arc<dyn Sessions>,
     committed: watch::Receiver<LogPosition>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
@@ -174,13 +186,15 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             journal,
             handoff,
             policies,
+            sessions,
             snapshots,
             clock,
             metrics,
         } = parts;
         let base = *committed.borrow();
         let mut core = Judge::new(log.id(), names, present, policies.clone(), config.window, rules);
-        let (position, reader) = begin(log.as_ref(), &snapshots, base, &mut core)?;
+        let (position, reader) =
+            begin(log.as_ref(), &snapshots, base, &mut core, sessions.as_ref())?;
         policies.set(position, core.policy());
         journal.begin_at(position);
         let now = clock.now();
@@ -193,7 +207,13 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             journal,
             handoff,
             judged: watch::Sender::new(position),
-            snapshots: SnapshotWriter::start(snapshots, Arc::clone(&log), metrics.clone()),
+            snapshots: SnapshotWriter::start(
+                snapshots,
+                Arc::clone(&log),
+                Arc::clone(&sessions),
+                metrics.clone(),
+            ),
+            sessions,
             committed,
             log,
             clock,
@@ -222,6 +242,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         loop {
             if self.phase == Phase::Recovery && self.position >= self.recovered_to {
                 self.phase = Phase::Live;
+                self.sessions.recovered(self.clock.now());
                 self.feed.recovered(self.position, self.core.rules().active());
             }
             let durable = self.log.durable();
@@ -262,6 +283,9 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             self.core
                 .judge(&frame, &mut group)
                 .map_err(|source| JudgeError::Record { position: frame.position, source })?;
+            if self.phase == Phase::Recovery {
+                replay(self.sessions.as_ref(), &frame)?;
+            }
             if self.phase == Phase::Live {
                 self.lateness.observe(frame.received_at, &group.output.spans[first_span..]);
             }
@@ -329,14 +353,27 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
     }
 }
 
+/// Makes the changes in sessions again that a record has.
+fn replay(sessions: &dyn Sessions, frame: &Frame<'_>) -> Result<(), JudgeError> {
+    let position = frame.position;
+    let record = frame.record().map_err(|source| JudgeError::Record { position, source })?;
+    match record {
+        Record::Publishes { session, .. } if !session.is_empty() => {
+            sessions.replay(session).map_err(|source| JudgeError::Sessions { position, source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Puts the newest usable snapshot in place; gives where judging begins and a reader there.
 fn begin<R: Rules>(
     log: &dyn Log,
     snapshots: &Snapshots,
     committed: LogPosition,
     core: &mut Judge<R>,
+    sessions: &dyn Sessions,
 ) -> Result<(LogPosition, LogReader), JudgeError> {
-    let Some(snapshot) = snapshots.newest_up_to(committed)? else {
+    let Some(mut snapshot) = snapshots.newest_up_to(committed)? else {
         if log.floor() > LogPosition::ZERO && committed < log.durable().end {
             return Err(JudgeError::Gap { floor: log.floor(), committed });
         }
@@ -346,7 +383,10 @@ fn begin<R: Rules>(
     let Places { position, rebuild_from, .. } = snapshot.places();
     let read = |source| JudgeError::Read { position: rebuild_from, source };
     let mut reader = log.reader(rebuild_from);
-    core.restore(snapshot).map_err(|source| JudgeError::Restore { position, source })?;
+    let restoring = sessions.restore(&snapshot.take_sessions());
+    restoring
+        .and_then(|()| core.restore(snapshot))
+        .map_err(|source| JudgeError::Restore { position, source })?;
     while let Some(chunk) = reader.read(position, READ_BYTES).map_err(read)? {
         for frame in chunk {
             core.rebuild(&frame)

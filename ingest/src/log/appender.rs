@@ -267,6 +267,7 @@ impl Appender {
                      new segment."
                 );
                 self.publish();
+                self.shared.set_settled();
             }
             if let Some(beyond) = self.pending.beyond.pop() {
                 // Who asked may have gone.
@@ -313,6 +314,7 @@ impl Appender {
         self.shared.add_bytes(bytes);
         self.publish();
         self.group.settle(&self.queue, &self.shared.metrics);
+        self.shared.set_settled();
         Ok(())
     }
 

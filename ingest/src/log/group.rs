@@ -43,9 +43,10 @@ impl Group {
         let in_write = if self.is_empty() { InWrite::First } else { InWrite::Later };
         seal.encode(&mut self.buffer, &entry, position, received_at, in_write);
         let kind = entry.kind();
-        match kind {
-            RecordKind::Publishes => self.data_cost_bytes += cost_bytes as usize,
-            _ => self.control_cost_bytes += cost_bytes as usize,
+        if kind.is_data() {
+            self.data_cost_bytes += cost_bytes as usize;
+        } else {
+            self.control_cost_bytes += cost_bytes as usize;
         }
         self.n_publishes += entry.n_publishes() as u64;
         self.n_records[kind as usize - 1] += 1;

@@ -200,6 +200,10 @@ impl Log for LocalLog {
         self.shared.durable()
     }
 
+    fn settled(&self) -> LogPosition {
+        self.shared.settled()
+    }
+
     fn wait_durable(&self, after: LogPosition, timeout: Duration) -> Result<Durable, Closed> {
         self.shared.wait_durable(after, timeout)
     }

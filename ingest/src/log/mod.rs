@@ -89,6 +89,10 @@ pub trait Log: Send + Sync + fmt::Debug {
     /// How far it is on disk.
     fn durable(&self) -> Durable;
 
+    /// How far receipts are settled: those of every record that begins before it. It follows the
+    /// durable end at once, from below.
+    fn settled(&self) -> LogPosition;
+
     /// Blocks until the durable end lies beyond `after`, or for `timeout`; then says where it is.
     /// For threads; tasks use [`Log::follow`].
     ///

@@ -138,7 +138,7 @@ impl Queue {
         }
         room.forget();
         self.gauge.add(queued.cost_bytes.into());
-        if queued.entry.kind() == RecordKind::Publishes {
+        if queued.entry.kind().is_data() {
             state.incoming.data.push_back(queued);
         } else {
             state.incoming.control.push_back(queued);
@@ -235,15 +235,12 @@ impl Queue {
     }
 
     fn room(&self, kind: RecordKind) -> &Semaphore {
-        if kind == RecordKind::Publishes { &self.data_room } else { &self.control_room }
+        if kind.is_data() { &self.data_room } else { &self.control_room }
     }
 
     /// An entry larger than the queue waits until it has all of it.
     fn cost_bytes(&self, entry: &Entry) -> u32 {
-        let limit = match entry.kind() {
-            RecordKind::Publishes => self.data_bytes_max,
-            _ => CONTROL_QUEUE_BYTES,
-        };
+        let limit = if entry.kind().is_data() { self.data_bytes_max } else { CONTROL_QUEUE_BYTES };
         u32::try_from(ENTRY_BYTES + entry.body_bytes()).unwrap_or(u32::MAX).min(limit)
     }
 }

@@ -26,12 +26,20 @@ pub enum RecordKind {
     Rules = 4,
     /// This says which event times are taken from here on.
     TimePolicy = 5,
+    /// What a client published, and what changed in sessions with it.
+    Session = 6,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 5] =
-        [Self::Publishes, Self::Tick, Self::Started, Self::Rules, Self::TimePolicy];
+    pub const ALL: [Self; 6] =
+        [Self::Publishes, Self::Tick, Self::Started, Self::Rules, Self::TimePolicy, Self::Session];
+
+    /// Whether it comes from clients, and waits while the log is full.
+    #[must_use]
+    pub const fn is_data(self) -> bool {
+        matches!(self, Self::Publishes | Self::Session)
+    }
 
     /// The stable, lower-case word for it.
     #[must_use]
@@ -42,6 +50,7 @@ impl RecordKind {
             Self::Started => "started",
             Self::Rules => "rules",
             Self::TimePolicy => "time_policy",
+            Self::Session => "session",
         }
     }
 
@@ -54,6 +63,7 @@ impl RecordKind {
             3 => Some(Self::Started),
             4 => Some(Self::Rules),
             5 => Some(Self::TimePolicy),
+            6 => Some(Self::Session),
             _ => None,
         }
     }
@@ -85,8 +95,10 @@ pub enum Record<'a> {
     Publishes {
         /// Who published: the text of a [`ClientId`].
         client: &'a str,
-        /// What, in arrival order.
+        /// What, in arrival order; may be none.
         publishes: PublishIter<'a>,
+        /// What changed in sessions with it, as the broker writes it; empty if nothing did.
+        session: &'a [u8],
     },
     /// A second has passed.
     Tick,
@@ -115,11 +127,16 @@ impl<'a> Record<'a> {
         let malformed = RecordError::Malformed(kind);
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| malformed);
         Ok(match kind {
-            RecordKind::Publishes => {
+            RecordKind::Publishes | RecordKind::Session => {
+                let (session, body) = match kind {
+                    RecordKind::Session => split_session(body).ok_or(malformed)?,
+                    _ => (&[][..], body),
+                };
                 let (bytes, rest) = body.split_first_chunk().ok_or(malformed)?;
                 let client_bytes = usize::from(u16::from_le_bytes(*bytes));
                 let (client, batch) = rest.split_at_checked(client_bytes).ok_or(malformed)?;
-                Self::Publishes { client: text(client)?, publishes: PublishIter::new(batch) }
+                let publishes = PublishIter::new(batch);
+                Self::Publishes { client: text(client)?, publishes, session }
             }
             RecordKind::Tick if body.is_empty() => Self::Tick,
             RecordKind::Tick => return Err(malformed),
@@ -128,6 +145,12 @@ impl<'a> Record<'a> {
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
         })
     }
+}
+
+/// Splits `session_bytes u32 | session` from what is behind it.
+fn split_session(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (bytes, rest) = body.split_first_chunk()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*bytes)).ok()?)
 }
 
 /// A record on its way into the log, and the receipt to settle when it is durable.
@@ -139,7 +162,8 @@ pub struct Entry {
 
 pub(super) enum EntryBody {
     /// The batch stays as the broker made it until the appender copies it behind its header.
-    Publishes(ClientId, PublishBatch),
+    /// With it goes what changed in sessions.
+    Publishes(ClientId, PublishBatch, Vec<u8>),
     Tick,
     Started(Box<str>),
     Rules(Arc<str>),
@@ -153,8 +177,8 @@ impl Entry {
     /// What a client published. It counts as data: it waits while the log is full.
     #[must_use]
     pub fn publishes(delivery: Delivery) -> Self {
-        let Delivery { client, publishes, receipt } = delivery;
-        Self { body: EntryBody::Publishes(client, publishes), receipt: Some(receipt) }
+        let Delivery { client, publishes, session, receipt } = delivery;
+        Self { body: EntryBody::Publishes(client, publishes, session), receipt: Some(receipt) }
     }
 
     /// A second has passed.
@@ -197,8 +221,9 @@ impl Entry {
     /// What it is about.
     #[must_use]
     pub const fn kind(&self) -> RecordKind {
-        match self.body {
-            EntryBody::Publishes(..) => RecordKind::Publishes,
+        match &self.body {
+            EntryBody::Publishes(_, _, session) if session.is_empty() => RecordKind::Publishes,
+            EntryBody::Publishes(..) => RecordKind::Session,
             EntryBody::Tick => RecordKind::Tick,
             EntryBody::Started(_) => RecordKind::Started,
             EntryBody::Rules(_) => RecordKind::Rules,
@@ -210,7 +235,7 @@ impl Entry {
     #[must_use]
     pub const fn n_publishes(&self) -> usize {
         match &self.body {
-            EntryBody::Publishes(_, publishes) => publishes.len(),
+            EntryBody::Publishes(_, publishes, _) => publishes.len(),
             _ => 0,
         }
     }
@@ -219,8 +244,8 @@ impl Entry {
     #[must_use]
     pub fn into_delivery(self) -> Option<Delivery> {
         match (self.body, self.receipt) {
-            (EntryBody::Publishes(client, publishes), Some(receipt)) => {
-                Some(Delivery { client, publishes, receipt })
+            (EntryBody::Publishes(client, publishes, session), Some(receipt)) => {
+                Some(Delivery { client, publishes, session, receipt })
             }
             _ => None,
         }
@@ -230,8 +255,9 @@ impl Entry {
     #[must_use]
     pub fn body_bytes(&self) -> usize {
         match &self.body {
-            EntryBody::Publishes(client, publishes) => {
-                2 + client.as_str().len() + publishes.as_bytes().len()
+            EntryBody::Publishes(client, publishes, session) => {
+                let session_bytes = if session.is_empty() { 0 } else { 4 + session.len() };
+                session_bytes + 2 + client.as_str().len() + publishes.as_bytes().len()
             }
             EntryBody::Tick => 0,
             EntryBody::Started(version) => version.len(),
@@ -243,7 +269,13 @@ impl Entry {
     /// Appends the body as [`Record::decode`] reads it.
     pub(super) fn encode_body(&self, buffer: &mut Vec<u8>) {
         match &self.body {
-            EntryBody::Publishes(client, publishes) => {
+            EntryBody::Publishes(client, publishes, session) => {
+                if !session.is_empty() {
+                    // What is too long for the length is too long for a record, and never gets here.
+                    let bytes = u32::try_from(session.len()).unwrap_or(u32::MAX);
+                    buffer.extend_from_slice(&bytes.to_le_bytes());
+                    buffer.extend_from_slice(session);
+                }
                 let client = client.as_str().as_bytes();
                 let client_bytes = u16::try_from(client.len()).expect("a ClientId fits into u16");
                 buffer.extend_from_slice(&client_bytes.to_le_bytes());
@@ -282,8 +314,9 @@ fn write_policy(policy: &TimePolicy, buffer: &mut Vec<u8>) {
 impl fmt::Debug for EntryBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Publishes(client, publishes) => {
-                write!(f, "Publishes({client:?}, {} publishes)", publishes.len())
+            Self::Publishes(client, publishes, session) => {
+                let (n_publishes, session_bytes) = (publishes.len(), session.len());
+                write!(f, "Publishes({client:?}, {n_publishes} publishes, {session_bytes} bytes)")
             }
             Self::Tick => f.write_str("Tick"),
             Self::Started(version) => write!(f, "Started({version:?})"),
@@ -318,18 +351,22 @@ mod tests {
         };
         let mut publishes = PublishBatch::default();
         publishes.push(&publish);
-        let client = ClientId::new("gateway-1").expect("valid");
-        let receipt = Receipt::new(|outcome| assert_eq!(outcome, Outcome::Retry));
-        let entry = Entry::publishes(Delivery { client, publishes, receipt });
-        let bytes = body(&entry);
-        match Record::decode(entry.kind() as u8, &bytes).expect("as written") {
-            Record::Publishes { client, publishes } => {
-                assert_eq!(client, "gateway-1");
-                assert_eq!(publishes.collect::<Vec<_>>(), [Ok(publish)]);
+        for changes in [&b""[..], b"changes"] {
+            let client = ClientId::new("gateway-1").expect("valid");
+            let receipt = Receipt::new(|outcome| assert_eq!(outcome, Outcome::Retry));
+            let (publishes, session) = (publishes.clone(), changes.to_vec());
+            let entry = Entry::publishes(Delivery { client, publishes, session, receipt });
+            assert!(entry.kind().is_data());
+            let bytes = body(&entry);
+            match Record::decode(entry.kind() as u8, &bytes).expect("as written") {
+                Record::Publishes { client, publishes, session } => {
+                    assert_eq!((client, session), ("gateway-1", changes));
+                    assert_eq!(publishes.collect::<Vec<_>>(), [Ok(publish)]);
+                }
+                other => panic!("{other:?}"),
             }
-            other => panic!("{other:?}"),
+            assert_eq!(entry.into_delivery().expect("a delivery").publishes.len(), 1);
         }
-        assert_eq!(entry.into_delivery().expect("a delivery").publishes.len(), 1);
     }
 
     #[test]
@@ -358,6 +395,7 @@ mod tests {
         let error = |kind, body: &[u8]| Record::decode(kind, body).expect_err("not a record");
         assert_eq!(error(9, b""), RecordError::UnknownKind(9));
         assert_eq!(error(1, &[5, 0, b'a']), RecordError::Malformed(RecordKind::Publishes));
+        assert_eq!(error(6, &[9, 0, 0, 0]), RecordError::Malformed(RecordKind::Session));
         assert_eq!(error(2, b"x"), RecordError::Malformed(RecordKind::Tick));
         assert_eq!(error(4, &[0xff]), RecordError::Malformed(RecordKind::Rules));
         assert_eq!(error(5, &[0; 15]), RecordError::Malformed(RecordKind::TimePolicy));

@@ -32,6 +32,8 @@ pub(super) struct Shared {
     segments: Mutex<VecDeque<Arc<Segment>>>,
     /// The durable end again: readers look at it before every read.
     end: AtomicU64,
+    /// How far receipts are settled.
+    settled: AtomicU64,
     /// Bytes of frames in `segments`.
     bytes: AtomicU64,
     held: AtomicU8,
@@ -66,6 +68,7 @@ impl Shared {
             metrics,
             segments: Mutex::new(segments),
             end: AtomicU64::new(durable.end.0),
+            settled: AtomicU64::new(durable.end.0),
             bytes: AtomicU64::new(bytes),
             held: AtomicU8::new(0),
             follow: Mutex::new(Follow { durable, n_waiting: 0, watch: Some(sender) }),
@@ -85,6 +88,15 @@ impl Shared {
         if follow.n_waiting > 0 {
             self.moved.notify_all();
         }
+    }
+
+    /// The receipts of all that is durable are settled.
+    pub(super) fn set_settled(&self) {
+        self.settled.store(self.end(), Ordering::Release);
+    }
+
+    pub(super) fn settled(&self) -> LogPosition {
+        LogPosition(self.settled.load(Ordering::Acquire))
     }
 
     /// The end moves no more: followers see [`Closed`].

@@ -272,7 +272,7 @@ pub(crate) fn publish_with(n: u64, bytes: usize, receipt: Receipt) -> Entry {
         packet_id: 1,
     });
     let client = ClientId::new("client").expect("valid");
-    Entry::publishes(Delivery { client, publishes, receipt })
+    Entry::publishes(Delivery { client, publishes, session: Vec::new(), receipt })
 }
 
 /// Appends publish `n`, and waits until it is durable.

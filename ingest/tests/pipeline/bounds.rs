@@ -89,7 +89,7 @@ fn unreadable(payload: &[u8], receipt: Receipt) -> Entry {
         packet_id: 1,
     });
     let client = ClientId::new("client").expect("valid");
-    Entry::publishes(Delivery { client, publishes, receipt })
+    Entry::publishes(Delivery { client, publishes, session: Vec::new(), receipt })
 }
 
 /// A log of `n_records` payloads that nobody can read.

@@ -121,6 +121,10 @@ impl Log for Gate {
         Durable { end: end.min(self.state.lock().expect("no panic").end), at }
     }
 
+    fn settled(&self) -> LogPosition {
+        self.log.settled()
+    }
+
     fn wait_durable(&self, after: LogPosition, _: Duration) -> Result<Durable, Closed> {
         let mut state = self.state.lock().expect("no panic");
         if state.end <= after {

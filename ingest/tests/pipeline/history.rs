@@ -428,7 +428,7 @@ const fn next_id(packet_id: &mut u16) -> u16 {
 
 fn publishes_entry(index: usize, publishes: PublishBatch, receipt: Receipt) -> Entry {
     let client = ClientId::new(&format!("client-{index}")).expect("valid");
-    Entry::publishes(Delivery { client, publishes, receipt })
+    Entry::publishes(Delivery { client, publishes, session: Vec::new(), receipt })
 }
 
 fn sizes(dice: &mut Dice, publishes_max: usize) -> Sizes {

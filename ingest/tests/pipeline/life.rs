@@ -172,15 +172,14 @@ impl Life {
             AtStart::Away => None,
         };
         let committed = opened.as_ref().map_or(snapshots.committed(), |it| it.ledger_position);
-        let committed = watch::Sender::new(committed);
+        let (committed, n_snapshots) = (watch::Sender::new(committed), Arc::new(AtomicU64::new(0)));
         let (names, policies) = (SharedNames::default(), SharedPolicies::default());
-        let journal = Journal::with_file_bytes(&dir.join("journal"), sizes.journal);
-        let journal = Arc::new(journal.expect("made"));
+        let journal = Journal::with_file_bytes(&dir.join("journal"), sizes.journal).map(Arc::new);
+        let journal = journal.expect("made");
         let handoff = Arc::new(Handoff::with_limit(sizes.handoff));
         let metrics = Metrics::register(&registry).expect("fresh registry");
         let (gate, feed) = (Gate::new(Arc::clone(&log)), SimFeed::default());
         feed.0.lock().expect("no panic").recovered_to = log.durable().end;
-        let n_snapshots = Arc::new(AtomicU64::new(0));
         let (state, present) = (RuleState::default(), SharedPresent::default());
         let parts = JudgeParts {
             log: Arc::<Gate>::clone(&gate),
@@ -191,6 +190,7 @@ impl Life {
             journal: Arc::clone(&journal),
             handoff: Arc::clone(&handoff),
             policies: policies.clone(),
+            sessions: Arc::new(()),
             snapshots,
             clock: Arc::<SimClock>::clone(clock),
             metrics: metrics.clone(),

@@ -17,7 +17,7 @@ fn wrong_control_packets_close_the_connection() {
         (b"\xF0\0", CloseKind::Protocol),
         (b"\0\0", CloseKind::Protocol),
         (b"\x20\x02\0\0", CloseKind::Protocol),
-        (b"\x50\x02\0\x01", CloseKind::Protocol),
+        (b"\x50\x02\0\0", CloseKind::Protocol),
         (CONNECT_V3, CloseKind::Protocol),
     ] {
         check(CONNECT_V3, bytes, &[], Some(kind));
@@ -25,10 +25,8 @@ fn wrong_control_packets_close_the_connection() {
 }
 
 #[test]
-fn ping_and_unknown_pubrel_are_answered() {
+fn a_ping_is_answered() {
     check(CONNECT_V3, b"\xC0\0", &[0xD0, 0], None);
-    check(CONNECT_V3, b"\x62\x02\0\x05", &[0x70, 2, 0, 5], None);
-    check(CONNECT_V5, b"\x62\x02\0\x05", &[0x70, 3, 0, 5, 0x92], None);
 }
 
 #[test]
@@ -72,13 +70,28 @@ fn what_comes_behind_connect_in_one_read_is_read_after_it() {
 }
 
 #[test]
-fn subscriptions_are_granted_at_most_qos_1_or_refused_one_by_one() {
-    let filters = b"\0\x01a\x02\0\x03b/#\0\0\x02#a\0\0\x01c\x01\0\x0A$share/g/x\0";
+fn subscriptions_are_granted_or_refused_one_by_one() {
+    let filters = b"\0\x01a\x02\0\x03b/#\0\0\x02#a\0\0\x0A$share/g/x\x01\0\x01d\0\0\x09forbidden\0";
     let v3 = [b"\0\x09", &filters[..]].concat();
-    check(CONNECT_V3, &packet(0x82, &v3), &[0x90, 7, 0, 9, 1, 0, 0x80, 0x80, 0x80], None);
+    check(CONNECT_V3, &packet(0x82, &v3), &[0x90, 8, 0, 9, 2, 0, 0x80, 1, 0x80, 0x80], None);
     let v5 = [b"\0\x09\0", &filters[..]].concat();
-    let answer = [0x90, 8, 0, 9, 0, 1, 0, 0x8F, 0x97, 0x9E];
+    let answer = [0x90, 9, 0, 9, 0, 2, 0, 0x8F, 1, 0x97, 0x87];
     check(CONNECT_V5, &packet(0x82, &v5), &answer, None);
+    check(
+        CONNECT_V5,
+        b"\x82\x10\0\x01\0\0\x0A$share/g/x\x04",
+        &[0xE0, 1, 0x82],
+        Some(CloseKind::Protocol),
+    );
+}
+
+#[test]
+fn a_client_sets_the_life_of_its_session_as_it_leaves() {
+    let connect = b"\x10\x13\0\x04MQTT\x05\x02\0\x0A\x05\x11\0\0\0\x09\0\x01c";
+    let mut client = Client::connected(Config::default(), connect);
+    client.receive(b"\xE0\x07\0\x05\x11\0\0\0\x05");
+    assert_eq!(client.closed, Some(CloseKind::ClientDisconnected));
+    assert_eq!(client.recorder.expiry_s, Some(5));
 }
 
 #[test]

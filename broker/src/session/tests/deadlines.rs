@@ -3,25 +3,28 @@
 use super::*;
 use crate::close::Close;
 use crate::message::{Message, Outgoing};
-use crate::session::Delivered;
 
-fn outgoing(qos: QoS, payload: &[u8]) -> Outgoing {
-    let message =
-        Message::new(&Routed { topic: "m", properties: &[], payload, qos, retain: false });
-    Outgoing { message, qos, retain: false, subscription_ids: vec![] }
+fn post(client: &mut Client, qos: QoS, payload: &[u8]) {
+    let (topic, properties) = ("m", &[][..]);
+    let routed = Routed { topic, properties, payload, qos, retain: false, expires_at: None };
+    let message = Message::new(&routed);
+    let outgoing = Outgoing { message, qos, retain: false, subscription_ids: vec![], share: None };
+    let limits = FlowLimits { messages_max: 100, bytes_max: 1_000_000 };
+    client.recorder.flow.post(outgoing, limits);
+    client.send();
 }
 
 #[test]
 fn messages_wait_while_too_many_are_unacknowledged() {
     let config = Config { inflight_messages_max: 1, ..Config::default() };
     let mut client = Client::connected(config, CONNECT_V3);
-    let message = outgoing(QoS::AtLeastOnce, b"x");
-    assert_eq!(client.session.deliver(&message), Delivered::Sent);
+    post(&mut client, QoS::AtLeastOnce, b"x");
     assert_eq!(client.take_output(), b"\x32\x06\0\x01m\0\x01x");
-    assert_eq!(client.session.deliver(&message), Delivered::Later);
-    assert_eq!(client.session.deliver(&outgoing(QoS::AtMostOnce, b"y")), Delivered::Sent);
+    post(&mut client, QoS::AtLeastOnce, b"y");
+    assert!(client.take_output().is_empty());
     client.receive(b"\x40\x02\0\x01");
-    assert_eq!(client.session.deliver(&message), Delivered::Sent);
+    client.send();
+    assert_eq!(client.take_output(), b"\x32\x06\0\x01m\0\x02y");
 }
 
 #[test]
@@ -29,18 +32,21 @@ fn a_client_gets_no_packet_larger_than_it_takes_and_no_more_than_it_receives() {
     // receive maximum 1, maximum packet size 10
     let connect = b"\x10\x16\0\x04MQTT\x05\x02\0\x0A\x08\x21\0\x01\x27\0\0\0\x0A\0\x01c";
     let mut client = Client::connected(Config::default(), connect);
-    assert_eq!(client.session.deliver(&outgoing(QoS::AtMostOnce, b"12345")), Delivered::TooLarge);
-    assert_eq!(client.session.deliver(&outgoing(QoS::AtLeastOnce, b"12")), Delivered::Sent);
-    assert_eq!(client.session.deliver(&outgoing(QoS::AtLeastOnce, b"12")), Delivered::Later);
+    post(&mut client, QoS::AtMostOnce, b"12345");
+    assert!(client.take_output().is_empty());
+    post(&mut client, QoS::AtLeastOnce, b"12");
+    assert_eq!(client.take_output(), b"\x32\x08\0\x01m\0\x01\x0012");
+    post(&mut client, QoS::AtLeastOnce, b"12");
+    assert!(client.take_output().is_empty());
 }
 
 #[test]
 fn a_client_that_does_not_read_is_neither_read_nor_written() {
     let mut client = Client::connected(Config::default(), CONNECT_V3);
-    let message = outgoing(QoS::AtMostOnce, &[0; 40_000]);
-    assert_eq!(client.session.deliver(&message), Delivered::Sent);
-    assert_eq!(client.session.deliver(&message), Delivered::Sent);
-    assert_eq!(client.session.deliver(&message), Delivered::Later);
+    for _ in 0..3 {
+        post(&mut client, QoS::AtMostOnce, &[0; 40_000]);
+    }
+    assert!((80_000..90_000).contains(&client.session.output().len()), "the third one waits");
     assert!(!client.session.may_receive());
     client.session.sent(40_000);
     assert!(client.session.may_receive());

@@ -105,7 +105,6 @@ fn wrong_publishes_close_the_connection() {
         (publish_with(0x30, b"a\xFF", b"", 0), CloseKind::Malformed),
         (publish_with(0x30, b"\xED\xA0\x80", b"", 0), CloseKind::Malformed),
         (publish_with(0x32, b"a", b"", 0), CloseKind::Protocol),
-        (publish_with(0x34, b"a", b"", 1), CloseKind::QosNotSupported),
         (publish_with(0x36, b"a", b"", 1), CloseKind::Malformed),
         (publish_with(0x38, b"a", b"", 0), CloseKind::Malformed),
         (packet(0x32, b"\0\x01a"), CloseKind::Malformed),
@@ -115,18 +114,47 @@ fn wrong_publishes_close_the_connection() {
         check(CONNECT_V3, &bytes, &[], closed(kind));
     }
     check(CONNECT_V5, b"\x30\x03\0\0\0", &[0xE0, 1, 0x90], closed(CloseKind::TopicInvalid));
-    check(
-        CONNECT_V5,
-        b"\x31\x04\0\x01a\0",
-        &[0xE0, 1, 0x9A],
-        closed(CloseKind::RetainNotSupported),
-    );
-    check(CONNECT_V5, b"\x34\x06\0\x01a\0\x01\0", &[0xE0, 1, 0x9B], {
-        closed(CloseKind::QosNotSupported)
-    });
-    check(CONNECT_V5, b"\x30\x07\0\x01a\x03\x23\0\x01", &[0xE0, 1, 0x94], {
+    check(CONNECT_V5, b"\x30\x07\0\x01a\x03\x23\0\x21", &[0xE0, 1, 0x94], {
         closed(CloseKind::TopicAliasInvalid)
     });
+    check(CONNECT_V5, b"\x30\x06\0\0\x03\x23\0\x01", &[0xE0, 1, 0x82], {
+        closed(CloseKind::Protocol)
+    });
+}
+
+#[test]
+fn an_alias_stands_for_its_topic() {
+    let mut client = Client::connected(Config::default(), CONNECT_V5);
+    client.recorder.has_subscribers = true;
+    client.receive(b"\x30\x08\0\x01x\x03\x23\0\x011\x30\x07\0\0\x03\x23\0\x012");
+    assert_eq!(client.closed, None);
+    let routed = std::mem::take(&mut client.recorder.routed);
+    assert_eq!(routed, [("x".to_owned(), b"1".to_vec()), ("x".to_owned(), b"2".to_vec())]);
+}
+
+#[test]
+fn what_a_client_may_not_publish_is_refused_in_its_version() {
+    check(CONNECT_V5, b"\x30\x0D\0\x09forbidden\0x", &[], None);
+    check(CONNECT_V5, b"\x32\x0F\0\x09forbidden\0\x01\0x", &[0x40, 3, 0, 1, 0x87], None);
+    check(CONNECT_V5, b"\x34\x0F\0\x09forbidden\0\x01\0x", &[0x50, 3, 0, 1, 0x87], None);
+    check(CONNECT_V5, b"\x32\x0B\0\x06$SYS/x\0\x01\0", &[0x40, 3, 0, 1, 0x87], None);
+    check(CONNECT_V3, &publish("forbidden", b"", 0), &[], None);
+    check(CONNECT_V3, &publish("forbidden", b"", 1), &[], Some(CloseKind::NotAuthorized));
+}
+
+#[test]
+fn a_retained_publish_is_acknowledged_when_it_is_durable_or_refused() {
+    let mut client = Client::connected(Config::default(), CONNECT_V5);
+    client.receive(b"\x33\x07\0\x01a\0\x01\0x");
+    assert!(client.take_output().is_empty());
+    let ticket = client.batches.remove(0).ticket;
+    client.settle(ticket, Outcome::Durable);
+    assert_eq!(client.take_output(), [0x40, 2, 0, 1]);
+    client.receive(b"\x31\x05\0\x01b\0x\x33\x07\0\x01c\0\x02\0x");
+    assert_eq!(client.recorder.retained, ["a", "b"]);
+    let ticket = client.batches.remove(0).ticket;
+    client.settle(ticket, Outcome::Durable);
+    assert_eq!(client.take_output(), [0x40, 3, 0, 2, 0x97]);
 }
 
 #[test]
@@ -135,13 +163,4 @@ fn publishes_before_a_wrong_one_reach_the_log() {
     client.receive(&[publish("t/a", b"1", 1), publish("t/#", b"2", 2)].concat());
     assert_eq!(client.closed, Some(CloseKind::TopicInvalid));
     assert_eq!(client.batches.len(), 1);
-}
-
-#[test]
-fn retain_of_an_older_client_is_passed_over() {
-    let mut client = Client::connected(Config::default(), CONNECT_V3);
-    client.receive(&publish_with(0x31, b"t/a", b"1", 0));
-    assert_eq!(client.closed, None);
-    let retained = client.batches[0].publishes.iter().next().expect("one").expect("valid").retain;
-    assert!(retained, "the log has it as it came");
 }
