@@ -139,6 +139,9 @@ enum Left {
 /// Gives the session what is to be sent, as far as it takes it.
 fn send<I: Inlet>(session: &mut Session, desk: &mut Desk<I>) -> Left {
     let (mut left, mut n_sent, mut n_too_large) = (Left::Nothing, 0, 0);
+    if session.has_replied() {
+        desk.refill();
+    }
     desk.send(session.in_flight_max(), &mut |ready, now| {
         let handled = session.deliver(ready, now);
         match handled {

@@ -83,6 +83,13 @@ impl<I> Desk<I> {
         Some((present, parting))
     }
 
+    /// Leaves some more retained messages for the client, if it is to get any.
+    pub(crate) fn refill(&mut self) {
+        if let Some(outbox) = &self.outbox {
+            self.shared.hub.refill(outbox, self.shared.clock.now(), &mut self.effects);
+        }
+    }
+
     /// Offers what is to be sent to the client.
     pub(crate) fn send(
         &mut self,
@@ -91,7 +98,6 @@ impl<I> Desk<I> {
     ) {
         let Some(outbox) = &self.outbox else { return };
         let now = self.shared.clock.now();
-        self.shared.hub.refill(outbox, now, &mut self.effects);
         let dropped = outbox.send(&self.mailbox, in_flight_max, now, &mut |ready| send(ready, now));
         let outbox = Arc::clone(outbox);
         for seq in dropped {

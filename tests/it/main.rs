@@ -18,6 +18,7 @@ mod outage;
 mod poison;
 mod reader;
 mod recording;
+mod sessions;
 mod shim;
 mod stopped;
 mod support;

@@ -142,6 +142,11 @@ impl Owed {
         self.packets.push_back(packet);
     }
 
+    /// Whether no whole packet waits.
+    pub(crate) fn has_no_packets(&self) -> bool {
+        self.packets.is_empty()
+    }
+
     /// Closes the group, if there is one, and names it.
     pub(crate) fn seal(&mut self) -> Option<Ticket> {
         if !self.open {

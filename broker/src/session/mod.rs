@@ -292,6 +292,11 @@ impl Session {
         self.owed.release(self.version, &mut self.out)
     }
 
+    /// Whether every SUBACK is written: retained messages come after it.
+    pub(crate) fn has_replied(&self) -> bool {
+        self.owed.has_no_packets()
+    }
+
     /// How many QoS 1 and 2 messages may be on their way to the client.
     pub(crate) const fn in_flight_max(&self) -> usize {
         self.in_flight_max
