@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::connect::ConnectLimits;
+use crate::door::Transport;
+use crate::door::config::{DoorConfig, DoorLimits, ProxyConfig, RateConfig, TlsConfig};
 use crate::error::Error;
 use crate::retained::RetainLimits;
 
@@ -16,6 +18,15 @@ pub struct Config {
     /// Addresses to listen on; MQTT 3.1.1 and 5 on each. Port 0 takes a free one. Default
     /// `["127.0.0.1:1883"]`: without credentials nobody else should reach it.
     pub listen: Vec<SocketAddr>,
+    /// Addresses for MQTT over TLS; 8883 is the usual port. Default `[]`. They need `mqtt.tls`.
+    pub tls_listen: Vec<SocketAddr>,
+    /// Addresses for MQTT over WebSocket, on the paths `/` and `/mqtt`. Default `[]`.
+    pub websocket_listen: Vec<SocketAddr>,
+    /// Addresses for MQTT over WebSocket over TLS. Default `[]`. They need `mqtt.tls`.
+    pub websocket_tls_listen: Vec<SocketAddr>,
+    /// Web pages that may connect over WebSocket, as `https://console.example`; `*` is any. Default
+    /// `[]`: those of the very host and port they connect to, and whatever is no web page.
+    pub websocket_origins: Vec<String>,
     /// Most connections at a time; more are closed as they come. Default 10000: each costs a file
     /// descriptor and a few KB.
     pub connections_max: u32,
@@ -77,12 +88,24 @@ pub struct Config {
     pub topic_levels_max: usize,
     /// Longest client identifier, in bytes, 23 to 65535. Default 256.
     pub client_id_bytes_max: usize,
+    /// Limits for those who are not in yet.
+    pub door: DoorConfig,
+    /// How much one client may publish.
+    pub rate: RateConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
+    /// Proxies that say for whom they connect.
+    pub proxy: ProxyConfig,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 1883))],
+            tls_listen: Vec::new(),
+            websocket_listen: Vec::new(),
+            websocket_tls_listen: Vec::new(),
+            websocket_origins: Vec::new(),
             connections_max: 10_000,
             packet_bytes_max: 1 << 20,
             connect_bytes_max: 1 << 16,
@@ -105,6 +128,10 @@ impl Default for Config {
             topic_bytes_max: 1024,
             topic_levels_max: 32,
             client_id_bytes_max: 256,
+            door: DoorConfig::default(),
+            rate: RateConfig::default(),
+            tls: TlsConfig::default(),
+            proxy: ProxyConfig::default(),
         }
     }
 }
@@ -132,6 +159,7 @@ pub(crate) struct Limits {
     pub(crate) subscriptions_per_client_max: usize,
     pub(crate) topic_levels_max: usize,
     pub(crate) connect: ConnectLimits,
+    pub(crate) door: DoorLimits,
 }
 
 fn at_least(key: &'static str, value: usize, least: usize) -> Result<usize, Error> {
@@ -146,15 +174,52 @@ impl Config {
     /// Whether every value is in its range; the rest of start-up does the same and names the key.
     ///
     /// # Errors
-    /// [`Error::ConfigTooSmall`], [`Error::ConfigTooLarge`].
+    /// [`Error::ConfigTooSmall`], [`Error::ConfigTooLarge`], [`Error::ConfigMissing`],
+    /// [`Error::ConfigNoListener`].
     pub fn check(&self) -> Result<(), Error> {
         self.limits().map(drop)
+    }
+
+    /// Every address to listen on, with its key and what is spoken there.
+    pub fn listeners(&self) -> impl Iterator<Item = (&'static str, Transport, SocketAddr)> + '_ {
+        let all = [
+            ("mqtt.listen", Transport::Tcp, &self.listen),
+            ("mqtt.tls_listen", Transport::Tls, &self.tls_listen),
+            ("mqtt.websocket_listen", Transport::WebSocket, &self.websocket_listen),
+            ("mqtt.websocket_tls_listen", Transport::WebSocketTls, &self.websocket_tls_listen),
+        ];
+        all.into_iter().flat_map(|(key, transport, addresses)| {
+            addresses.iter().map(move |&address| (key, transport, address))
+        })
+    }
+
+    /// The same without limits per source and per client.
+    #[must_use]
+    pub fn without_limits_per_client(mut self) -> Self {
+        self.door.handshakes_per_source_max = 0;
+        self.door.connections_per_source_max = 0;
+        self.door.connects_per_source_per_second_max = 0;
+        self.rate.publishes_per_second_max = 0;
+        self.rate.bytes_per_second_max = 0;
+        self
+    }
+
+    /// Whether what is said of the listeners goes together.
+    fn check_listeners(&self) -> Result<(), Error> {
+        self.tls.check(self.tls_listen.len() + self.websocket_tls_listen.len())?;
+        let is_listener =
+            |address: &SocketAddr| self.listeners().any(|(_, _, listener)| listener == *address);
+        match self.proxy.listeners.iter().find(|address| !is_listener(address)) {
+            Some(&address) => Err(Error::ConfigNoListener { address }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Error> {
         // What MQTT can carry: a remaining length of 4 bytes, a text of 16 bits.
         const PACKET_BYTES_MAX: usize = 268_435_455;
         const TEXT_BYTES_MAX: usize = 65_535;
+        self.check_listeners()?;
         at_least("connections_max", self.connections_max as usize, 1)?;
         at_least("unacknowledged_publishes_max", self.unacknowledged_publishes_max.into(), 1)?;
         at_least("inflight_messages_max", self.inflight_messages_max.into(), 1)?;
@@ -202,6 +267,7 @@ impl Config {
                     TEXT_BYTES_MAX,
                 )?,
             },
+            door: DoorLimits::new(&self.door, &self.proxy, &self.rate)?,
         })
     }
 }
@@ -209,6 +275,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::config::ClientCertificates;
 
     #[test]
     fn the_defaults_are_in_range() {
@@ -223,5 +290,40 @@ mod tests {
         let large = Config { topic_bytes_max: 65_536, ..Config::default() };
         let error = large.check().expect_err("too large").to_string();
         assert_eq!(error, "topic_bytes_max is 65536 and must be at most 65535");
+    }
+
+    fn check(change: impl FnOnce(&mut Config), expected: &str) {
+        let mut config = Config::default();
+        change(&mut config);
+        assert_eq!(config.check().expect_err("it does not go together").to_string(), expected);
+    }
+
+    #[test]
+    fn keys_that_need_one_another_are_named() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 8883));
+        check(
+            |config| config.tls_listen = vec![address],
+            "tls.cert_file must be set: a listener has TLS",
+        );
+        check(
+            |config| config.tls.cert_file = Some("c".into()),
+            "tls.key_file must be set: tls.cert_file is set",
+        );
+        check(
+            |config| config.tls.client_certificates = ClientCertificates::Optional,
+            "tls.client_ca_file must be set: tls.client_certificates asks for certificates",
+        );
+        check(
+            |config| config.tls.client_crl_file = Some("c".into()),
+            "tls.client_certificates must be set: a file about clients' certificates is set",
+        );
+        check(
+            |config| config.proxy.listeners = vec![address],
+            "proxy.listeners has 127.0.0.1:8883, which is no address to listen on",
+        );
+        check(
+            |config| config.door.handshakes_max = 0,
+            "door.handshakes_max is 0 and must be at least 1",
+        );
     }
 }

@@ -13,9 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bellwire_model::{ClientId, Delivery, Outcome, Receipt};
-use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -24,6 +22,7 @@ use crate::close::{Close, CloseKind};
 use crate::codec::connect::{Connect, Refusal, Will};
 use crate::courier;
 use crate::desk::{Desk, Shared};
+use crate::door::turnstile::Pass;
 use crate::flow::{Handled, Ready};
 use crate::listener::Inlet;
 use crate::mailbox::Stop;
@@ -32,9 +31,13 @@ use crate::peer::Peer;
 use crate::session::acks::Ticket;
 use crate::session::exchange::Exchange as _;
 use crate::session::{Batch, Deadline, Event, Session};
+use held::Held;
+use throttle::Throttle;
 
+mod held;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 /// Most bytes read at once: what one delivery can be made of, beside a packet kept from before.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -69,6 +72,9 @@ struct Connection<S, I: Inlet> {
     peer: Peer,
     session: Session,
     desk: Desk<I>,
+    throttle: Throttle,
+    /// Whether the stream has kept nothing back of what it took.
+    is_flushed: bool,
     timer: Option<Pin<Box<Sleep>>>,
     /// What came behind the CONNECT.
     carry: Vec<u8>,
@@ -79,37 +85,37 @@ struct Connection<S, I: Inlet> {
     stop: Stop,
     /// The log had no room when the connection ended: not the client's fault.
     was_held: bool,
+    /// Given back last: who waits for it may count on all the rest.
+    pass: Pass,
 }
 
 /// Serves one client until either side ends the connection.
-pub(crate) async fn serve<S, I>(
-    stream: S,
-    peer: Peer,
-    shared: Arc<Shared<I>>,
-    permit: OwnedSemaphorePermit,
-) where
+pub(crate) async fn serve<S, I>(stream: S, peer: Peer, shared: Arc<Shared<I>>, pass: Pass)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send,
     I: Inlet,
 {
-    let session = Session::new(Arc::clone(&shared.limits), Instant::now().into_std());
+    let now = Instant::now();
+    let session = Session::new(Arc::clone(&shared.limits), now.into_std());
     let mut connection = Connection {
         stream,
         peer,
         session,
         desk: Desk::open(shared),
+        throttle: Throttle::new(now),
+        is_flushed: true,
         timer: None,
         carry: Vec::new(),
         after: None,
         settled: Vec::new(),
         stop: Stop::No,
         was_held: false,
+        pass,
     };
     let close = connection.run().await;
     log(close, &connection.peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
     connection.finish(close).await;
-    drop(connection);
-    drop(permit);
 }
 
 fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
@@ -196,7 +202,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
                 return Poll::Pending;
             }
             if self.session.may_receive() {
-                match self.poll_read(cx) {
+                // Its keepalive waits as well: until then we do not listen.
+                let bytes_max = ready!(self.poll_allowance(cx));
+                match self.poll_read(cx, bytes_max) {
                     Poll::Ready(Ok(0) | Err(_)) => {
                         return Poll::Ready(Step::Close(CloseKind::ClientGone.into()));
                     }
@@ -271,15 +279,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         }
         if sent_bytes > 0 {
             metrics.sent_bytes.inc_by(sent_bytes as u64);
-            let _may_wait = Pin::new(&mut self.stream).poll_flush(cx)?;
+            self.is_flushed = false;
+        }
+        if !self.is_flushed {
+            // TLS and WebSocket keep what the socket does not take.
+            self.is_flushed = Pin::new(&mut self.stream).poll_flush(cx)?.is_ready();
         }
         Ok(sent_bytes)
     }
 
-    /// Reads once, and gives what came to the session.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Waits until the client may publish again; gives how many bytes may be read then.
+    fn poll_allowance(&mut self, cx: &mut Context<'_>) -> Poll<usize> {
+        let Self { throttle, desk, peer, session, .. } = self;
+        let Shared { limits, metrics, .. } = &*desk.shared;
+        let say = || {
+            let id = desk.mailbox.client.get().map_or("", ClientId::as_str);
+            info!(client.id = id, %peer, "`{id}` publishes more than mqtt.rate allows: it waits.");
+        };
+        let read = ready!(throttle.poll(cx, READ_BYTES_MAX, &limits.door, &metrics.door, say));
+        if read.has_waited {
+            session.forgive(Instant::now().into_std());
+        }
+        Poll::Ready(read.bytes_max)
+    }
+
+    /// Reads once, at most `bytes_max`, and gives what came to the session.
+    fn poll_read(&mut self, cx: &mut Context<'_>, bytes_max: usize) -> Poll<io::Result<usize>> {
         READ_BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
+            let mut read = ReadBuf::new(&mut buffer[..bytes_max]);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             self.receive(read.filled());
             Poll::Ready(Ok(read.filled().len()))
@@ -287,8 +314,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
     }
 
     fn receive(&mut self, input: &[u8]) {
-        let (read_bytes, event) =
-            self.session.receive(input, Instant::now().into_std(), &mut self.desk);
+        let now = Instant::now().into_std();
+        let (read_bytes, event) = self.session.receive(input, now, &mut self.desk);
         if let Some(Event::Connect(_)) = event {
             self.carry = input[read_bytes..].to_vec();
         }
@@ -296,6 +323,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         let metrics = &self.desk.shared.metrics;
         metrics.received_bytes.inc_by(read_bytes as u64);
         let tally = self.session.take_tally();
+        let n_publishes = tally.n_telemetry + tally.n_other;
+        let limits = &self.desk.shared.limits.door;
+        self.throttle.count(limits, n_publishes, read_bytes, now);
         if tally.n_telemetry > 0 {
             metrics.publishes_telemetry.inc_by(tally.n_telemetry);
         }
@@ -354,6 +384,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         };
         debug!(client.id = %client, version = ?connect.version, "`{client}` is connected.");
         self.session.accept(connect, &client, present, expiry_s);
+        self.pass.admitted();
         if let Some(parting) = parting {
             let shared = Arc::clone(&self.desk.shared);
             let limit = shared.limits.shutdown_timeout;
@@ -461,21 +492,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
                 }
             }
         })
-    }
-}
-
-/// Counts a connection as held as long as it lives.
-struct Held(IntGauge);
-
-impl Held {
-    fn new(gauge: &IntGauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use bellwire_model::TopicError;
 
+use crate::door::TlsError;
+
 /// An operation of the MQTT server that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -37,6 +39,23 @@ pub enum Error {
         /// What it may at most be.
         most: usize,
     },
+    /// A key is not set that another one needs.
+    #[error("{key} must be set: {why}")]
+    ConfigMissing {
+        /// Which.
+        key: &'static str,
+        /// What needs it.
+        why: &'static str,
+    },
+    /// An address is to get PROXY headers, and nothing listens there.
+    #[error("proxy.listeners has {address}, which is no address to listen on")]
+    ConfigNoListener {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A file of the TLS listeners cannot be used.
+    #[error("cannot set up TLS for MQTT")]
+    Tls(#[from] TlsError),
     /// The service itself wants to publish where nobody may.
     #[error("cannot publish to `{topic}`")]
     Publish {

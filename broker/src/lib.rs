@@ -2,7 +2,8 @@
 //! becomes a [`Delivery`](bellwire_model::Delivery) for the log and is acknowledged when its
 //! receipt is settled; all topics are passed on to subscribers.
 //!
-//! A publish's way through: [`listener`] takes the connection; [`connection`] reads once and gives
+//! A publish's way through: [`listener`] takes the connection, [`door`] brings it through TLS and its
+//! like; [`connection`] reads once and gives
 //! the bytes to the [`session`], which cuts them with [`codec`] into packets; the telemetry of that
 //! one read goes as one delivery through the [`Inlet`]; the receipt, settled by the log's thread,
 //! lands in the connection's [`mailbox`] and wakes it; the session releases every answer that is due,
@@ -18,12 +19,14 @@
 //! async and no clock.
 
 pub mod access;
+mod allowance;
 mod close;
 mod codec;
 mod config;
 mod connection;
 mod courier;
 mod desk;
+mod door;
 mod error;
 mod flow;
 mod handle;
@@ -35,6 +38,7 @@ mod metrics;
 mod ops;
 mod outbox;
 mod peer;
+mod rate;
 mod retained;
 mod session;
 mod sessions;
@@ -45,6 +49,10 @@ mod subscriptions;
 mod upkeep;
 
 pub use config::Config;
+pub use door::config::{ClientCertificates, DoorConfig, ProxyConfig, RateConfig, TlsConfig};
+pub use door::{
+    Network, NetworkError, Reload, TlsError, TlsFacts, TlsHandle, Transport, look_at_tls,
+};
 pub use error::Error;
 pub use handle::BrokerHandle;
 pub use listener::{Broker, Inlet};

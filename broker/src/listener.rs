@@ -9,7 +9,6 @@ use std::time::Duration;
 use bellwire_model::{Clock, Delivery};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,12 +16,12 @@ use tracing::{info, warn};
 
 use crate::access::Gatekeeper;
 use crate::config::{Config, Limits};
-use crate::connection;
 use crate::desk::Shared;
+use crate::door::turnstile::{Turn, Turnstile};
+use crate::door::{Callers, Door, TlsHandle, Transport, Way};
 use crate::error::Error;
 use crate::handle::BrokerHandle;
 use crate::mailbox::Stop;
-use crate::peer::Peer;
 use crate::sessions::SharedSessions;
 use crate::upkeep;
 
@@ -50,11 +49,15 @@ pub trait Inlet: Send + Sync + 'static {
 /// The MQTT server, listening.
 #[derive(Debug)]
 pub struct Broker<I> {
-    listeners: Vec<TcpListener>,
-    shared: Arc<Shared<I>>,
-    tracker: TaskTracker,
-    /// One permit per connection: the limit, and the way to wait for all of them.
-    permits: Arc<Semaphore>,
+    listeners: Vec<Listener>,
+    door: Door<I>,
+}
+
+/// One address, and what is spoken there.
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    way: Way,
 }
 
 impl<I: Inlet> Broker<I> {
@@ -62,7 +65,8 @@ impl<I: Inlet> Broker<I> {
     /// `sessions` has recovered.
     ///
     /// # Errors
-    /// [`Error::Listen`], which names the address, and the errors of [`Config::check`].
+    /// [`Error::Listen`], which names the address, [`Error::Tls`], and the errors of
+    /// [`Config::check`].
     #[expect(clippy::unused_async, reason = "sockets are bound inside a runtime; say so by type")]
     pub async fn bind(
         config: Config,
@@ -73,9 +77,14 @@ impl<I: Inlet> Broker<I> {
         tracker: TaskTracker,
     ) -> Result<Self, Error> {
         let limits = config.limits()?;
-        let listeners =
-            config.listen.iter().map(|&address| listen(address)).collect::<Result<_, _>>()?;
-        let permits = Arc::new(Semaphore::new(limits.connections_max as usize));
+        let listeners = open_all(&config)?;
+        let metrics = &sessions.metrics.door;
+        let tls = match listeners.iter().any(|it| it.way.transport.has_tls()) {
+            true => Some(TlsHandle::open(&config.tls, metrics.clone())?),
+            false => None,
+        };
+        let turnstile =
+            Turnstile::new(limits.door.clone(), limits.connections_max, metrics.clone());
         let shared = Shared {
             inlet,
             gatekeeper,
@@ -85,19 +94,41 @@ impl<I: Inlet> Broker<I> {
             started_at: clock.now(),
             clock,
         };
-        Ok(Self { listeners, shared: Arc::new(shared), tracker, permits })
+        let door = Door {
+            shared: Arc::new(shared),
+            turnstile: Arc::new(turnstile),
+            tls,
+            origins: config.websocket_origins.into(),
+            tracker,
+            closing: CancellationToken::new(),
+        };
+        Ok(Self { listeners, door })
     }
 
-    /// Where it listens, in the order of the configuration; port 0 is replaced by the one taken.
+    /// Where it listens for plain MQTT, in the order of the configuration; port 0 is replaced by the
+    /// one taken.
     #[must_use]
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+        self.addresses(Transport::Tcp)
+    }
+
+    /// Where it listens for this, likewise.
+    #[must_use]
+    pub fn addresses(&self, transport: Transport) -> Vec<SocketAddr> {
+        let those = self.listeners.iter().filter(|it| it.way.transport == transport);
+        those.filter_map(|listener| listener.socket.local_addr().ok()).collect()
+    }
+
+    /// The settings of TLS, which can be replaced while it runs; `None` without TLS.
+    #[must_use]
+    pub fn tls(&self) -> Option<TlsHandle> {
+        self.door.tls.clone()
     }
 
     /// A way to publish and to look in from elsewhere in the service.
     #[must_use]
     pub fn handle(&self) -> BrokerHandle {
-        BrokerHandle::new(Arc::clone(&self.shared.hub))
+        BrokerHandle::new(Arc::clone(&self.door.shared.hub))
     }
 
     /// Takes connections until `shutdown`. Then stops reading, waits up to `shutdown_timeout_ms`
@@ -107,21 +138,26 @@ impl<I: Inlet> Broker<I> {
     /// # Cancel safety
     /// Dropped, it takes no more connections; those it has go on.
     pub async fn run(self, shutdown: CancellationToken) {
-        for address in self.local_addrs() {
-            info!(%address, "Listening for MQTT on {address}.");
+        for Listener { socket, way } in &self.listeners {
+            let (scheme, proxied) = (way.transport.scheme(), way.callers);
+            if let Ok(address) = socket.local_addr() {
+                info!(%address, ?proxied, "Listening for MQTT on {scheme}://{address}.");
+            }
         }
-        let upkeep = upkeep::run(Arc::clone(&self.shared), shutdown.clone());
-        self.tracker.spawn(upkeep);
-        let mut is_full = false;
+        let upkeep = upkeep::run(Arc::clone(&self.door.shared), shutdown.clone());
+        self.door.tracker.spawn(upkeep);
+        let mut next = 0;
         loop {
+            // Nobody is taken out of the system's queue before there is room for a handshake.
             let accepted = tokio::select! {
                 () = shutdown.cancelled() => break,
-                accepted = self.accept() => accepted,
+                accepted = async { (self.door.turnstile.turn().await, self.accept(&mut next).await) }
+                    => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.take(stream, peer, &mut is_full),
-                Err(error) => {
-                    self.shared.metrics.accept_errors.inc();
+                (turn, Ok((stream, peer, way))) => self.take(stream, peer, way, turn),
+                (_, Err(error)) => {
+                    self.door.shared.metrics.accept_errors.inc();
                     warn!(%error, "Cannot take a connection.");
                     tokio::select! {
                         () = shutdown.cancelled() => break,
@@ -133,12 +169,15 @@ impl<I: Inlet> Broker<I> {
         self.end().await;
     }
 
-    /// The next connection of any listener.
-    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    /// The next connection of any listener; they take turns.
+    async fn accept(&self, next: &mut usize) -> io::Result<(TcpStream, SocketAddr, Way)> {
+        let n = self.listeners.len();
         std::future::poll_fn(|cx| {
-            for listener in &self.listeners {
-                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                    return Poll::Ready(accepted);
+            for index in (*next..n).chain(0..*next) {
+                let Listener { socket, way } = &self.listeners[index];
+                if let Poll::Ready(accepted) = socket.poll_accept(cx) {
+                    *next = (index + 1) % n;
+                    return Poll::Ready(accepted.map(|(stream, peer)| (stream, peer, *way)));
                 }
             }
             Poll::Pending
@@ -146,42 +185,42 @@ impl<I: Inlet> Broker<I> {
         .await
     }
 
-    fn take(&self, stream: TcpStream, peer: SocketAddr, is_full: &mut bool) {
-        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            self.shared.metrics.connections_refused.inc();
-            if !*is_full {
-                let limit = self.shared.limits.connections_max;
-                warn!(limit, %peer, "Refusing connections: there are {limit}.");
-            }
-            *is_full = true;
-            return;
-        };
-        *is_full = false;
-        if let Err(error) = tune(&stream, &self.shared.limits) {
-            info!(%peer, %error, "Connection ended before it began.");
-            return;
+    fn take(&self, stream: TcpStream, peer: SocketAddr, way: Way, turn: Turn) {
+        match tune(&stream, &self.door.shared.limits) {
+            Ok(()) => self.door.open(stream, way, peer, turn),
+            Err(error) => info!(%peer, %error, "Connection ended before it began."),
         }
-        let shared = Arc::clone(&self.shared);
-        self.tracker.spawn(connection::serve(stream, Peer::at(peer), shared, permit));
     }
 
     /// Ends every connection.
     async fn end(self) {
-        let Self { listeners, shared, permits, .. } = self;
+        let Self { listeners, door } = self;
         drop(listeners);
+        door.closing.cancel();
+        let (shared, turnstile) = (&door.shared, &door.turnstile);
         let limits = &shared.limits;
         shared.hub.stop(Stop::Settled);
-        let all = || permits.acquire_many(limits.connections_max);
-        if timeout(limits.shutdown_timeout, all()).await.is_err() {
+        if timeout(limits.shutdown_timeout, turnstile.all_left()).await.is_err() {
             let n_connections = shared.hub.n_connections();
             warn!(n_connections, "Closing {n_connections} connections with publishes unsettled.");
             shared.hub.stop(Stop::Now);
             // Each has `close_timeout` to hear of it; twice that is for a busy machine.
-            if timeout(2 * limits.close_timeout, all()).await.is_err() {
+            if timeout(2 * limits.close_timeout, turnstile.all_left()).await.is_err() {
                 warn!("Leaving connections that do not end.");
             }
         }
     }
+}
+
+fn open_all(config: &Config) -> Result<Vec<Listener>, Error> {
+    let open = |(_, transport, address)| {
+        let callers = match config.proxy.listeners.contains(&address) {
+            true => Callers::Proxies,
+            false => Callers::Clients,
+        };
+        Ok(Listener { socket: listen(address)?, way: Way { transport, callers } })
+    };
+    config.listeners().map(open).collect()
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

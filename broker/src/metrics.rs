@@ -6,13 +6,13 @@ use prometheus::{
 };
 
 use crate::close::CloseKind;
+use crate::door::metrics::DoorMetrics;
 
 /// Counters and gauges of the MQTT server; clones count into the same ones.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(crate) connections: IntGauge,
     pub(crate) connections_opened: IntCounter,
-    pub(crate) connections_refused: IntCounter,
     pub(crate) accept_errors: IntCounter,
     pub(crate) connections_held: IntGauge,
     pub(crate) subscriptions: IntGauge,
@@ -34,6 +34,7 @@ pub struct Metrics {
     pub(crate) dropped_too_large: IntCounter,
     pub(crate) wills_published: IntCounter,
     closed: Vec<IntCounter>,
+    pub(crate) door: DoorMetrics,
 }
 
 fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
@@ -128,10 +129,6 @@ impl Metrics {
                 "bellwire_mqtt_connections_opened_total",
                 "Connections taken.",
             )?,
-            connections_refused: count(
-                "bellwire_mqtt_connections_refused_total",
-                "Connections closed at once because there were connections_max.",
-            )?,
             accept_errors: count(
                 "bellwire_mqtt_accept_errors_total",
                 "Connections the system could not hand over, for want of descriptors say.",
@@ -171,6 +168,7 @@ impl Metrics {
             dropped_too_large,
             wills_published: count("bellwire_mqtt_wills_total", "Wills published.")?,
             closed: closed(r)?,
+            door: DoorMetrics::register(r)?,
         })
     }
 

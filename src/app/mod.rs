@@ -1,7 +1,9 @@
 //! Puts the service together: every room is made and connected here, in the order of a reading's
 //! journey, and stopped in the same order.
 
+mod certificates;
 mod compaction;
+mod endpoints;
 pub mod feed;
 pub mod health;
 pub mod history;
@@ -24,7 +26,7 @@ use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
 use bellwire_broker::access::OpenDoor;
-use bellwire_broker::{Broker, SharedSessions};
+use bellwire_broker::{Broker, SharedSessions, Transport};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
 use bellwire_model::Clock;
@@ -39,6 +41,7 @@ use tracing::{error, info, warn};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
 use compaction::Compaction;
+pub use endpoints::Endpoints;
 use health::ServiceHealth;
 use history::Kept;
 use inlet::LogInlet;
@@ -60,16 +63,8 @@ pub enum Stopped {
     Unclean,
 }
 
-/// Where the service can be reached; also in `endpoints.json` in the data directory while it runs.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Endpoints {
-    /// MQTT listeners.
-    pub mqtt: Vec<SocketAddr>,
-    /// HTTP.
-    pub http: SocketAddr,
-    /// The managed database, for `psql`; absent if it is one's own.
-    pub database: Option<String>,
-}
+/// A part that runs until its token is cancelled.
+type Running = (CancellationToken, JoinHandle<()>);
 
 /// What all parts of the service share.
 struct Common {
@@ -90,9 +85,10 @@ pub struct App {
     config: Config,
     spine: Spine,
     database: Arc<Database>,
-    broker: (CancellationToken, JoinHandle<()>),
-    api: (CancellationToken, JoinHandle<()>),
+    broker: Running,
+    api: Running,
     rules_file: Option<rules_file::Watching>,
+    certificates: Option<certificates::Watching>,
     compaction: Compaction,
     tracker: TaskTracker,
     failures: mpsc::Receiver<anyhow::Error>,
@@ -142,7 +138,7 @@ impl App {
         failures: mpsc::Receiver<anyhow::Error>,
     ) -> Self {
         let Parts { spine, front, endpoints_file } = parts;
-        let Front { endpoints, broker, api, rules_file, compaction } = front;
+        let Front { endpoints, broker, api, rules_file, certificates, compaction } = front;
         let Common { config, tracker, .. } = common;
         Self {
             endpoints,
@@ -153,6 +149,7 @@ impl App {
             broker,
             api,
             rules_file,
+            certificates,
             compaction,
             tracker,
             failures,
@@ -186,7 +183,7 @@ impl App {
     /// kept; then the operators; then the database.
     pub async fn stop(self) -> Stopped {
         let _ = std::fs::remove_file(&self.endpoints_file);
-        drop(self.rules_file);
+        drop((self.rules_file, self.certificates));
         finish("broker", self.broker).await;
         let stopped = self.spine.stop(self.config.shutdown_grace()).await;
         finish("API", self.api).await;
@@ -212,9 +209,10 @@ struct Parts {
 /// What others connect to, and what changes the rules.
 struct Front {
     endpoints: Endpoints,
-    broker: (CancellationToken, JoinHandle<()>),
-    api: (CancellationToken, JoinHandle<()>),
+    broker: Running,
+    api: Running,
     rules_file: Option<rules_file::Watching>,
+    certificates: Option<certificates::Watching>,
     compaction: Compaction,
 }
 
@@ -251,15 +249,15 @@ async fn open_front(
         Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
         None => None,
     };
-    let (broker, mqtt) = open_broker(common, spine, sessions).await?;
+    let (broker, doors, certificates) = open_broker(common, spine, sessions).await?;
     let (api, http) = open_api(common, spine, database).await?;
-    let endpoints = Endpoints { mqtt, http, database: database.managed_url() };
+    let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
-    info!("Ready: MQTT on {:?}, HTTP on http://{http}/.", endpoints.mqtt);
+    info!("Ready: MQTT on {}, HTTP on http://{http}/.", endpoints.mqtt_urls().join(", "));
     let every = common.config.database.compact_interval();
     let compaction = Compaction::start(Arc::clone(database), every, common.failures.clone())?;
-    Ok(Front { endpoints, broker, api, rules_file, compaction })
+    Ok(Front { endpoints, broker, api, rules_file, certificates, compaction })
 }
 
 async fn stop_database(database: &Database) {
@@ -269,7 +267,7 @@ async fn stop_database(database: &Database) {
 }
 
 /// Tells a part to end and waits until it has.
-async fn finish(name: &str, (token, task): (CancellationToken, JoinHandle<()>)) {
+async fn finish(name: &str, (token, task): Running) {
     token.cancel();
     if let Err(error) = task.await {
         error!(error = &error as &dyn std::error::Error, "The {name} ended badly.");
@@ -283,7 +281,8 @@ fn check_secure(config: &Config) -> Result<(), ConfigError> {
                        (BELLWIRE_INSECURE=1), which listens on loopback addresses only";
         return Err(ConfigError::Value(message.to_owned()));
     }
-    let mut listeners = config.mqtt.listen.iter().chain([&config.http.listen]);
+    let mqtt = config.mqtt.listeners().map(|(_, _, address)| address);
+    let mut listeners = mqtt.chain([config.http.listen]);
     match listeners.find(|address| !address.ip().is_loopback()) {
         Some(address) => Err(ConfigError::Value(format!(
             "--insecure allows loopback addresses only, not {address}"
@@ -322,14 +321,19 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
+/// Opens the MQTT listeners; gives where they are, and the watch on their certificates.
 async fn open_broker(
     common: &Common,
     spine: &Spine,
     sessions: &SharedSessions,
-) -> anyhow::Result<((CancellationToken, JoinHandle<()>), Vec<SocketAddr>)> {
+) -> anyhow::Result<(Running, Endpoints, Option<certificates::Watching>)> {
     let inlet = Arc::new(LogInlet::new(spine.log()));
+    let mut config = common.config.mqtt.clone();
+    if common.config.insecure {
+        config = config.without_limits_per_client();
+    }
     let broker = Broker::bind(
-        common.config.mqtt.clone(),
+        config,
         sessions,
         inlet,
         Arc::new(OpenDoor),
@@ -337,17 +341,25 @@ async fn open_broker(
         common.tracker.clone(),
     )
     .await?;
-    let addresses = broker.local_addrs();
+    let endpoints = Endpoints {
+        mqtt: broker.addresses(Transport::Tcp),
+        mqtts: broker.addresses(Transport::Tls),
+        mqtt_ws: broker.addresses(Transport::WebSocket),
+        mqtt_wss: broker.addresses(Transport::WebSocketTls),
+        ..Endpoints::nowhere()
+    };
+    let watch = |tls| certificates::watch(tls, &common.tracker);
+    let certificates = broker.tls().map(watch).transpose()?;
     let token = CancellationToken::new();
     let task = common.tracker.spawn(broker.run(token.clone()));
-    Ok(((token, task), addresses))
+    Ok(((token, task), endpoints, certificates))
 }
 
 async fn open_api(
     common: &Common,
     spine: &Spine,
     database: &Database,
-) -> anyhow::Result<((CancellationToken, JoinHandle<()>), SocketAddr)> {
+) -> anyhow::Result<(Running, SocketAddr)> {
     let kept = Kept {
         log: spine.log().id(),
         queries: database.queries()?,

@@ -123,7 +123,8 @@ impl Drop for Scratch {
 /// Runs the fleet against the service until it is time, then takes stock.
 async fn show(args: &DemoArgs, mut app: App) -> Result<u8, Failure> {
     let endpoints = app.endpoints().clone();
-    let (mqtt, http) = (endpoints.mqtt[0].to_string(), endpoints.http.to_string());
+    let mqtt = endpoints.mqtt.first().context("the fleet speaks plain MQTT: set mqtt.listen")?;
+    let (mqtt, http) = (mqtt.to_string(), endpoints.http.to_string());
     greet(args, &mqtt, &http);
     let before = Scrape::take(&http).await?;
     let stop = CancellationToken::new();

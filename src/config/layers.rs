@@ -8,8 +8,12 @@ use toml::{Table, Value};
 use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 12] = [
+const OPTIONAL_KEYS: [(&str, Value); 16] = [
     ("rules", Value::String(String::new())),
+    ("mqtt.tls.cert_file", Value::String(String::new())),
+    ("mqtt.tls.key_file", Value::String(String::new())),
+    ("mqtt.tls.client_ca_file", Value::String(String::new())),
+    ("mqtt.tls.client_crl_file", Value::String(String::new())),
     ("database.url", Value::String(String::new())),
     ("database.bin_dir", Value::String(String::new())),
     ("ingest.time.past_max_days", Value::Integer(1)),

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bellwire_model::Timestamp;
+use futures_util::FutureExt as _;
 use prometheus::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -11,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::config::Config;
+use crate::door::turnstile::Turnstile;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 
@@ -51,22 +53,29 @@ struct Served {
 
 impl Served {
     fn new(room: usize) -> Self {
-        let limits = Arc::new(Config::default().limits().expect("in range"));
+        Self::with(&Config::default(), room)
+    }
+
+    fn with(config: &Config, room: usize) -> Self {
+        let limits = Arc::new(config.limits().expect("in range"));
         let metrics = Metrics::register(&Registry::new()).expect("fresh registry");
         let shared = Arc::new(Shared {
             inlet: Arc::new(Log { room: Semaphore::new(room), taken: Mutex::default() }),
             gatekeeper: Arc::new(crate::access::OpenDoor),
             hub: Arc::new(Hub::new(&limits, metrics.clone())),
-            limits,
+            limits: Arc::clone(&limits),
             metrics,
             started_at: Timestamp::EPOCH,
             clock: Arc::new(Epoch),
         });
         let (client, server) = duplex(1024);
         let tracker = TaskTracker::new();
-        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("one");
-        let peer = Peer::at(std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
-        tracker.spawn(serve(server, peer, Arc::clone(&shared), permit));
+        let turnstile =
+            Arc::new(Turnstile::new(limits.door.clone(), 1, shared.metrics.door.clone()));
+        let turn = turnstile.turn().now_or_never().expect("the first");
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let pass = turnstile.enter(turn, address).expect("the first");
+        tracker.spawn(serve(server, Peer::at(address), Arc::clone(&shared), pass));
         Self { client, shared, tracker, began: Instant::now() }
     }
 
@@ -172,4 +181,52 @@ async fn a_will_that_finds_no_room_is_given_up_and_counted() {
     assert_eq!(served.shared.metrics.wills_published.get(), 1);
     assert_eq!(served.shared.metrics.publishes_lost.get(), 1);
     assert_eq!(served.shared.metrics.connections.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_byte_by_byte_has_no_more_time_than_another() {
+    let mut served = Served::new(0);
+    for &byte in CONNECT_V3.iter().take(9) {
+        served.send(&[byte]).await;
+        pass(Duration::from_secs(1)).await;
+    }
+    assert_eq!(served.end().await, (vec![], 10));
+    assert_eq!(served.n_closed(CloseKind::ConnectTimeout), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_publishes_too_much_waits_and_neither_loses_nor_is_lost() {
+    let mut config = Config::default();
+    config.rate.publishes_per_second_max = 1;
+    config.rate.publishes_burst = 10;
+    let mut served = Served::with(&config, 1000);
+    // A keepalive of 10 s.
+    served.send(CONNECT_V3).await;
+    served.expect(&[0x20, 2, 0, 0]).await;
+    let publishes: Vec<u8> =
+        (0..50_u8).flat_map(|n| [&b"\x32\x07\0\x03t/a\0"[..], &[n + 1]].concat()).collect();
+    served.send(&publishes).await;
+    pass(Duration::from_millis(1)).await;
+    let metrics = served.shared.metrics.door.clone();
+    assert_eq!((metrics.throttled.get(), metrics.throttles.get()), (1, 1));
+    let taken = || {
+        let taken = served.shared.inlet.taken.lock().expect("not poisoned");
+        taken.iter().map(|delivery| delivery.publishes.len()).sum::<usize>()
+    };
+    // It was read at once, 512 bytes at a time; the debt is what counts.
+    assert_eq!(taken(), 50);
+    for delivery in served.shared.inlet.taken.lock().expect("not poisoned").drain(..) {
+        delivery.receipt.settle(Outcome::Durable);
+    }
+    let acks: Vec<u8> = (0..50_u8).flat_map(|n| [0x40, 2, 0, n + 1]).collect();
+    served.expect(&acks).await;
+    served.send(b"\xC0\0").await;
+    pass(Duration::from_secs(39)).await;
+    assert_eq!(metrics.throttled.get(), 1, "40 publishes of debt, one a second");
+    pass(Duration::from_secs(3)).await;
+    assert_eq!(metrics.throttled.get(), 0);
+    served.expect(&[0xD0, 0]).await;
+    let (rest, at_s) = served.end().await;
+    assert_eq!(rest, b"", "then the keepalive counts again");
+    assert!((55..57).contains(&at_s), "{at_s}");
 }

@@ -2,8 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
 mod acks;
+mod certs;
 mod clients;
+mod doors;
 mod ends;
 mod limits;
+mod proxies;
 mod subscribers;
 mod support;
+mod tls;
+mod websocket;

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_broker::access::OpenDoor;
-use bellwire_broker::{Broker, BrokerHandle, Config, Inlet, Metrics, SharedSessions};
+use bellwire_broker::access::{Gatekeeper, OpenDoor};
+use bellwire_broker::{
+    Broker, BrokerHandle, Config, Inlet, Metrics, SharedSessions, TlsHandle, Transport,
+};
 use bellwire_model::{Clock, Delivery, Outcome, Timestamp};
 use prometheus::Registry;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -48,6 +50,9 @@ impl Inlet for ChannelInlet {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) address: SocketAddr,
+    /// Where it listens beside that.
+    pub(crate) others: Vec<(Transport, SocketAddr)>,
+    pub(crate) tls: Option<TlsHandle>,
     pub(crate) handle: BrokerHandle,
     pub(crate) deliveries: mpsc::Receiver<Delivery>,
     pub(crate) shutdown: CancellationToken,
@@ -78,6 +83,15 @@ impl Service {
 
     /// A broker whose inlet has room for `room` deliveries that the test has not taken.
     pub(crate) async fn start_with(config: Config, room: usize) -> Self {
+        Self::start_guarded(config, room, Arc::new(OpenDoor)).await
+    }
+
+    /// A broker with a gatekeeper of the test's.
+    pub(crate) async fn start_guarded(
+        config: Config,
+        room: usize,
+        gatekeeper: Arc<dyn Gatekeeper>,
+    ) -> Self {
         let config = Config { listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))], ..config };
         let (sender, deliveries) = mpsc::channel(room);
         let registry = Registry::new();
@@ -85,15 +99,25 @@ impl Service {
         let tracker = TaskTracker::new();
         let inlet = Arc::new(ChannelInlet(sender));
         let sessions = SharedSessions::new(&config, metrics).unwrap();
-        let door = Arc::new(OpenDoor);
-        let broker = Broker::bind(config, &sessions, inlet, door, Arc::new(Epoch), tracker.clone())
+        let clock = Arc::new(Epoch);
+        let broker = Broker::bind(config, &sessions, inlet, gatekeeper, clock, tracker.clone())
             .await
             .unwrap();
         let address = broker.local_addrs()[0];
+        let others = [Transport::Tls, Transport::WebSocket, Transport::WebSocketTls];
+        let at = |transport| broker.addresses(transport).into_iter().map(move |it| (transport, it));
+        let others = others.into_iter().flat_map(at).collect();
+        let tls = broker.tls();
         let handle = broker.handle();
         let shutdown = CancellationToken::new();
         tracker.spawn(broker.run(shutdown.clone()));
-        Self { address, handle, deliveries, shutdown, tracker, registry }
+        Self { address, others, tls, handle, deliveries, shutdown, tracker, registry }
+    }
+
+    /// Where it listens for this.
+    pub(crate) fn at(&self, transport: Transport) -> SocketAddr {
+        let mut others = self.others.iter();
+        others.find(|(it, _)| *it == transport).expect("it was configured").1
     }
 
     /// The next delivery.
@@ -137,7 +161,7 @@ impl Service {
 
 /// A client that speaks in bytes.
 #[derive(Debug)]
-pub(crate) struct RawClient(pub(crate) TcpStream);
+pub(crate) struct RawClient<S = TcpStream>(pub(crate) S);
 
 impl RawClient {
     /// Connected over TCP only.
@@ -149,10 +173,7 @@ impl RawClient {
 
     /// Connected with MQTT 3.1.1.
     pub(crate) async fn v3(address: SocketAddr, id: &str) -> Self {
-        let mut client = Self::open(address).await;
-        client.send(&connect(4, id)).await;
-        client.expect(&[0x20, 2, 0, 0]).await;
-        client
+        Self::open(address).await.connected(id).await
     }
 
     /// Connected with MQTT 5.
@@ -162,6 +183,15 @@ impl RawClient {
         let connack = client.packet().await;
         assert_eq!(connack[..4], [0x20, connack.len() as u8 - 2, 0, 0]);
         client
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> RawClient<S> {
+    /// Connected with MQTT 3.1.1 over what it has.
+    pub(crate) async fn connected(mut self, id: &str) -> Self {
+        self.send(&connect(4, id)).await;
+        self.expect(&[0x20, 2, 0, 0]).await;
+        self
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

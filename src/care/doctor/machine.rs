@@ -97,7 +97,7 @@ pub(super) fn space(config: &Config, data_dir: &Path, contents: Option<&Contents
 
 /// Whether the addresses can be listened on, or are our own service's.
 pub(super) fn ports(config: &Config, service: Service) -> Vec<Check> {
-    let mqtt = config.mqtt.listen.iter().map(|address| ("mqtt-port", "mqtt.listen", *address));
+    let mqtt = config.mqtt.listeners().map(|(key, _, address)| ("mqtt-port", key, address));
     let http = [("http-port", "http.listen", config.http.listen)];
     mqtt.chain(http).map(|(name, key, address)| port(name, key, address, service)).collect()
 }
