@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::door::config::DoorLimits;
 use crate::rate::Bucket;
 
-/// Bytes that a publish has at least, about: how much is read where few publishes are left.
-const PUBLISH_BYTES: u64 = 64;
+/// Bytes that a publish has at least, about: no more are read than the publishes that are left.
+const PUBLISH_BYTES: u64 = 8;
 /// So much is read at a time if anything is: what is in it beyond the limit is a small debt.
 const READ_BYTES_MIN: usize = 512;
 
@@ -96,9 +96,9 @@ mod tests {
     fn the_stricter_limit_counts_and_its_debt_is_waited_for() {
         let (limits, now) = (limits(100, 10_000), start());
         let mut allowance = Allowance::new(now);
-        assert_eq!(allowance.may(&limits, 65_536, now), May::Read(6_400));
-        allowance.count(&limits, 10, 9_000, now);
-        assert_eq!(allowance.may(&limits, 65_536, now), May::Read(1_000));
+        assert_eq!(allowance.may(&limits, 65_536, now), May::Read(800));
+        allowance.count(&limits, 10, 9_400, now);
+        assert_eq!(allowance.may(&limits, 65_536, now), May::Read(600));
         allowance.count(&limits, 290, 100, now);
         let until = now + Duration::from_millis(2_010);
         assert_eq!(allowance.may(&limits, 65_536, now), May::Wait(until));

@@ -139,9 +139,9 @@ impl<I: Inlet> Broker<I> {
     /// Dropped, it takes no more connections; those it has go on.
     pub async fn run(self, shutdown: CancellationToken) {
         for Listener { socket, way } in &self.listeners {
-            let (scheme, proxied) = (way.transport.scheme(), way.callers);
+            let (scheme, callers) = (way.transport.scheme(), way.callers);
             if let Ok(address) = socket.local_addr() {
-                info!(%address, ?proxied, "Listening for MQTT on {scheme}://{address}.");
+                info!(%address, ?callers, "Listening for MQTT on {scheme}://{address}.");
             }
         }
         let upkeep = upkeep::run(Arc::clone(&self.door.shared), shutdown.clone());

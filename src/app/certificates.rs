@@ -10,12 +10,15 @@ use bellwire_broker::{Reload, TlsHandle};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 /// Certificate and key are replaced one after the other: wait until nothing has happened this long.
 const QUIET: Duration = Duration::from_millis(500);
+/// But no longer than this: other files in the folder may change all the time.
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The watch on the certificates; ends when dropped.
 #[derive(Debug)]
@@ -71,7 +74,10 @@ async fn follow(
                 if changed.is_none() {
                     return;
                 }
-                while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
+                let until_quiet = async {
+                    while let Ok(Some(())) = timeout(QUIET, changes.recv()).await {}
+                };
+                let _busy = timeout(WAIT_MAX, until_quiet).await;
             }
         }
         match tls.reload() {

@@ -102,6 +102,7 @@ impl App {
     /// [`DatabaseUnavailable`], a damaged log, an address that is taken.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         check_secure(&config)?;
+        check_certificates(&config)?;
         let rules_text = match &config.rules {
             Some(path) => rules::read(path)?.0,
             None => String::new(),
@@ -289,6 +290,15 @@ fn check_secure(config: &Config) -> Result<(), ConfigError> {
         ))),
         None => Ok(()),
     }
+}
+
+/// Wrong certificates are said before anything starts.
+fn check_certificates(config: &Config) -> Result<(), ConfigError> {
+    if config.mqtt.listeners().any(|(_, transport, _)| transport.has_tls()) {
+        bellwire_broker::look_at_tls(&config.mqtt.tls)
+            .map_err(|error| ConfigError::Value(format!("mqtt.tls: {}", chain(&error))))?;
+    }
+    Ok(())
 }
 
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {

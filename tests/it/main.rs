@@ -13,6 +13,7 @@ mod durability;
 mod full_database;
 mod history;
 mod journey;
+mod listeners;
 mod older_copy;
 mod outage;
 mod poison;

@@ -60,6 +60,11 @@ impl Service {
         Self { dir, settings, disk: None, child: None, endpoints: Value::Null }
     }
 
+    /// From the next start on, this is in its environment too.
+    pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
+        self.settings.environment.push((name.to_owned(), value.to_string()));
+    }
+
     /// Starts a service and waits until it is ready.
     pub(crate) async fn start(settings: Settings) -> Self {
         let mut service = Self::prepare(settings);
