@@ -81,6 +81,7 @@ impl Database {
         let setup = "SET timezone = 'UTC'; SET jit = off; SET statement_timeout = 0; \
                      SET lock_timeout = '60s'; SET client_min_messages = warning";
         client.batch_execute(setup).await.map_err(failed(DOING))?;
+        compact::lift_column_limit(client).await?;
         let sql = "SELECT id FROM bellwire.device WHERE name = $1";
         let row = client.query_opt(sql, &[&device.as_str()]).await.map_err(failed(DOING))?;
         let Some(id) = row.map(|row| row.get::<_, i32>(0)) else { return Ok(None) };
