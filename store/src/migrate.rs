@@ -49,6 +49,12 @@ const MIGRATIONS: &[Migration] = &[
         plain: include_str!("../migrations/0005_columnstore.plain.sql"),
         timescale: include_str!("../migrations/0005_columnstore.timescale.sql"),
     },
+    Migration {
+        version: 6,
+        name: "0006_days",
+        plain: include_str!("../migrations/0006_days.plain.sql"),
+        timescale: include_str!("../migrations/0006_days.timescale.sql"),
+    },
 ];
 
 /// All of the migrations' text.
