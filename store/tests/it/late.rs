@@ -1,6 +1,6 @@
 //! What comes late finds its place among the columns, however much it is, and can be removed there.
 
-use bellwire_model::{DeviceKey, MetricKey, Reading, Timestamp};
+use bellwire_model::{DeviceKey, MetricKey, Reading};
 use bellwire_store::testing::Kind;
 use bellwire_store::{Compacted, Database, Mode, Writer, on_every_kind};
 
@@ -85,7 +85,7 @@ async fn more_is_erased_than_a_statement_may_take_out_of_columns(kind: Kind) {
         client.batch_execute(INTO_COLUMNSTORE).await.expect("compressed");
     }
     let gone = device(0);
-    let erased = database.erase_device(&gone, Timestamp::MAX, |_| {}).await.expect("erased");
+    let erased = database.erase_device(&gone, None, |_| {}).await.expect("erased");
     assert_eq!(erased.expect("known").readings, u64::from(N_SERIES * N_MINUTES));
     assert_eq!(number(&client, "SELECT count(*) FROM readings").await, 1);
     let of_all = "SELECT sum(count)::int8 FROM bellwire.reading_1m WHERE device_id = 0";
