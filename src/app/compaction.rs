@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwire_store::{Compacted, Compactor, Database};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -81,7 +81,8 @@ async fn upkeep(database: &Database) {
 }
 
 async fn work(mut compactor: Compactor, every: Duration) {
-    let mut pulse = interval_at(Instant::now() + every, every);
+    // At once: what was fresh before a restart is not in memory, and each query reads it whole.
+    let mut pulse = interval(every);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_well = true;
     loop {

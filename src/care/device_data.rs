@@ -39,7 +39,8 @@ pub(crate) async fn export(
     Ok(exported)
 }
 
-/// Why a device should not be erased just now; `None` if nothing speaks against it.
+/// Why a device should not be erased just now; `None` if nothing speaks against it. Nothing does where
+/// only what is from `before` the present goes: no more comes of that, and open alerts stay.
 ///
 /// # Errors
 /// If the database is away, or the device is not known.
@@ -47,19 +48,23 @@ pub(crate) async fn objection(
     config: &Config,
     data_dir: &Path,
     device: &DeviceId,
+    before: Option<Timestamp>,
     now: Timestamp,
 ) -> anyhow::Result<Option<String>> {
     let reached = Reached::open(config, data_dir).await?;
     let standing = reached.database.standing(device).await.map_err(unavailable);
     reached.close().await;
     let standing = standing?.with_context(|| not_known(device))?;
+    if before.is_some_and(|before| before <= now) {
+        return Ok(None);
+    }
     if standing.last_seen.is_some_and(|last_seen| now.since(last_seen) < SILENT_FOR) {
         return Ok(Some(format!("`{device}` was heard within the last hour, and more would come")));
     }
     Ok((standing.open_alerts > 0).then(|| format!("`{device}` has open alerts")))
 }
 
-/// Removes what is stored of `device` from before `before`, a midnight in UTC.
+/// Removes what is stored of `device`; with `before`, a midnight in UTC, only what is from before it.
 ///
 /// # Errors
 /// If the database is away, or the device is not known. Run again, it goes on.
@@ -67,7 +72,7 @@ pub(crate) async fn erase(
     config: &Config,
     data_dir: &Path,
     device: &DeviceId,
-    before: Timestamp,
+    before: Option<Timestamp>,
     progress: impl FnMut(Erased) + Send,
 ) -> anyhow::Result<Erased> {
     let reached = Reached::open(config, data_dir).await?;

@@ -1,7 +1,8 @@
 //! `bellwire device export` and `bellwire device erase`.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, IsTerminal};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -72,16 +73,22 @@ fn export(args: &ExportArgs) -> Result<u8, Failure> {
     let config = args.common.load()?;
     logging::start("warn")?;
     let data_dir = config.data_dir(&Environment::of_process())?;
-    let mut out: Box<dyn Write + Send> = match &args.output {
-        None => Box::new(BufWriter::new(io::stdout())),
+    let runtime = runtime::multi_thread()?;
+    let exported = match &args.output {
+        None => {
+            let mut out = BufWriter::new(io::stdout());
+            runtime.block_on(device_data::export(&config, &data_dir, &args.device, &mut out))?
+        }
         Some(path) => {
-            let made = File::create_new(path);
+            // Whoever can read it can read telemetry.
+            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             let file = made.with_context(|| format!("cannot make {}", path.display()))?;
-            Box::new(BufWriter::new(file))
+            let mut out = BufWriter::new(file);
+            let exporting = device_data::export(&config, &data_dir, &args.device, &mut out);
+            // What is left of one that failed is worth nothing, and in the way of the next.
+            runtime.block_on(exporting).inspect_err(|_| drop(std::fs::remove_file(path)))?
         }
     };
-    let exporting = device_data::export(&config, &data_dir, &args.device, &mut out);
-    let exported = runtime::multi_thread()?.block_on(exporting)?;
     let counts: Vec<String> = exported.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
     eprintln!("Exported of `{}`: {}.", args.device, counts.join(", "));
     Ok(EXIT_OK)
@@ -92,13 +99,13 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
     logging::start("warn")?;
     let data_dir = config.data_dir(&Environment::of_process())?;
     let device = &args.device;
-    let before = args.before.map_or(Timestamp::MAX, |day| {
+    let before = args.before.map(|day| {
         Timestamp::from_secs(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
     });
     let runtime = runtime::multi_thread()?;
     if !args.force {
         let now = SystemClock.now();
-        let objection = device_data::objection(&config, &data_dir, device, now);
+        let objection = device_data::objection(&config, &data_dir, device, before, now);
         if let Some(objection) = runtime.block_on(objection)? {
             return Err(anyhow::anyhow!("{objection}: --force erases it nevertheless").into());
         }
@@ -134,8 +141,8 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
         erased.readings, erased.quarantined, erased.alerts, erased.transitions
     );
     println!(
-        "Its name and its account stay; a running service has its latest values until it is \
-         restarted, the log its payloads until they are trimmed, backups what they had."
+        "Its name and its account stay; the service has its latest values until newer ones come, \
+         the log its payloads until they are trimmed, backups what they had."
     );
     Ok(EXIT_OK)
 }

@@ -12,13 +12,14 @@
 //! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
 //! with TimescaleDB.
 
+#[path = "support/cost.rs"]
+mod cost;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
-use std::time::Duration;
 
 use bellwire_model::{
     DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, Reading, SharedNames, Timestamp, Value,
@@ -27,10 +28,10 @@ use bellwire_store::{Compacted, Config, Database, Metrics, Writer};
 use bytes::Bytes;
 use futures_util::SinkExt;
 use prometheus::Registry;
-use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::TaskTracker;
 
+use cost::{Cost, Start};
 use support::{Outcome, names};
 
 const ROWS: usize = 10_000;
@@ -42,16 +43,6 @@ const ROUNDS: usize = 10;
 // As in the service.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Time and CPU of some transactions.
-#[derive(Clone, Copy, Default)]
-struct Cost {
-    n_readings: f64,
-    elapsed: Duration,
-    own_cpu_secs: f64,
-    server_cpu_secs: f64,
-    wal_bytes: f64,
-}
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Outcome<()> {
@@ -99,15 +90,15 @@ async fn measure(
         let table = if generation(&client).await? % 2 == 0 { "fresh_1" } else { "fresh_0" };
         let start = Start::now(dir, &client).await?;
         copy(&client, table, &rows, n_transactions).await?;
-        costs[0].add(&start.end(dir, &client, n_transactions).await?);
+        costs[0] += start.end(dir, &client, n_transactions * ROWS).await?;
         client.batch_execute(&format!("TRUNCATE bellwire.{table}")).await?;
         let start = Start::now(dir, &client).await?;
         write(&mut writer, &mut position, &readings, &names, n_transactions).await?;
-        costs[1].add(&start.end(dir, &client, n_transactions).await?);
+        costs[1] += start.end(dir, &client, n_transactions * ROWS).await?;
         let start = Start::now(dir, &client).await?;
         let mut compactor = database.compactor();
         while compactor.run().await? != Compacted::Rows(0) {}
-        costs[2].add(&start.end(dir, &client, n_transactions).await?);
+        costs[2] += start.end(dir, &client, n_transactions * ROWS).await?;
     }
     for (name, cost) in ["bare COPY", "writer", "compactor"].into_iter().zip(costs) {
         cost.print(name);
@@ -180,85 +171,4 @@ async fn write(
         writer.write(&batch, names).await?;
     }
     Ok(())
-}
-
-/// The clocks when a measurement begins.
-struct Start {
-    at: Instant,
-    own_cpu_secs: f64,
-    server_cpu_secs: f64,
-    wal: f64,
-}
-
-impl Start {
-    async fn now(dir: &Path, client: &Client) -> Outcome<Self> {
-        Ok(Self {
-            wal: wal_bytes(client).await?,
-            own_cpu_secs: cpu_secs("self")?,
-            server_cpu_secs: server_cpu_secs(dir)?,
-            at: Instant::now(),
-        })
-    }
-
-    async fn end(&self, dir: &Path, client: &Client, n_transactions: usize) -> Outcome<Cost> {
-        let elapsed = self.at.elapsed();
-        #[expect(clippy::cast_precision_loss, reason = "a count of readings is small")]
-        Ok(Cost {
-            n_readings: (n_transactions * ROWS) as f64,
-            elapsed,
-            own_cpu_secs: cpu_secs("self")? - self.own_cpu_secs,
-            server_cpu_secs: server_cpu_secs(dir)? - self.server_cpu_secs,
-            wal_bytes: wal_bytes(client).await? - self.wal,
-        })
-    }
-}
-
-impl Cost {
-    fn add(&mut self, other: &Self) {
-        self.n_readings += other.n_readings;
-        self.elapsed += other.elapsed;
-        self.own_cpu_secs += other.own_cpu_secs;
-        self.server_cpu_secs += other.server_cpu_secs;
-        self.wal_bytes += other.wal_bytes;
-    }
-
-    fn print(&self, name: &str) {
-        let millions = self.n_readings / 1e6;
-        println!(
-            "{name:12} {:6.2} M readings/s, CPU-s per million: own {:.3}, PostgreSQL {:.3}; \
-             {:.0} bytes of WAL per reading",
-            millions / self.elapsed.as_secs_f64(),
-            self.own_cpu_secs / millions,
-            self.server_cpu_secs / millions,
-            self.wal_bytes / self.n_readings,
-        );
-    }
-}
-
-async fn wal_bytes(client: &Client) -> Outcome<f64> {
-    let sql = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8";
-    Ok(client.query_one(sql, &[]).await?.get(0))
-}
-
-/// CPU of the server's main process, its children, and those that have ended.
-fn server_cpu_secs(dir: &Path) -> Outcome<f64> {
-    let pid_file = fs::read_to_string(dir.join("postgres/postmaster.pid"))?;
-    let main = pid_file.lines().next().ok_or("a pid")?;
-    let mut total = cpu_secs(main)?;
-    let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children"))?;
-    for child in children.split_whitespace() {
-        // One that has just ended is in its parent's account.
-        total += cpu_secs(child).unwrap_or_default();
-    }
-    Ok(total)
-}
-
-/// User and system time of a process and of its waited-for children, from fields 14 to 17 of
-/// `/proc/[pid]/stat`, in ticks of 10 ms.
-fn cpu_secs(pid: &str) -> Outcome<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").ok_or("a stat line")?;
-    let ticks: u32 =
-        fields.split(' ').skip(11).take(4).map(str::parse::<u32>).sum::<Result<u32, _>>()?;
-    Ok(f64::from(ticks) / 100.0)
 }

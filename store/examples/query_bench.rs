@@ -5,12 +5,15 @@
 //! named: that is kept, and is not filled a second time. It fills it with thirty days of
 //! 10,000 devices with three metrics, which wake some times a day and report every 6 s for a minute,
 //! but for a hundred that report every ten seconds on the last day. Then it writes 10,000 messages of
-//! three readings each second, carrying over every 15 s, while it asks. It prints p50 and p99 in
-//! milliseconds of each question, and what a reading takes on disk.
+//! three readings each second, carrying over every 15 s, while it asks. It prints p50 and p99 of each
+//! question in milliseconds: as the asker waits, and of these what PostgreSQL computed and what it
+//! waited for a core. `SELECT 1` is asked in the same loop: what the machine adds to any question.
 //!
 //! `BELLWIRE_BENCH_BIN_DIR` names the folder of another PostgreSQL's programs, for instance of one
 //! with TimescaleDB: then all chunks but the last are put into the columnstore first.
 
+#[path = "support/backends.rs"]
+mod backends;
 mod support;
 
 use std::fs;
@@ -22,12 +25,15 @@ use bellwire_model::{
     DeviceId, DeviceKey, KeepBatch, LogId, LogPosition, MetricKey, MetricName, Reading, Timestamp,
     Value,
 };
-use bellwire_store::{Compactor, Config, Database, Metrics, Mode, Queries, TimeRange, Writer};
+use bellwire_store::{
+    Compacted, Compactor, Config, Database, Metrics, Mode, Queries, TimeRange, Writer,
+};
 use prometheus::Registry;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_postgres::{Client, NoTls};
 use tokio_util::task::TaskTracker;
 
+use backends::Spent;
 use support::{Outcome, names};
 
 const DEVICES: u32 = 10_000;
@@ -86,14 +92,16 @@ async fn measure(
         println!("filled in {:.0} s, mode {}", started.elapsed().as_secs_f64(), mode.label());
     }
     print_size(&client, mode).await?;
+    // What an earlier run has left: not in memory, it would be read for each question.
+    let mut compactor = database.compactor();
+    while compactor.run().await? != Compacted::Rows(0) {}
     let (writer, opened) = database.writer(LogId(1)).await?;
     let queries = database.queries()?;
     let ended = tokio_util::sync::CancellationToken::new();
     let writing =
         tracker.spawn(ended.clone().run_until_cancelled_owned(arrive(writer, opened.position)));
-    let carrying =
-        tracker.spawn(ended.clone().run_until_cancelled_owned(carry(database.compactor())));
-    ask(&queries, duration).await?;
+    let carrying = tracker.spawn(ended.clone().run_until_cancelled_owned(carry(compactor)));
+    ask(&queries, &client, duration).await?;
     ended.cancel();
     let (_, _) = (writing.await?, carrying.await?);
     Ok(())
@@ -262,14 +270,21 @@ async fn carry(mut compactor: Compactor) -> Outcome<()> {
     }
 }
 
+const QUESTIONS: [&str; 4] =
+    ["24 h by 5 min, one device", "last hour raw, one device", "30 d by day, fleet", "SELECT 1"];
+
 /// Asks one question after the other, of another device each time.
-async fn ask(queries: &Queries, duration: Duration) -> Outcome<()> {
-    let names = ["24 h by 5 min, one device", "last hour raw, one device", "30 d by day, fleet"];
-    let mut millis: [Vec<f64>; 3] = Default::default();
+async fn ask(queries: &Queries, client: &Client, duration: Duration) -> Outcome<()> {
+    let mut times: [Times; 4] = Default::default();
     let metric = MetricName::new("metric-1")?;
+    let own = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
+    // Makes the connection that is then used.
+    queries.devices(None, 1).await?;
     let started = Instant::now();
     let mut n_asked = 0_u32;
     while started.elapsed() < duration {
+        let mut pids = backends::named(client, "bellwire api").await?;
+        pids.push(own);
         n_asked += 1;
         // Every other one is of those that report often.
         let device =
@@ -280,25 +295,62 @@ async fn ask(queries: &Queries, duration: Duration) -> Outcome<()> {
             from: Timestamp::from_micros(to.as_micros() - secs * 1_000_000),
             to,
         };
-        let asked = Instant::now();
-        let width = Duration::from_secs(300);
-        queries.buckets(Some(&device), Some(&metric), since(86_400), width, 1_000).await?;
-        millis[0].push(asked.elapsed().as_secs_f64() * 1e3);
-        let asked = Instant::now();
-        queries.readings(&device, None, since(3_600), None, 10_000).await?;
-        millis[1].push(asked.elapsed().as_secs_f64() * 1e3);
-        let asked = Instant::now();
-        let width = Duration::from_secs(86_400);
-        queries.buckets(None, Some(&metric), since(i64::from(DAYS) * 86_400), width, 1_000).await?;
-        millis[2].push(asked.elapsed().as_secs_f64() * 1e3);
+        let (five_minutes, a_day) = (Duration::from_secs(300), Duration::from_secs(86_400));
+        let month = since(i64::from(DAYS) * 86_400);
+        let chart =
+            queries.buckets(Some(&device), Some(&metric), since(86_400), five_minutes, 1_000);
+        times[0].take(&pids, chart).await?;
+        times[1].take(&pids, queries.readings(&device, None, since(3_600), None, 10_000)).await?;
+        times[2].take(&pids, queries.buckets(None, Some(&metric), month, a_day, 1_000)).await?;
+        times[3].take(&pids, client.query_one("SELECT 1", &[])).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for (name, mut millis) in names.into_iter().zip(millis) {
-        millis.sort_by(f64::total_cmp);
-        let at = |share: usize| millis[(millis.len() * share / 100).min(millis.len() - 1)];
-        println!("{name:28} p50 {:6.1} ms, p99 {:6.1} ms ({})", at(50), at(99), millis.len());
+    for (name, times) in QUESTIONS.into_iter().zip(times) {
+        times.print(name);
     }
     Ok(())
+}
+
+/// Milliseconds that a question took, each time.
+#[derive(Default)]
+struct Times {
+    whole: Vec<f64>,
+    computing: Vec<f64>,
+    queueing: Vec<f64>,
+}
+
+impl Times {
+    async fn take<T, E>(
+        &mut self,
+        pids: &[i32],
+        asking: impl Future<Output = Result<T, E>>,
+    ) -> Outcome<()>
+    where
+        Box<dyn std::error::Error + Send + Sync>: From<E>,
+    {
+        let before = Spent::of(pids);
+        let asked = Instant::now();
+        asking.await?;
+        self.whole.push(asked.elapsed().as_secs_f64() * 1e3);
+        let spent = Spent::of(pids) - before;
+        self.computing.push(spent.computing_ms);
+        self.queueing.push(spent.queueing_ms);
+        Ok(())
+    }
+
+    fn print(self, name: &str) {
+        let n = self.whole.len();
+        let [(p50, p99), (work_p50, work_p99), (_, queue_p99)] =
+            [self.whole, self.computing, self.queueing].map(|mut millis| {
+                millis.sort_by(f64::total_cmp);
+                let at = |share: usize| millis[(n * share / 100).min(n - 1)];
+                (at(50), at(99))
+            });
+        println!(
+            "{name:26} p50 {p50:5.1}, p99 {p99:5.1} ms; PostgreSQL computed {work_p50:5.1}, \
+             {work_p99:5.1}, waited for a core p99 {queue_p99:5.1} ({n})"
+        );
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench of its own, without the service's clock")]

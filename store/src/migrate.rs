@@ -49,6 +49,12 @@ const MIGRATIONS: &[Migration] = &[
         plain: include_str!("../migrations/0005_columnstore.plain.sql"),
         timescale: include_str!("../migrations/0005_columnstore.timescale.sql"),
     },
+    Migration {
+        version: 6,
+        name: "0006_days",
+        plain: include_str!("../migrations/0006_days.plain.sql"),
+        timescale: include_str!("../migrations/0006_days.timescale.sql"),
+    },
 ];
 
 /// All of the migrations' text.
@@ -116,8 +122,16 @@ pub(crate) async fn migrate_to(target: &Target, newest: i32) -> Result<Migrated,
     if from != to {
         info!(from, to, mode = mode.label(), "Migrated the database to schema version {to}.");
     }
-    // The lock goes with the connection.
+    unlock(&link.client).await?;
     Ok(Migrated { from, to, mode })
+}
+
+/// Lets others in. The lock would go with the connection too; but that closes only when its task is
+/// next run, which whoever waits for the lock on the same thread would keep from happening.
+pub(crate) async fn unlock(client: &Client) -> Result<(), Error> {
+    let doing = "letting other migrations in";
+    client.execute("SELECT pg_advisory_unlock($1)", &[&LOCK]).await.map_err(failed(doing))?;
+    Ok(())
 }
 
 /// Makes sure that this server can hold what we write.

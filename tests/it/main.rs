@@ -9,6 +9,7 @@ mod care;
 mod cli;
 mod console;
 mod crash;
+mod device_data;
 mod durability;
 mod full_database;
 mod history;

@@ -20,6 +20,7 @@ const DOING: &str = "erasing a device's data";
 
 /// How long to wait for the compactor of a running service, and for readers of a fresh table.
 const CARRY_LIMIT: Duration = Duration::from_secs(120);
+const DAY: Duration = Duration::from_secs(86_400);
 /// How often to look meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -63,16 +64,17 @@ impl Database {
         }))
     }
 
-    /// Removes what is stored of `device` with an event time before `before` (of quarantined payloads
-    /// the time of receipt), a midnight in UTC; `None` if the device is not known. Its row in the
-    /// dictionary and its accounts stay. `progress` is told after each day.
+    /// Removes what is stored of `device`: all of it, or what has an event time before `before`, a
+    /// midnight in UTC (of quarantined payloads the time of receipt), and of alerts those that ended
+    /// before. `None` if the device is not known. Its row in the dictionary and its accounts stay.
+    /// `progress` is told after each day.
     ///
     /// # Errors
     /// [`Error`]; run again, it goes on.
     pub async fn erase_device(
         &self,
         device: &DeviceId,
-        before: Timestamp,
+        before: Option<Timestamp>,
         mut progress: impl FnMut(Erased) + Send,
     ) -> Result<Option<Erased>, Error> {
         let link = self.target().connect("bellwire erase").await?;
@@ -81,6 +83,7 @@ impl Database {
         let setup = "SET timezone = 'UTC'; SET jit = off; SET statement_timeout = 0; \
                      SET lock_timeout = '60s'; SET client_min_messages = warning";
         client.batch_execute(setup).await.map_err(failed(DOING))?;
+        compact::lift_column_limit(client).await?;
         let sql = "SELECT id FROM bellwire.device WHERE name = $1";
         let row = client.query_opt(sql, &[&device.as_str()]).await.map_err(failed(DOING))?;
         let Some(id) = row.map(|row| row.get::<_, i32>(0)) else { return Ok(None) };
@@ -90,16 +93,30 @@ impl Database {
             erased.readings += erase_day(client, id, day).await?;
             progress(erased);
         }
-        let gone = async |table: &str, time: &str| {
-            let sql = format!("DELETE FROM bellwire.{table} WHERE device = $1 AND {time} < $2");
-            client.execute(&sql, &[&device.as_str(), &At(before)]).await.map_err(failed(DOING))
+        let gone = async |sql: &str| {
+            client.execute(sql, &[&device.as_str(), &before.map(At)]).await.map_err(failed(DOING))
         };
-        erased.quarantined = gone("quarantine", "received_at").await?;
-        erased.transitions = gone("transition", "at").await?;
-        erased.alerts = gone("alert", "since").await?;
+        erased.quarantined = gone(ERASE_QUARANTINE).await?;
+        // While the alerts are there, which say of what a transition is.
+        erased.transitions = gone(ERASE_TRANSITIONS).await?;
+        erased.alerts = gone(ERASE_ALERTS).await?;
         Ok(Some(erased))
     }
 }
+
+const ERASE_QUARANTINE: &str = "DELETE FROM bellwire.quarantine \
+     WHERE device = $1 AND ($2::timestamptz IS NULL OR received_at < $2)";
+
+/// An alert goes whole, with all that was ever told of it, or stays whole. One that is open, or ended
+/// later, is not from before; but where everything goes, it does.
+const ERASE_TRANSITIONS: &str = "DELETE FROM bellwire.transition WHERE device = $1 \
+     AND ($2::timestamptz IS NULL OR NOT EXISTS \
+          (SELECT FROM bellwire.transition later \
+           WHERE later.alert_id = transition.alert_id AND later.at >= $2) AND NOT EXISTS \
+          (SELECT FROM bellwire.alert WHERE id = transition.alert_id \
+           AND state NOT IN ('inactive', 'resolved')))";
+const ERASE_ALERTS: &str = "DELETE FROM bellwire.alert WHERE device = $1 \
+     AND ($2::timestamptz IS NULL OR since < $2) AND NOT EXISTS (SELECT FROM bellwire.transition WHERE alert_id = alert.id)";
 
 /// Has everything carried over that is fresh now.
 async fn carry_over(database: &Database, client: &Client) -> Result<(), Error> {
@@ -123,13 +140,19 @@ async fn fresh_state(client: &Client, column: &str) -> Result<i64, Error> {
     Ok(client.query_one(&sql, &[]).await.map_err(failed(DOING))?.get(0))
 }
 
-/// The days on which there is something of the device, their first instants.
-async fn days(client: &Client, id: i32, before: Timestamp) -> Result<Vec<At>, Error> {
-    let sql = "SELECT DISTINCT date_bin('1 day', at, 'epoch') FROM bellwire.reading \
-               WHERE device_id = $1 AND at < $2 \
-               UNION SELECT bucket FROM bellwire.reading_1d WHERE device_id = $1 AND bucket < $2 \
-               ORDER BY 1";
-    let rows = client.query(sql, &[&id, &At(before)]).await.map_err(failed(DOING))?;
+/// The days on which there is something of the device, their first instants. Each table has a retention
+/// of its own.
+async fn days(client: &Client, id: i32, before: Option<Timestamp>) -> Result<Vec<At>, Error> {
+    let part = |table: &str, time: &str| {
+        format!(
+            "SELECT date_bin('1 day', {time}, 'epoch') FROM bellwire.{table} \
+             WHERE device_id = $1 AND ($2::timestamptz IS NULL OR {time} < $2)"
+        )
+    };
+    let rollups = Level::ALL.into_iter().map(|level| part(level.table(), "bucket"));
+    let parts: Vec<_> = std::iter::once(part("reading", "at")).chain(rollups).collect();
+    let sql = format!("{} ORDER BY 1", parts.join(" UNION "));
+    let rows = client.query(&sql, &[&id, &before.map(At)]).await.map_err(failed(DOING))?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
@@ -144,16 +167,16 @@ async fn erase_day(client: &Client, id: i32, day: At) -> Result<u64, Error> {
 
 async fn within_day(client: &Client, id: i32, day: At) -> Result<u64, Error> {
     compact::keep_out(client).await?;
-    let sql = "DELETE FROM bellwire.reading \
-               WHERE device_id = $1 AND at >= $2 AND at < $2 + interval '24 hours'";
-    let n_readings = client.execute(sql, &[&id, &day]).await.map_err(failed(DOING))?;
+    let last = At(day.0 + DAY.saturating_sub(Duration::from_micros(1)));
+    let sql = "DELETE FROM bellwire.reading WHERE device_id = $1 AND at BETWEEN $2 AND $3";
+    let n_readings = client.execute(sql, &[&id, &day, &last]).await.map_err(failed(DOING))?;
     for level in Level::ALL {
         let table = level.table();
         let sql = format!(
             "DELETE FROM bellwire.{table} WHERE device_id = $1 \
-             AND bucket >= $2 AND bucket < $2 + interval '24 hours' RETURNING metric_id, bucket"
+             AND bucket BETWEEN $2 AND $3 RETURNING metric_id, bucket"
         );
-        let rows = client.query(&sql, &[&id, &day]).await.map_err(failed(DOING))?;
+        let rows = client.query(&sql, &[&id, &day, &last]).await.map_err(failed(DOING))?;
         let (metrics, buckets): (Vec<i32>, Vec<At>) =
             rows.iter().map(|row| (row.get::<_, i32>(0), row.get::<_, At>(1))).unzip();
         gather_anew(client, table, &metrics, &buckets).await?;

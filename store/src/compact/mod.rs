@@ -109,8 +109,19 @@ impl Compactor {
              CREATE TEMP TABLE rollup_in (LIKE bellwire.reading_1m) ON COMMIT DELETE ROWS"
         );
         link.client.batch_execute(&setup).await.map_err(failed("setting the session up"))?;
+        lift_column_limit(&link.client).await?;
         Ok((link, Carrier::new(mode)))
     }
+}
+
+/// Lets statements of this session take as many rows out of TimescaleDB's columns as they must. The
+/// default is 100,000: a hundred rollups that come late would meet it, at each try again.
+pub(crate) async fn lift_column_limit(client: &Client) -> Result<(), Error> {
+    // Releases before 2.12 have no limit, and no such setting.
+    let sql = "SELECT set_config(name, '0', false) FROM pg_settings \
+               WHERE name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'";
+    client.execute(sql, &[]).await.map_err(failed("setting the session up"))?;
+    Ok(())
 }
 
 /// Keeps compactors out until the end of the transaction; one at work is waited for.

@@ -286,5 +286,5 @@ async fn ensure_database(target: &Target) -> Result<(), Error> {
         let create = format!("CREATE DATABASE {NAME}");
         link.client.batch_execute(&create).await.map_err(failed(doing))?;
     }
-    Ok(())
+    crate::migrate::unlock(&link.client).await
 }

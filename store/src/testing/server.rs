@@ -6,7 +6,7 @@
 //! seconds (each holds a shared `flock`), it stops the server and removes its folder. So a run
 //! leaves nothing, however it ended.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -29,6 +29,9 @@ const fn linger_secs(kind: Kind) -> u32 {
         Kind::TimescaleWasm => 30,
     }
 }
+
+/// How long others may start a server, make a database or remove what is left; machines are shared.
+const LOCK_LIMIT: Duration = Duration::from_secs(120);
 
 /// Waits until nobody holds the lock any more. `$1` lock, `$2` folder, `$3` seconds.
 const WATCHER: &str = r#"
@@ -80,13 +83,13 @@ impl Server {
         let place = place(kind);
         let lock_path = place.with_extension("lock");
         let lock = open_lock(&lock_path);
-        lock.lock_shared().expect("the users' lock");
+        locked("the users' lock", || lock.try_lock_shared()).await;
         fs::create_dir_all(&place).expect("the server's folder");
         // The server may run as another user, who must get there.
         fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).expect("our own folder");
         let making = place.join("making.lock");
         let alone = open_lock(&making);
-        alone.lock().expect("the makers' lock");
+        locked("the makers' lock", || alone.try_lock()).await;
         let started = match kind {
             Kind::TimescaleWasm => wasm::start(&place).await,
             Kind::Plain | Kind::TimescaleNative => native::start(kind, &place).await,
@@ -106,7 +109,7 @@ impl Server {
 
     pub(super) async fn migrated_database(&self) -> TestDatabase {
         let alone = open_lock(&self.making);
-        alone.lock().expect("the makers' lock");
+        locked("the makers' lock", || alone.try_lock()).await;
         let name = new_name("test");
         let sql = format!("CREATE DATABASE {name} TEMPLATE {}", template_name());
         let mut made = self.run(&sql).await;
@@ -190,6 +193,25 @@ fn open_lock(path: &Path) -> File {
         .append(true)
         .open(path)
         .unwrap_or_else(|error| panic!("cannot open the lock {}: {error}", path.display()))
+}
+
+/// Waits for a lock, and lets our connections run meanwhile: one that is to be closed can be what the
+/// holder of the lock waits for.
+async fn locked(name: &str, mut take: impl FnMut() -> Result<(), TryLockError>) {
+    let mut look = tokio::time::interval(Duration::from_millis(10));
+    let waiting = async {
+        loop {
+            look.tick().await;
+            match take() {
+                Ok(()) => return,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => panic!("{name}: {error}"),
+            }
+        }
+    };
+    if tokio::time::timeout(LOCK_LIMIT, waiting).await.is_err() {
+        panic!("{name} is held for more than {} s", LOCK_LIMIT.as_secs());
+    }
 }
 
 #[expect(clippy::zombie_processes, reason = "it must outlive us, whoever we are")]

@@ -5,7 +5,9 @@ use bellwire_store::testing::{self, Kind};
 use bellwire_store::{Compacted, Database, Mode, on_every_kind};
 use tokio_postgres::Client;
 
-use crate::support::{DAY, LOG, NOON, batch, names, number, reading, readings, sql, tally};
+use crate::support::{
+    DAY, LOG, NOON, batch, names, number, reading, readings, sql, tally, wait_until,
+};
 
 const SETTLED: &str = "SELECT count(*) FROM bellwire.reading";
 
@@ -229,6 +231,27 @@ async fn each_day_has_its_partition_and_the_far_past_has_one() {
     }
     let tables = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'bellwire.reading'::regclass";
     assert_eq!(number(&client, tables).await, 4);
+}
+
+#[tokio::test]
+async fn sessions_that_make_the_same_days_wait_for_each_other() {
+    let database = testing::database().await;
+    let (one, other) = (sql(&database.url).await, sql(&database.url).await);
+    let make = |day: u32| {
+        format!("SELECT bellwire.ensure_reading_days(ARRAY['2100-01-{day:02}Z'::timestamptz])")
+    };
+    for day in 1..=10 {
+        one.batch_execute(&format!("BEGIN; {}", make(day))).await.expect("made");
+        // It waits for the first one's end.
+        let (made, ended) = tokio::join!(async { other.batch_execute(&make(day)).await }, async {
+            let waiting = "SELECT count(*) FROM pg_stat_activity \
+                               WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            wait_until("the other waits", || async { number(&one, waiting).await == 1 }).await;
+            one.batch_execute("COMMIT").await
+        });
+        ended.expect("committed");
+        made.expect("found");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! One device's data, given out and removed.
 
+use std::time::Duration;
+
 use bellwire_model::{AlertState, Reading, Timestamp};
 use bellwire_store::testing::Kind;
 use bellwire_store::{Database, Error, Mode, on_every_kind};
@@ -53,7 +55,7 @@ async fn what_is_erased_was_never_there(kind: Kind) {
     let (database, client, mut naive, mut dice) = filled(kind, 7).await;
     let n_readings = forget(&mut naive, 0, Timestamp::MAX);
     let (mut told, gone) = (0, device(0));
-    let erasing = database.erase_device(&gone, Timestamp::MAX, |so_far| {
+    let erasing = database.erase_device(&gone, None, |so_far| {
         assert!(so_far.readings >= told);
         told = so_far.readings;
     });
@@ -68,7 +70,7 @@ async fn what_is_erased_was_never_there(kind: Kind) {
         let left = format!("SELECT count(*) FROM {view} WHERE device = 'device-0'");
         assert_eq!(number(&client, &left).await, 0, "{view}");
     }
-    let again = database.erase_device(&device(0), Timestamp::MAX, |_| {}).await.expect("erased");
+    let again = database.erase_device(&device(0), None, |_| {}).await.expect("erased");
     assert_eq!(again.expect("known").readings, 0);
 
     // What comes later is stored as ever.
@@ -86,11 +88,29 @@ async fn only_what_is_before_a_day_is_erased(kind: Kind) {
     let (database, client, mut naive, mut dice) = filled(kind, 11).await;
     let midnight = Timestamp::from_secs(NOON - NOON % DAY);
     let n_readings = forget(&mut naive, 1, midnight);
-    let erased = database.erase_device(&device(1), midnight, |_| {}).await.expect("erased");
+    let erased = database.erase_device(&device(1), Some(midnight), |_| {}).await.expect("erased");
     assert_eq!(erased.expect("known").readings, n_readings);
     questions(&database.queries().expect("valid"), &naive, &mut dice, "erased").await;
     let left = number(&client, "SELECT count(*) FROM readings WHERE device = 'device-1'").await;
     assert!(left > 0, "the last day's are there");
+
+    // An alert stays whole while it is open, or if it ended later.
+    let n_alerts = "SELECT count(*) FROM alerts";
+    let n_steps = "SELECT count(*) FROM alert_transitions";
+    let later = midnight + Duration::from_secs(2 * 86_400);
+    let (mut writer, opened) = database.writer(LOG).await.expect("opened");
+    let gone = database.erase_device(&device(0), Some(later), |_| {}).await.expect("erased");
+    let gone = gone.expect("known");
+    assert_eq!((gone.quarantined, gone.alerts, gone.transitions), (1, 0, 0), "it is open");
+    let end = opened.position.0 + 10;
+    let mut ended = batch(opened.position.0, end, vec![]);
+    ended.transitions = vec![transition(end, AlertState::Firing, AlertState::Resolved)];
+    writer.write(&ended, &names(N_DEVICES as usize, N_METRICS as usize)).await.expect("stored");
+    for (before, n_left) in [(midnight, 2), (later, 0)] {
+        database.erase_device(&device(0), Some(before), |_| {}).await.expect("erased");
+        assert_eq!(number(&client, n_steps).await, n_left);
+        assert_eq!(number(&client, n_alerts).await, n_left.min(1));
+    }
 }
 
 async fn lines(database: &Database, key: usize) -> Vec<Json> {
@@ -134,10 +154,7 @@ async fn all_there_is_of_a_device_is_given_out(kind: Kind) {
 async fn a_device_that_is_not_known_has_no_data(kind: Kind) {
     let (database, ..) = filled(kind, 17).await;
     let stranger = device(99);
-    assert_eq!(
-        database.erase_device(&stranger, Timestamp::MAX, |_| {}).await.expect("asked"),
-        None
-    );
+    assert_eq!(database.erase_device(&stranger, None, |_| {}).await.expect("asked"), None);
     assert_eq!(database.standing(&stranger).await.expect("asked"), None);
     let exported = database.export_device(&stranger, |_| -> Result<(), Error> { Ok(()) }).await;
     assert_eq!(exported.expect("asked"), None);
@@ -151,7 +168,7 @@ async fn an_erasure_that_was_interrupted_goes_on(kind: Kind) {
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut stop = Some(stop);
     let device = device(2);
-    let erasing = database.erase_device(&device, Timestamp::MAX, |_| {
+    let erasing = database.erase_device(&device, None, |_| {
         if let Some(stop) = stop.take() {
             stop.send(()).expect("awaited");
         }
@@ -162,7 +179,7 @@ async fn an_erasure_that_was_interrupted_goes_on(kind: Kind) {
         _ = erasing => {}
     }
     let n_readings = forget(&mut naive, 2, Timestamp::MAX);
-    let erased = database.erase_device(&device, Timestamp::MAX, |_| {}).await.expect("erased");
+    let erased = database.erase_device(&device, None, |_| {}).await.expect("erased");
     assert!(erased.expect("known").readings < n_readings, "a day was gone already");
     questions(&database.queries().expect("valid"), &naive, &mut dice, "erased").await;
     assert_eq!(number(&client, "SELECT count(*) FROM readings WHERE device = 'device-2'").await, 0);

@@ -4,6 +4,7 @@ mod care;
 mod compact;
 mod erase;
 mod frozen;
+mod late;
 mod managed;
 mod naive;
 mod outage;

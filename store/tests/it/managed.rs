@@ -55,6 +55,30 @@ async fn whoever_comes_while_the_database_is_being_made_waits_for_it() {
     first.stop().await.expect("stopped");
 }
 
+/// Also if whoever made it does nothing more, not even close its connection.
+#[tokio::test]
+async fn a_database_that_is_made_is_there_for_the_next() {
+    let dir = data_dir();
+    let first = database(dir.path());
+    first.ensure_running().await.expect("started");
+    let path = dir.path().to_owned();
+    let next = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(async {
+            let metrics = Metrics::register(&Registry::new()).expect("names are free");
+            let config = Config { start_timeout_ms: 10_000, ..Config::default() };
+            let database = Database::new(config, &path, TaskTracker::new(), metrics);
+            let database = database.expect("valid");
+            let running = database.ensure_running().await.expect("adopted");
+            database.migrate().await.expect("migrated");
+            running
+        })
+    });
+    // Nothing else runs on this thread meanwhile.
+    assert_eq!(next.join().expect("a database"), Running::Adopted);
+    first.stop().await.expect("stopped");
+}
+
 #[tokio::test]
 async fn a_server_is_made_adopted_restarted_and_stopped() {
     let dir = data_dir();

@@ -1,0 +1,2 @@
+-- TimescaleDB makes its chunks by itself.
+SELECT;
