@@ -2,13 +2,13 @@
 //! becomes a [`Delivery`](bellwire_model::Delivery) for the log and is acknowledged when its
 //! receipt is settled; all topics are passed on to subscribers.
 //!
-//! A publish's way through: [`listener`] takes the connection, [`door`] brings it through TLS and its
-//! like; [`connection`] reads once and gives
-//! the bytes to the [`session`], which cuts them with [`codec`] into packets; the telemetry of that
-//! one read goes as one delivery through the [`Inlet`]; the receipt, settled by the log's thread,
-//! lands in the connection's [`mailbox`] and wakes it; the session releases every answer that is due,
-//! in order of arrival; one write sends them. For subscribers the [`hub`] looks into the tree of
-//! [`subscriptions`] and leaves the message in their [`outbox`]es.
+//! A publish's way through: [`listener`] takes the connection, [`door`] brings it through TLS and
+//! its like; [`connection`] reads once and gives the bytes to the [`session`], which cuts them with
+//! [`codec`] into packets; the telemetry of that one read goes as one delivery through the
+//! [`Inlet`]; the receipt, settled by the log's thread, lands in the connection's [`mailbox`] and
+//! wakes it; the session releases every answer that is due, in order of arrival; one write sends
+//! them. For subscribers the [`hub`] looks into the tree of [`subscriptions`] and leaves the
+//! message in their [`outbox`]es.
 //!
 //! A session may outlive its connection: its outbox, with the pure [`flow`] of messages in it, stays.
 //! What changes it then goes into the log with the delivery, as [`ops`], and what is answered or sent
