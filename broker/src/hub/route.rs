@@ -1,5 +1,6 @@
 //! The way of a message: from a publish to those who subscribe, and what stays for those who come.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
@@ -148,6 +149,7 @@ impl Hub {
             if state.filters.len() >= self.subscriptions_max {
                 return Err(TooMany);
             }
+            state.filters.reserve_exact(1); // Most clients have one.
             state.filters.push((filter.clone(), options));
             Ok(true)
         })?;
@@ -182,7 +184,11 @@ impl Hub {
         let n_max = (self.flow_limits.messages_max / 4).clamp(1, 256);
         let next = outbox.with(|state| {
             let has_room = state.flow.len() < n_max;
-            has_room.then(|| state.replays.pop_front()).flatten()
+            let next = has_room.then(|| state.replays.pop_front()).flatten();
+            if state.replays.is_empty() {
+                state.replays = VecDeque::new(); // An idle client holds no room for it.
+            }
+            next
         });
         let Some(Replay { filter, options, after }) = next else { return };
         let found = self.retained().matching(filter.topics(), after.as_deref(), n_max, now);
