@@ -251,8 +251,16 @@ impl Directory {
             previous: None,
         };
         let name = registration.device.as_str();
-        if self.entries.get(name).is_none_or(|entry| entry.account.secret.is_none()) {
-            self.entries.insert(name.into(), Entry::new(account, Origin::Kept));
+        match self.entries.get_mut(name) {
+            None => {
+                self.entries.insert(name.into(), Entry::new(account, Origin::Kept));
+            }
+            Some(entry) if entry.origin == Origin::Certificate => {
+                entry.account = account;
+                entry.origin = Origin::Kept;
+            }
+            // Seen in the database by now, perhaps revoked.
+            Some(_) => {}
         }
     }
 

@@ -176,6 +176,21 @@ fn a_provisioning_token_registers_a_new_device() {
 }
 
 #[test]
+fn a_device_that_is_revoked_while_it_is_registered_stays_revoked() {
+    let mut directory = loaded(Vec::new());
+    let right = password("line", SECRET);
+    let Verdict::Register(registration) = directory.judge("line-1", &right, NOW) else {
+        panic!("it is not registered");
+    };
+    let mut revoked = account("line-1", "x");
+    (revoked.standing, revoked.secret) = (Standing::Revoked, None);
+    directory.apply(changes(Scope::Changed, vec![revoked]));
+    directory.add_registered(registration);
+    check(&directory, "line-1", SECRET, "revoked");
+    check(&directory, "line-1", &right, "provisioning_refused");
+}
+
+#[test]
 fn a_provisioning_token_ends() {
     let with = |change: &dyn Fn(&mut ProvisioningToken)| {
         let mut token = token("line", "line-*");
