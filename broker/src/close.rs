@@ -42,6 +42,8 @@ kinds! {
     ConnectTimeout = "connect_timeout", None,
     /// The CONNECT was answered with a refusal, or was none.
     ConnectRefused = "connect_refused", None,
+    /// The gatekeeper said no; it has logged why.
+    NotAdmitted = "not_admitted", None,
     /// Nothing came for one and a half times the keepalive.
     KeepaliveExpired = "keepalive_expired", Some(0x8D),
     /// The same client identifier connected anew.
@@ -54,6 +56,8 @@ kinds! {
     PacketTooLarge = "packet_too_large", Some(0x95),
     /// A PUBLISH names a topic that this client may not publish to.
     NotAuthorized = "not_authorized", Some(0x87),
+    /// What the client came in by is not valid any more.
+    Revoked = "revoked", Some(0x87),
     /// A PUBLISH names a topic that is none, or that is too long or too deep.
     TopicInvalid = "topic_invalid", Some(0x90),
     /// A PUBLISH uses a topic alias that is out of range or means nothing yet.

@@ -16,7 +16,7 @@ use crate::retained::RetainLimits;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Addresses to listen on; MQTT 3.1.1 and 5 on each. Port 0 takes a free one. Default
-    /// `["127.0.0.1:1883"]`: without credentials nobody else should reach it.
+    /// `["127.0.0.1:1883"]`: there is no encryption.
     pub listen: Vec<SocketAddr>,
     /// Addresses for MQTT over TLS; 8883 is the usual port. Default `[]`. They need `mqtt.tls`.
     pub tls_listen: Vec<SocketAddr>,

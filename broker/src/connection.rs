@@ -17,11 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::access::{Denied, Hello};
+use crate::access::{Denied, Grant, Hello};
 use crate::close::{Close, CloseKind};
 use crate::codec::connect::{Connect, Refusal, Will};
 use crate::courier;
-use crate::desk::{Desk, Shared};
+use crate::desk::{Desk, Entered, Shared};
 use crate::door::turnstile::Pass;
 use crate::flow::{Handled, Ready};
 use crate::listener::Inlet;
@@ -124,6 +124,7 @@ fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
         CloseKind::ClientDisconnected
         | CloseKind::ClientDisconnectedWithWill
         | CloseKind::ClientGone
+        | CloseKind::NotAdmitted // Logged by the gatekeeper.
         | CloseKind::SlowReader // Logged by whoever found the mailbox full.
         | CloseKind::ShuttingDown => {
             debug!(client.id = id, %peer, "Connection of `{id}` ended ({close}).");
@@ -369,14 +370,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         let shared = Arc::clone(&self.desk.shared);
         let admitting = timeout(shared.limits.connect_timeout, shared.gatekeeper.admit(hello));
         match admitting.await.unwrap_or(Err(Denied::Unavailable)) {
-            Ok(grant) => self.desk.grant = Some(grant),
-            Err(denied) => return Err(self.session.refuse(connect.version, denied.into())),
+            Ok(grant) => self.begin(connect, grant).await,
+            Err(denied) => {
+                let close = self.session.refuse(connect.version, denied.into());
+                Err(Close { kind: CloseKind::NotAdmitted, ..close })
+            }
         }
-        self.begin(connect).await
     }
 
     /// Puts the client's session in place, and says so.
-    async fn begin(&mut self, connect: Connect) -> Result<(), Close> {
+    async fn begin(&mut self, connect: Connect, grant: Grant) -> Result<(), Close> {
+        // A will is a publish like any other.
+        if connect.will.as_ref().is_some_and(|will| !grant.may_publish(&will.topic)) {
+            let close = self.session.refuse(connect.version, Refusal::NotAuthorized);
+            return Err(Close { detail: "the will's topic is not allowed", ..close });
+        }
+        if self.desk.enter(grant) == Entered::TakenBack {
+            return Err(self.session.refuse(connect.version, Refusal::NotAuthorized));
+        }
         let client = connect.client_id.clone().unwrap_or_else(|| self.desk.assign());
         let expiry_s = connect.session_expiry_s.min(self.desk.shared.limits.session_expiry_max_s);
         let Some((present, parting)) = self.desk.begin(&connect, &client, expiry_s) else {

@@ -36,6 +36,15 @@ pub(crate) struct Shared<I> {
     pub(crate) started_at: Timestamp,
 }
 
+/// Whether a client whose credentials were good may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entered {
+    /// It may.
+    Welcome,
+    /// They are not good any more.
+    TakenBack,
+}
+
 /// A connection's place in the broker; dropping it gives it up.
 #[derive(Debug)]
 pub(crate) struct Desk<I> {
@@ -65,6 +74,28 @@ impl<I> Desk<I> {
         ClientId::new(&text).expect("letters, digits and hyphens are a valid name")
     }
 
+    /// The client has shown who it is. From now on it can be found by that, and it is looked once more
+    /// whether its grant was taken back meanwhile.
+    pub(crate) fn enter(&mut self, grant: Grant) -> Entered {
+        // A session lets CONNECT through once.
+        let _first = self.mailbox.principal.set(grant.principal().clone());
+        let entered = if grant.is_taken_back() { Entered::TakenBack } else { Entered::Welcome };
+        self.grant = Some(grant);
+        entered
+    }
+
+    /// Ends what the session was subscribed to and the client may not read any more.
+    fn drop_denied(&mut self, outbox: &Outbox) {
+        let Some(grant) = &self.grant else { return };
+        let filters = outbox.with(|state| {
+            let all = state.filters.iter().map(|(filter, _)| filter);
+            all.filter(|it| !grant.may_subscribe(it.topics())).cloned().collect::<Vec<_>>()
+        });
+        for filter in filters {
+            self.shared.hub.unsubscribe(outbox, filter.as_str(), &mut self.effects);
+        }
+    }
+
     /// Takes the client's session, which lives `expiry_s` seconds longer than the connection; says
     /// whether it was there before, and what is to be published of the one that it takes the place of.
     pub(crate) fn begin(
@@ -76,9 +107,14 @@ impl<I> Desk<I> {
         // A session lets CONNECT through once.
         let _first = self.mailbox.client.set(client.clone());
         let lifetime = Lifetime::from_expiry(expiry_s);
-        let opening = Opening { client, start: connect.start, lifetime };
+        // Each principal has sessions of its own: nobody takes over another's.
+        let name = self.grant.as_ref()?.principal().session_of(client)?;
+        let opening = Opening { client: &name, start: connect.start, lifetime };
         let (outbox, present, parting) =
             self.shared.hub.begin(&self.mailbox, opening, &mut self.effects).ok()?;
+        if present == SessionPresent::Yes {
+            self.drop_denied(&outbox);
+        }
         self.outbox = Some(outbox);
         Some((present, parting))
     }

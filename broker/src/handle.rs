@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bellwire_model::{QoS, check_topic};
 
+use crate::access::Principal;
 use crate::error::Error;
 use crate::hub::Hub;
 use crate::message::Routed;
@@ -31,6 +32,12 @@ impl BrokerHandle {
         let properties = &[];
         let routed = Routed { topic, properties, payload, qos, retain: false, expires_at: None };
         Ok(self.hub.route(None, &routed, &mut Effects::default()))
+    }
+
+    /// Closes every connection of these principals, because what they came in by is not valid any
+    /// more; gives how many that were. An MQTT 5 client is told `Not authorized`.
+    pub fn disconnect(&self, principals: &[Principal]) -> usize {
+        if principals.is_empty() { 0 } else { self.hub.disconnect(principals) }
     }
 
     /// How many connections there are, those included that have not sent CONNECT yet.

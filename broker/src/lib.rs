@@ -10,6 +10,9 @@
 //! them. For subscribers the [`hub`] looks into the tree of [`subscriptions`] and leaves the
 //! message in their [`outbox`]es.
 //!
+//! Who may come in, and what it may do then, is the business of [`access`]: its `Grant` is asked for
+//! each new topic and each filter.
+//!
 //! A session may outlive its connection: its outbox, with the pure [`flow`] of messages in it, stays.
 //! What changes it then goes into the log with the delivery, as [`ops`], and what is answered or sent
 //! because of that waits until it is durable. [`SharedSessions`] gives the whole as bytes and takes

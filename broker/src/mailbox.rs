@@ -10,6 +10,7 @@ use std::task::Waker;
 
 use bellwire_model::{ClientId, Outcome};
 
+use crate::access::Principal;
 use crate::close::CloseKind;
 use crate::session::acks::Ticket;
 
@@ -40,6 +41,8 @@ pub(crate) struct Mailbox {
     pub(crate) id: u64,
     /// The client, once it is known.
     pub(crate) client: OnceLock<ClientId>,
+    /// Who that is, once it is proven.
+    pub(crate) principal: OnceLock<Principal>,
     inner: Mutex<Inner>,
 }
 
@@ -55,7 +58,7 @@ pub(crate) struct Collected {
 impl Mailbox {
     /// An empty mailbox of connection `id`.
     pub(crate) fn new(id: u64) -> Self {
-        Self { id, client: OnceLock::new(), inner: Mutex::default() }
+        Self { id, client: OnceLock::new(), principal: OnceLock::new(), inner: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,4 +1,5 @@
-//! Names that must not be confused with one another: devices, clients, metrics, rules.
+//! Names that must not be confused with one another: devices, service accounts, clients, metrics,
+//! rules.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -112,6 +113,10 @@ name!(
     /// A registered thing that publishes: one level of a topic, so without `/`, `+` and `#`. `.` and
     /// `..` cannot stand in a URL's path, and `*` means all devices in a subscription.
     DeviceId, 256, topic_syntax, &[".", "..", "*"]
+);
+name!(
+    /// A service account: a program that is no device, as a backend. It stands in rules and in URLs.
+    ServiceName, 256, topic_syntax, &[".", "..", "*"]
 );
 name!(
     /// The MQTT connection's name, which is *not* the device's.

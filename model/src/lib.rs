@@ -24,7 +24,7 @@ pub mod topic;
 pub use alert::{Alert, AlertId, AlertState, Severity, StageTimes, Transition};
 pub use batch::{KeepBatch, LedgerFlush, Quarantined};
 pub use clock::Clock;
-pub use id::{ClientId, DeviceId, IdError, MetricName, RuleName};
+pub use id::{ClientId, DeviceId, IdError, MetricName, RuleName, ServiceName};
 pub use ledger::{DeviceLedger, SeqLedger};
 pub use names::{DeviceKey, MetricKey, Names, SharedNames};
 pub use position::{Cursor, LogId, LogPosition};

@@ -1,6 +1,7 @@
 //! Puts the service together: every room is made and connected here, in the order of a reading's
 //! journey, and stopped in the same order.
 
+mod access;
 mod certificates;
 mod compaction;
 mod endpoints;
@@ -12,6 +13,7 @@ mod page;
 pub mod present;
 pub mod rules;
 mod rules_file;
+mod secure;
 pub mod seen;
 mod sessions;
 pub mod sink;
@@ -25,8 +27,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
-use bellwire_broker::access::OpenDoor;
-use bellwire_broker::{Broker, SharedSessions, Transport};
+use bellwire_broker::{Broker, BrokerHandle, SharedSessions, Transport};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
 use bellwire_model::Clock;
@@ -40,6 +41,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
+use access::Door;
 use compaction::Compaction;
 pub use endpoints::Endpoints;
 use health::ServiceHealth;
@@ -86,6 +88,7 @@ pub struct App {
     spine: Spine,
     database: Arc<Database>,
     broker: Running,
+    credentials: Option<Running>,
     api: Running,
     rules_file: Option<rules_file::Watching>,
     certificates: Option<certificates::Watching>,
@@ -101,7 +104,7 @@ impl App {
     /// Whatever is wrong, in one line: [`ConfigError`], [`rules::RulesFileError`],
     /// [`DatabaseUnavailable`], a damaged log, an address that is taken.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
-        check_secure(&config)?;
+        secure::check(&config)?;
         check_certificates(&config)?;
         let rules_text = match &config.rules {
             Some(path) => rules::read(path)?.0,
@@ -139,7 +142,8 @@ impl App {
         failures: mpsc::Receiver<anyhow::Error>,
     ) -> Self {
         let Parts { spine, front, endpoints_file } = parts;
-        let Front { endpoints, broker, api, rules_file, certificates, compaction } = front;
+        let Front { endpoints, broker, credentials, api, rules_file, certificates, compaction } =
+            front;
         let Common { config, tracker, .. } = common;
         Self {
             endpoints,
@@ -148,6 +152,7 @@ impl App {
             spine,
             database,
             broker,
+            credentials,
             api,
             rules_file,
             certificates,
@@ -186,6 +191,9 @@ impl App {
         let _ = std::fs::remove_file(&self.endpoints_file);
         drop((self.rules_file, self.certificates));
         finish("broker", self.broker).await;
+        if let Some(credentials) = self.credentials {
+            finish("credentials", credentials).await;
+        }
         let stopped = self.spine.stop(self.config.shutdown_grace()).await;
         finish("API", self.api).await;
         self.compaction.stop().await;
@@ -211,6 +219,7 @@ struct Parts {
 struct Front {
     endpoints: Endpoints,
     broker: Running,
+    credentials: Option<Running>,
     api: Running,
     rules_file: Option<rules_file::Watching>,
     certificates: Option<certificates::Watching>,
@@ -250,7 +259,9 @@ async fn open_front(
         Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
         None => None,
     };
-    let (broker, doors, certificates) = open_broker(common, spine, sessions).await?;
+    let door = Door::open(common, database).await?;
+    let (broker, handle, doors, certificates) = open_broker(common, spine, sessions, &door).await?;
+    let credentials = door.follow(common, handle);
     let (api, http) = open_api(common, spine, database).await?;
     let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
@@ -258,7 +269,7 @@ async fn open_front(
     info!("Ready: MQTT on {}, HTTP on http://{http}/.", endpoints.mqtt_urls().join(", "));
     let every = common.config.database.compact_interval();
     let compaction = Compaction::start(Arc::clone(database), every, common.failures.clone())?;
-    Ok(Front { endpoints, broker, api, rules_file, certificates, compaction })
+    Ok(Front { endpoints, broker, credentials, api, rules_file, certificates, compaction })
 }
 
 async fn stop_database(database: &Database) {
@@ -272,23 +283,6 @@ async fn finish(name: &str, (token, task): Running) {
     token.cancel();
     if let Err(error) = task.await {
         error!(error = &error as &dyn std::error::Error, "The {name} ended badly.");
-    }
-}
-
-/// There are no credentials yet, so only who is on this machine may connect.
-fn check_secure(config: &Config) -> Result<(), ConfigError> {
-    if !config.insecure {
-        let message = "this version has no device credentials yet: run it with --insecure \
-                       (BELLWIRE_INSECURE=1), which listens on loopback addresses only";
-        return Err(ConfigError::Value(message.to_owned()));
-    }
-    let mqtt = config.mqtt.listeners().map(|(_, _, address)| address);
-    let mut listeners = mqtt.chain([config.http.listen]);
-    match listeners.find(|address| !address.ip().is_loopback()) {
-        Some(address) => Err(ConfigError::Value(format!(
-            "--insecure allows loopback addresses only, not {address}"
-        ))),
-        None => Ok(()),
     }
 }
 
@@ -336,7 +330,8 @@ async fn open_broker(
     common: &Common,
     spine: &Spine,
     sessions: &SharedSessions,
-) -> anyhow::Result<(Running, Endpoints, Option<certificates::Watching>)> {
+    door: &Door,
+) -> anyhow::Result<(Running, BrokerHandle, Endpoints, Option<certificates::Watching>)> {
     let inlet = Arc::new(LogInlet::new(spine.log()));
     let mut config = common.config.mqtt.clone();
     if common.config.insecure {
@@ -346,7 +341,7 @@ async fn open_broker(
         config,
         sessions,
         inlet,
-        Arc::new(OpenDoor),
+        door.gatekeeper(),
         Arc::clone(&common.clock),
         common.tracker.clone(),
     )
@@ -360,9 +355,10 @@ async fn open_broker(
     };
     let watch = |tls| certificates::watch(tls, &common.tracker);
     let certificates = broker.tls().map(watch).transpose()?;
+    let handle = broker.handle();
     let token = CancellationToken::new();
     let task = common.tracker.spawn(broker.run(token.clone()));
-    Ok(((token, task), endpoints, certificates))
+    Ok(((token, task), handle, endpoints, certificates))
 }
 
 async fn open_api(

@@ -1,8 +1,9 @@
-//! The care of an installation: migrating, looking it over, backing up and restoring, and what is to
-//! be done with one device's data.
+//! The care of an installation: migrating, looking it over, backing up and restoring, credentials,
+//! and what is to be done with one device's data.
 //!
 //! Everything here works while the service runs and while it does not; [`reach`] knows which.
 
+pub(crate) mod access;
 pub(crate) mod backup;
 pub(crate) mod device_data;
 pub(crate) mod doctor;

@@ -1,4 +1,4 @@
-//! `bellwire device export` and `bellwire device erase`.
+//! `bellwire device`: its credentials, which are in [`access`](super::access), and `export` and `erase`.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IsTerminal};
@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::access::{self, device_id};
 use super::{Common, EXIT_OK, Failure, print_json};
 use crate::care::device_data;
 use crate::clock::SystemClock;
@@ -19,6 +20,14 @@ use crate::{logging, runtime};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeviceCommand {
+    /// Register a device, or a gateway; prints its token.
+    Add(access::AddDevice),
+    /// Give a device a new token; prints it.
+    Rotate(access::RotateDevice),
+    /// Revoke a device's credentials and close its connections; what is stored of it stays.
+    Revoke(access::RevokeDevice),
+    /// List registered devices.
+    List(access::ListArgs),
     /// Give out everything that is stored of a device, a JSON object on each line.
     Export(ExportArgs),
     /// Remove everything that is stored of a device, for good.
@@ -58,12 +67,12 @@ pub(super) struct EraseArgs {
     json: bool,
 }
 
-fn device_id(text: &str) -> Result<DeviceId, String> {
-    DeviceId::new(text).map_err(|error| error.to_string())
-}
-
 pub(super) fn run(command: &DeviceCommand) -> Result<u8, Failure> {
     match command {
+        DeviceCommand::Add(args) => access::add_device(args),
+        DeviceCommand::Rotate(args) => access::rotate_device(args),
+        DeviceCommand::Revoke(args) => access::revoke_device(args),
+        DeviceCommand::List(args) => access::list_devices(args),
         DeviceCommand::Export(args) => export(args),
         DeviceCommand::Erase(args) => erase(args),
     }

@@ -1,5 +1,6 @@
 //! The command line: what `bellwire` can be asked to do, and with which exit code it ends.
 
+mod access;
 mod backup;
 mod bench;
 mod check;
@@ -60,9 +61,15 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring a backup back, into an empty place.
     Restore(backup::RestoreArgs),
-    /// Give out or remove one device's data.
+    /// Register devices and revoke them; give out or remove one device's data.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Service accounts: programs that speak MQTT and are no devices.
+    #[command(subcommand)]
+    User(access::UserCommand),
+    /// Tokens by which new devices register themselves.
+    #[command(subcommand)]
+    Provisioning(access::ProvisioningCommand),
 }
 
 /// Flags that every command with a configuration has. Each beats environment and file.
@@ -148,6 +155,8 @@ impl Cli {
             Command::Backup(args) => backup::backup(&args),
             Command::Restore(args) => backup::restore(&args),
             Command::Device(command) => device::run(&command),
+            Command::User(command) => access::user(&command),
+            Command::Provisioning(command) => access::provisioning(&command),
         };
         match ended {
             Ok(code) => code,

@@ -356,6 +356,10 @@ mod tests {
             ("[database]\nurl = 'mysql://u:hush@h'", "database.url is not a PostgreSQL URL"),
             ("[ingest.time]\nfuture_max_secs = 86401", "ingest.time.future_max_secs must be 0 to"),
             ("[ingest.time]\npast_max_days = 0", "ingest.time.past_max_days must be 1 to"),
+            (
+                "[[acl]]\nwho = 'anne'\naction = 'publish'\ntopic = 'a'\nallow = true",
+                "acl[0].who: `anne` is neither `*`, `device` nor `user:NAME`",
+            ),
             ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
         ] {
             let error = with_file(text, &Environment::default()).unwrap_err().to_string();

@@ -33,7 +33,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<PathBuf>,
     /// No credentials, no limits per source and device; only loopback addresses are then allowed.
-    /// Default: false.
+    /// Default: false: MQTT asks for credentials, and HTTP, which cannot yet, is on loopback only.
     pub insecure: bool,
     /// What is logged to stderr: `error`, `warn`, `info`, `debug`, or per part
     /// (`info,hyper=debug`). Default: `info`.
@@ -55,6 +55,11 @@ pub struct Config {
     pub keep: KeepSection,
     /// How alert rules are judged.
     pub judge: JudgeSection,
+    /// Rules about who may publish and subscribe where; the first that matches decides. Behind them a
+    /// device may send its own telemetry and status, and get and answer its own commands; all else
+    /// is denied. With `insecure` all else is allowed, and only rules for `*` apply. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub acl: Vec<bellwire_broker::access::AclEntry>,
 }
 
 /// How *keep* makes its transactions.
@@ -117,6 +122,7 @@ impl Default for Config {
             ingest: IngestSection::default(),
             keep: KeepSection::default(),
             judge: JudgeSection::default(),
+            acl: Vec::new(),
         }
     }
 }
@@ -146,6 +152,9 @@ impl Config {
         }
         if let Err(error) = self.database.check() {
             return wrong(error.to_string());
+        }
+        if let Err(error) = bellwire_broker::access::rules(&self.acl) {
+            return wrong(error);
         }
         if let Err(error) = crate::logging::filter(&self.log_filter) {
             return wrong(format!("log_filter: `{}` is no filter: {error}", self.log_filter));

@@ -4,12 +4,13 @@
 //! [`Writer::write`]; `dictionary` and `partitions` make sure that its names and days exist;
 //! `session` sends one transaction, in which the position moves first and `encode` writes the
 //! readings as binary COPY; in doubt, `writer` reads the position again. [`Queries`] is what the
-//! API asks. [`Database`] is where the rest of the program begins: it starts a [`Managed`] server
+//! API asks, [`AccessStore`] has the credentials. [`Database`] is where the rest of the program begins: it starts a [`Managed`] server
 //! where there is no URL, and runs the migrations.
 //!
 //! **Invariant:** no other room sees SQL, SQLSTATE or a database's type. Nothing here decides what
 //! to do while the database is away: errors say whether trying again can help.
 
+mod access;
 mod care;
 mod compact;
 mod config;
@@ -34,6 +35,10 @@ mod types;
 mod upkeep;
 mod writer;
 
+pub use access::{
+    AccessChanges, AccessStore, AccountKind, AccountRow, NewAccount, NewProvisioning,
+    ProvisioningRow, Registered, Rotated, StoredHash,
+};
 pub use care::{
     Dump, Erased, Exported, Facts, Granted, Plan, ReaderConfig, Saved, Standing, Timescale,
     server_programs,

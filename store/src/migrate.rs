@@ -55,6 +55,7 @@ const MIGRATIONS: &[Migration] = &[
         plain: include_str!("../migrations/0006_days.plain.sql"),
         timescale: include_str!("../migrations/0006_days.timescale.sql"),
     },
+    both(7, "0007_access", include_str!("../migrations/0007_access.sql")),
 ];
 
 /// All of the migrations' text.

@@ -2,12 +2,42 @@
 //!
 //! The [`Gatekeeper`] is the port: it knows the credentials, and answers a CONNECT with a [`Grant`]
 //! or with why not. What a grant allows is decided here, without asking anyone.
+//!
+//! [`Guard`] is the gatekeeper of a service with credentials, [`Anyone`] and [`OpenDoor`] are those of
+//! one without. What a client may do is the business of the [`Acl`], for the [`Principal`] that it is.
+
+mod acl;
+mod contain;
+mod directory;
+mod entry;
+mod glob;
+mod guard;
+mod metrics;
+mod pattern;
+mod principal;
+mod secret;
+#[cfg(test)]
+mod table;
+mod throttle;
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bellwire_model::{ClientId, TopicFilter};
 
+pub use self::acl::{Acl, Action, Effect, Rule, Who};
+pub use self::directory::{
+    Account, Changes, ProvisioningToken, Registration, SECRET_BYTES_MIN, Scope, Standing,
+};
+pub use self::entry::{AclAction, AclEntry, rules};
+pub use self::glob::{DevicePattern, NoDevicePattern};
+pub use self::guard::{Guard, NotRegistered, Registrar};
+pub use self::metrics::AccessMetrics;
+pub use self::pattern::{NoTopicPattern, TopicPattern};
+pub use self::principal::Principal;
+use self::principal::Subject;
+pub use self::secret::{SecretHash, Token, TokenKind};
 use crate::peer::Peer;
 
 /// What a client says of itself when it connects.
@@ -62,25 +92,85 @@ pub trait Gatekeeper: fmt::Debug + Send + Sync + 'static {
 
 /// What an admitted client may do; quick to clone.
 #[derive(Clone, Debug)]
-pub struct Grant(());
+pub struct Grant(Rights);
+
+#[derive(Clone, Debug)]
+enum Rights {
+    Everything,
+    Ruled { acl: Arc<Acl>, subject: Arc<Subject> },
+}
 
 impl Grant {
     /// Everything: for who needs no credentials.
     #[must_use]
     pub const fn everything() -> Self {
-        Self(())
+        Self(Rights::Everything)
+    }
+
+    /// What `acl` allows `subject`.
+    const fn ruled(acl: Arc<Acl>, subject: Arc<Subject>) -> Self {
+        Self(Rights::Ruled { acl, subject })
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        match &self.0 {
+            Rights::Everything => &Principal::Anyone,
+            Rights::Ruled { subject, .. } => &subject.principal,
+        }
+    }
+
+    /// Whether it was taken back since: then the connection has to end. Asked once the hub knows the
+    /// principal, so that either this or
+    /// [`BrokerHandle::disconnect`](crate::BrokerHandle::disconnect) ends it.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        match &self.0 {
+            Rights::Everything => false,
+            Rights::Ruled { subject, .. } => subject.is_ended(),
+        }
     }
 
     /// Whether it may publish on `topic`, a valid topic name.
     #[must_use]
-    pub const fn may_publish(&self, _topic: &str) -> bool {
-        true
+    pub fn may_publish(&self, topic: &str) -> bool {
+        match &self.0 {
+            Rights::Everything => true,
+            Rights::Ruled { acl, subject } => acl.may_publish(subject, topic),
+        }
     }
 
     /// Whether it may subscribe to `filter`; of a shared subscription, the filter behind the group.
+    /// Everything that it can match must be allowed: what is granted need not be looked at again
+    /// when messages come.
     #[must_use]
-    pub const fn may_subscribe(&self, _filter: &TopicFilter) -> bool {
-        true
+    pub fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        match &self.0 {
+            Rights::Everything => true,
+            Rights::Ruled { acl, subject } => acl.may_subscribe(subject, filter),
+        }
+    }
+}
+
+/// Lets everyone in, with what the rules for everyone allow: where credentials are not asked for.
+#[derive(Clone, Debug)]
+pub struct Anyone(Grant);
+
+impl Anyone {
+    /// Rules about devices and users decide nothing here: nobody has proven to be one.
+    #[must_use]
+    pub fn under(acl: Arc<Acl>) -> Self {
+        let subject = Subject::new(Principal::Anyone, Box::default());
+        Self(Grant::ruled(acl, Arc::new(subject)))
+    }
+}
+
+impl Gatekeeper for Anyone {
+    fn admit<'a>(
+        &'a self,
+        _hello: Hello<'a>,
+    ) -> Pin<Box<dyn Future<Output = Admission> + Send + 'a>> {
+        Box::pin(std::future::ready(Ok(self.0.clone())))
     }
 }
 

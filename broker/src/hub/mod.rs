@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bellwire_model::ClientId;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use self::registry::Registry;
 use self::route::Topics;
+use crate::access::Principal;
+use crate::close::CloseKind;
 use crate::config::Limits;
 use crate::flow::FlowLimits;
 use crate::mailbox::{Mailbox, Stop};
@@ -88,6 +90,16 @@ impl Hub {
     /// A connection is gone.
     pub(crate) fn leave(&self, mailbox: &Mailbox) {
         self.registry().connections.remove(&mailbox.id);
+    }
+
+    /// Closes every connection of these principals; gives how many that were. Sessions stay.
+    pub(crate) fn disconnect(&self, principals: &[Principal]) -> usize {
+        let gone: HashSet<&Principal> = principals.iter().collect();
+        let registry = self.registry();
+        let theirs = registry.connections.values().filter(|mailbox| {
+            mailbox.principal.get().is_some_and(|principal| gone.contains(principal))
+        });
+        theirs.map(|mailbox| mailbox.close(CloseKind::Revoked)).count()
     }
 
     /// How many connections there are.

@@ -1,5 +1,6 @@
 //! The store against a real PostgreSQL: what is promised about it, and attempts to break that.
 
+mod access;
 mod care;
 mod compact;
 mod erase;

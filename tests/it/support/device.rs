@@ -25,6 +25,21 @@ impl Device {
         device
     }
 
+    /// Connects as this user; says whether it was let in.
+    pub(crate) async fn knock(
+        address: &str,
+        name: &str,
+        user: &str,
+        password: &str,
+    ) -> Option<Self> {
+        let (host, port) = address.rsplit_once(':').unwrap();
+        let mut options = MqttOptions::new(name, host, port.parse().unwrap());
+        options.set_keep_alive(Duration::from_secs(30)).set_credentials(user, password);
+        let (client, mut events) = AsyncClient::new(options, 10);
+        let first = timeout(PATIENCE, events.poll()).await.expect("an answer in time");
+        matches!(first, Ok(Event::Incoming(Packet::ConnAck(_)))).then_some(Self { client, events })
+    }
+
     /// Publishes with QoS 1 and waits for the acknowledgement.
     pub(crate) async fn publish(&mut self, topic: &str, payload: impl Into<Vec<u8>>) {
         self.client.publish(topic, QoS::AtLeastOnce, false, payload).await.unwrap();

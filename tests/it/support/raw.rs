@@ -34,6 +34,23 @@ impl RawClient {
         client
     }
 
+    /// Connects with this CONNECT, and gives the code of CONNACK.
+    pub(crate) async fn knock(address: &str, connect: &[u8]) -> (Self, u8) {
+        let mut client = Self::dial(address).await;
+        client.send(connect).await;
+        let connack = client.packet().await;
+        assert_eq!(connack[0], 0x20);
+        (client, connack[3])
+    }
+
+    /// The next packet, which is short.
+    pub(crate) async fn packet(&mut self) -> Vec<u8> {
+        let mut packet = self.read(2).await;
+        assert!(packet[1] < 0x80, "a long packet");
+        packet.extend(self.read(usize::from(packet[1])).await);
+        packet
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
@@ -94,6 +111,30 @@ impl RawClient {
         let _ = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("it is closed");
         rest
     }
+}
+
+/// CONNECT of MQTT `level` (4 or 5) with a user and a password, where there is one.
+pub(crate) fn connect(level: u8, client: &str, user: &str, password: &str) -> Vec<u8> {
+    let mut body = b"\0\x04MQTT".to_vec();
+    let flags = if user.is_empty() { 0x02 } else { 0xC2 };
+    body.extend([level, flags, 0, 60]);
+    if level == 5 {
+        body.push(0);
+    }
+    push_text(&mut body, client.as_bytes());
+    if !user.is_empty() {
+        push_text(&mut body, user.as_bytes());
+        push_text(&mut body, password.as_bytes());
+    }
+    packet(0x10, &body)
+}
+
+/// SUBSCRIBE to one filter with QoS 1, of MQTT 3.1.1.
+pub(crate) fn subscribe(packet_id: u16, filter: &str) -> Vec<u8> {
+    let mut body = packet_id.to_be_bytes().to_vec();
+    push_text(&mut body, filter.as_bytes());
+    body.push(1);
+    packet(0x82, &body)
 }
 
 /// A packet of this type with this body.

@@ -22,11 +22,27 @@ pub(crate) struct Settings {
     pub(crate) rules: Option<String>,
     /// More of the environment: `BELLWIRE_…`, `LD_PRELOAD`.
     pub(crate) environment: Vec<(String, String)>,
+    /// Whether it asks for credentials.
+    pub(crate) entry: Entry,
+}
+
+/// Whether a service asks for credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// Everyone comes in: `--insecure`.
+    #[default]
+    Open,
+    /// It does.
+    Guarded,
 }
 
 impl Settings {
     pub(crate) fn with_rules(rules: &str) -> Self {
         Self { rules: Some(rules.to_owned()), ..Self::default() }
+    }
+
+    pub(crate) fn guarded() -> Self {
+        Self { entry: Entry::Guarded, ..Self::default() }
     }
 
     pub(crate) fn set(mut self, name: &str, value: impl ToString) -> Self {
@@ -120,7 +136,11 @@ impl Service {
     pub(crate) fn spawn(&mut self) {
         let _ = std::fs::remove_file(self.dir.join("data/endpoints.json"));
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = self.program(&["serve", "--insecure"]);
+        let arguments: &[&str] = match self.settings.entry {
+            Entry::Open => &["serve", "--insecure"],
+            Entry::Guarded => &["serve"],
+        };
+        let mut command = self.program(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         if let Some(disk) = &self.disk {
             disk.for_command(command.as_std_mut());
@@ -150,6 +170,18 @@ impl Service {
             .envs(self.settings.environment.iter().map(|(name, value)| (name, value)))
             .kill_on_drop(true);
         command
+    }
+
+    /// What `/metrics` says.
+    pub(crate) async fn metrics(&self) -> String {
+        http::get(&self.http(), "/metrics").await.unwrap().1
+    }
+
+    /// Runs the program beside the service and gives what it says on stdout, without the line's end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> String {
+        let output = self.program(arguments).output().await.unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
     /// The address it had before, or any free one.
