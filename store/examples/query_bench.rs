@@ -5,7 +5,7 @@
 //! named: that is kept, and is not filled a second time. It fills it with thirty days of
 //! 10,000 devices with three metrics, which wake some times a day and report every 6 s for a minute,
 //! but for a hundred that report every ten seconds on the last day. Then it writes 10,000 messages of
-//! three readings each second, carrying over every 15 s, while it asks. It prints p50 and p99 of each
+//! three readings each second, carrying over as often as the service does, while it asks. It prints p50 and p99 of each
 //! question in milliseconds: as the asker waits, and of these what PostgreSQL computed and what it
 //! waited for a core. `SELECT 1` is asked in the same loop: what the machine adds to any question.
 //!
@@ -52,7 +52,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let millions: f64 = arguments.next().map_or(Ok(50.0), |text| text.parse())?;
-    let secs: u64 = arguments.next().map_or(Ok(45), |text| text.parse())?;
+    let secs: u64 = arguments.next().map_or(Ok(150), |text| text.parse())?;
     let kept = arguments.next().map(PathBuf::from);
     let temporary = format!("bellwire-query-bench-{}", std::process::id());
     let dir = kept.clone().unwrap_or_else(|| std::env::temp_dir().join(temporary));
@@ -259,7 +259,7 @@ async fn arrive(mut writer: Writer, position: LogPosition) -> Outcome<()> {
 }
 
 async fn carry(mut compactor: Compactor) -> Outcome<()> {
-    let every = Duration::from_secs(15);
+    let every = Config::default().compact_interval();
     let mut pulse = interval_at(Instant::now() + every, every);
     pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
