@@ -115,7 +115,9 @@ where
     let close = connection.run().await;
     log(close, &connection.peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
-    connection.finish(close).await;
+    // On the heap, with all that publishing a will may wait for: while the connection stands, and
+    // thousands do, it shall not take room in each of them.
+    Box::pin(connection.finish(close)).await;
 }
 
 fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
@@ -168,7 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
                 Step::Connect(connect) => {
-                    if let Err(close) = self.admit(*connect).await {
+                    // On the heap as well: it happens once.
+                    if let Err(close) = Box::pin(self.admit(*connect)).await {
                         return close;
                     }
                 }
