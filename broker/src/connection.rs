@@ -362,7 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         }
     }
 
-    /// Asks the gatekeeper, for as long as a CONNECT may take, and lets the client in.
+    /// Asks the gatekeeper, for as long as a CONNECT may take, and lets the client in. [MQTT-3.1.4-2]
     async fn admit(&mut self, connect: Connect) -> Result<(), Close> {
         let hello = Hello {
             client: connect.client_id.as_ref(),
@@ -459,7 +459,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         Delivery { client, publishes, session, receipt }
     }
 
-    /// Tells the client why it ends, publishes its will, and lets it read what we sent.
+    /// Tells the client why it ends, publishes its will, and lets it read what we sent; nothing is
+    /// sent behind that, and the connection closed. [MQTT-3.14.4-1], [MQTT-3.14.4-2], [MQTT-3.2.2-7]
     async fn finish(&mut self, close: Close) {
         self.session.close(close);
         let held = self.was_held || self.session.is_at_bound();

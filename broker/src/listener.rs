@@ -245,7 +245,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     open().map_err(|source| Error::Listen { address, source })
 }
 
-/// No delay for small packets; ask after silent peers.
+/// No delay for small packets; ask after silent peers. TCP is what MQTT asks for. [MQTT-4.2-1]
 fn tune(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
