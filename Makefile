@@ -30,7 +30,7 @@ bench: setup build ## Measure rate, CPU and latency on this machine; ARGS="…"
 	target/release/bellwire bench $(ARGS)
 
 clean: ## Remove everything that was built
-	rm -rf target api/console/dist api/console/node_modules store/tests/timescale/node_modules
+	rm -rf target api/console/dist api/console/node_modules store/tests/timescale/node_modules tests/interop/node_modules tests/interop/python
 
 setup:
 	scripts/setup run

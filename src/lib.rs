@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 mod logging;
 mod measure;
+mod open_files;
 mod runtime;
 
 /// The exit code for an error: found by its type, wherever in the chain it is.

@@ -90,7 +90,8 @@ impl CloseKind {
     }
 }
 
-/// Why a connection ends, with what exactly was wrong.
+/// Why a connection ends, with what exactly was wrong. [MQTT-4.13.1-1], [MQTT-4.13.2-1]; one
+/// client's fault ends one connection, [MQTT3-4.8.0-2].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Close {
     /// What sort of end it is.

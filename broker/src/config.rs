@@ -227,7 +227,7 @@ impl Config {
         at_least("connect_bytes_max", self.connect_bytes_max, 64)?;
         at_least("outbox_bytes_max", self.outbox_bytes_max, 2 * self.packet_bytes_max)?;
         at_least("topic_bytes_max", self.topic_bytes_max, 1)?;
-        at_least("client_id_bytes_max", self.client_id_bytes_max, 23)?;
+        at_least("client_id_bytes_max", self.client_id_bytes_max, 23)?; // [MQTT-3.1.3-5]
         Ok(Limits {
             connections_max: self.connections_max,
             packet_bytes_max: at_most("packet_bytes_max", self.packet_bytes_max, PACKET_BYTES_MAX)?,

@@ -115,7 +115,9 @@ where
     let close = connection.run().await;
     log(close, &connection.peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
-    connection.finish(close).await;
+    // On the heap, with all that publishing a will may wait for: while the connection stands, and
+    // thousands do, it shall not take room in each of them.
+    Box::pin(connection.finish(close)).await;
 }
 
 fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
@@ -168,7 +170,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         loop {
             match poll_fn(|cx| self.poll_step(cx)).await {
                 Step::Connect(connect) => {
-                    if let Err(close) = self.admit(*connect).await {
+                    // On the heap as well: it happens once.
+                    if let Err(close) = Box::pin(self.admit(*connect)).await {
                         return close;
                     }
                 }
@@ -359,7 +362,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         }
     }
 
-    /// Asks the gatekeeper, for as long as a CONNECT may take, and lets the client in.
+    /// Asks the gatekeeper, for as long as a CONNECT may take, and lets the client in. [MQTT-3.1.4-2]
     async fn admit(&mut self, connect: Connect) -> Result<(), Close> {
         let hello = Hello {
             client: connect.client_id.as_ref(),
@@ -456,7 +459,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         Delivery { client, publishes, session, receipt }
     }
 
-    /// Tells the client why it ends, publishes its will, and lets it read what we sent.
+    /// Tells the client why it ends, publishes its will, and lets it read what we sent; nothing is
+    /// sent behind that, and the connection closed. [MQTT-3.14.4-1], [MQTT-3.14.4-2], [MQTT-3.2.2-7]
     async fn finish(&mut self, close: Close) {
         self.session.close(close);
         let held = self.was_held || self.session.is_at_bound();

@@ -27,7 +27,7 @@ pub(crate) async fn part<I: Inlet>(
 }
 
 /// Publishes the will of a client that is lost: to subscribers, to what is retained, and, on a topic
-/// of telemetry, to the log. [MQTT-3.1.2-8]
+/// of telemetry, to the log. [MQTT-3.1.2-8], [MQTT-3.1.2-14], [MQTT-3.1.2-15]
 pub(crate) async fn publish_will<I: Inlet>(
     shared: &Shared<I>,
     client: &ClientId,

@@ -68,7 +68,7 @@ impl<I> Desk<I> {
         Self { shared, mailbox, grant: None, outbox: None, effects, has_left: false }
     }
 
-    /// A client identifier for a client that brings none. [MQTT-3.1.3-6]
+    /// A client identifier for a client that brings none. [MQTT-3.1.3-6], [MQTT-3.1.3-7]
     pub(crate) fn assign(&self) -> ClientId {
         let text = format!("auto-{:x}-{}", self.shared.started_at.as_micros(), self.mailbox.id);
         ClientId::new(&text).expect("letters, digits and hyphens are a valid name")

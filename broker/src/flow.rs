@@ -26,7 +26,7 @@ pub(crate) struct FlowLimits {
 pub(crate) struct Seq(pub(crate) u64);
 
 impl Seq {
-    /// The packet identifier: never 0. [MQTT-2.2.1-3]
+    /// The packet identifier: never 0. [MQTT-2.2.1-4], [MQTT-4.3.2-1], [MQTT-4.3.3-1]
     pub(crate) const fn packet_id(self) -> u16 {
         ((self.0 - 1) % 65_535 + 1) as u16
     }
@@ -41,12 +41,12 @@ pub(crate) enum Posted {
     Full,
 }
 
-/// How far a message on its way is.
+/// How far a message on its way is. [MQTT-4.3.2-3], [MQTT-4.3.3-3], [MQTT-4.3.3-5]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// Sent; PUBACK or PUBREC is awaited.
     Published(Outgoing),
-    /// PUBREC came; PUBCOMP is awaited.
+    /// PUBREC came; PUBCOMP is awaited. PUBLISH is not sent again. [MQTT-4.3.3-6]
     Released(Durability),
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Ready<'a> {
         outgoing: &'a Outgoing,
         /// Its packet identifier.
         packet_id: u16,
-        /// It was sent before.
+        /// It was sent before, and DUP says so; the first time not. [MQTT-4.3.2-2], [MQTT-4.3.3-2]
         again: bool,
     },
     /// PUBREL for this packet identifier.
@@ -188,7 +188,7 @@ impl Flow {
         }
     }
 
-    /// Forgets QoS 0 messages: the client is gone.
+    /// Forgets QoS 0 messages: the client is gone. They are sent once or never. [MQTT-4.3.1-1]
     pub(crate) fn suspend(&mut self) {
         self.waiting.retain(|(seq, _)| seq.is_some());
         self.waiting_bytes = self.waiting.iter().map(|(_, outgoing)| outgoing.bytes()).sum();
@@ -237,12 +237,14 @@ impl Flow {
     }
 
     fn may_send(&self, seq: Seq, in_flight_max: usize) -> bool {
-        // [MQTT-4.9.0-1] the client's receive maximum; and no identifier twice at a time
+        // [MQTT-4.9.0-1], [MQTT-4.9.0-2], [MQTT-3.3.4-9] the client's receive maximum, which holds up
+        // nothing but PUBLISH: [MQTT-3.3.4-10], [MQTT-4.9.0-3]; and no identifier twice at a time
         self.sent.len() < in_flight_max
             && !self.sent.iter().any(|it| it.seq.packet_id() == seq.packet_id())
     }
 
-    /// Sends again what was on its way when the client connected anew. [MQTT-4.4.0-1]
+    /// Sends again what was on its way when the client connected anew, in the first order, expired or
+    /// not. [MQTT-4.4.0-1], [MQTT-4.6.0-1], [MQTT-4.3.3-7], [MQTT-4.3.3-13]
     fn send_again(
         &mut self,
         dropped: &mut Vec<Seq>,
@@ -383,7 +385,8 @@ impl Flow {
         }
     }
 
-    /// The client released its QoS 2 publish, or it was refused; whether there was one.
+    /// The client released its QoS 2 publish, or it was refused; whether there was one. Its identifier
+    /// is a new one then. [MQTT-4.3.3-12]
     pub(crate) fn give(&mut self, packet_id: u16) -> Given {
         match self.unreleased.binary_search_by_key(&packet_id, |it| it.packet_id) {
             Ok(index) => {
@@ -410,7 +413,8 @@ impl Flow {
     }
 
     /// What the client of a shared subscription has not acknowledged and another may have: QoS 1, and
-    /// QoS 2 that was never sent. [MQTT-4.8.2-5]
+    /// QoS 2 that was never sent. What it refused is not among them. [MQTT-4.8.2-4], [MQTT-4.8.2-5],
+    /// [MQTT-4.8.2-6]
     pub(crate) fn into_shared(self) -> Vec<Outgoing> {
         let sent = self.sent.into_iter().filter_map(|sent| match sent.stage {
             Stage::Published(outgoing) if outgoing.qos == QoS::AtLeastOnce => Some(outgoing),

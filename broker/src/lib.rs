@@ -32,6 +32,8 @@ mod desk;
 mod door;
 mod error;
 mod flow;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handle;
 mod hub;
 mod listener;

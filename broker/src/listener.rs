@@ -125,6 +125,18 @@ impl<I: Inlet> Broker<I> {
         self.door.tls.clone()
     }
 
+    /// What its connections share, to play some without a listener.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) const fn shared(&self) -> &Arc<Shared<I>> {
+        &self.door.shared
+    }
+
+    /// Where they come in.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) const fn turnstile(&self) -> &Arc<Turnstile> {
+        &self.door.turnstile
+    }
+
     /// A way to publish and to look in from elsewhere in the service.
     #[must_use]
     pub fn handle(&self) -> BrokerHandle {
@@ -233,7 +245,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     open().map_err(|source| Error::Listen { address, source })
 }
 
-/// No delay for small packets; ask after silent peers.
+/// No delay for small packets; ask after silent peers. TCP is what MQTT asks for. [MQTT-4.2-1]
 fn tune(stream: &TcpStream, limits: &Limits) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new()

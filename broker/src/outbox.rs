@@ -73,7 +73,8 @@ pub(crate) struct State {
     ended: bool,
 }
 
-/// A session.
+/// A session: it stays while its connection does, and as long after that as it lives. [MQTT-4.1.0-1],
+/// [MQTT3-4.1.0-1], [MQTT3-4.1.0-2]
 #[derive(Debug)]
 pub(crate) struct Outbox {
     /// Which; never used twice, also over restarts.

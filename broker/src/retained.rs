@@ -39,7 +39,8 @@ pub(crate) struct RetainedMessages {
 
 impl RetainedMessages {
     /// Puts a message in the place of the one before; an empty payload only takes that away.
-    /// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+    /// [MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]; whatever becomes of the client's session,
+    /// [MQTT3-3.1.2-7]
     ///
     /// # Errors
     /// [`RetainFull`]; the one before is then still there.

@@ -5,7 +5,8 @@ use std::mem;
 use bellwire_model::TopicFilter;
 use hashbrown::HashMap;
 
-/// Subscriptions by filter. A subscriber, identified by `id`, has each filter at most once.
+/// Subscriptions by filter. A subscriber, identified by `id`, has each filter at most once. Levels are
+/// compared byte by byte, as they came. [MQTT-4.7.3-4], [MQTT-1.5.4-3]
 #[derive(Debug)]
 pub(crate) struct Subscriptions<T> {
     root: Node<T>,

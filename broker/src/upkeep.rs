@@ -30,6 +30,7 @@ pub(crate) async fn run<I: Inlet>(shared: Arc<Shared<I>>, shutdown: Cancellation
             _ = pulse.tick() => {}
         }
         let mut effects = Effects::default();
+        // [MQTT-4.1.0-2], [MQTT-3.1.2-23]
         let partings = shared.hub.expire(shared.clock.now(), &mut effects);
         tokio::select! {
             // What has not found room is in the log as a session that may end: it will, later.

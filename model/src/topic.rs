@@ -16,7 +16,7 @@ pub enum TopicError {
     TooLong,
     /// It has U+0000. [MQTT-4.7.3-2]
     Nul,
-    /// A topic name has a wildcard. [MQTT-3.3.2-2]
+    /// A topic name has a wildcard. [MQTT-3.3.2-2], [MQTT-4.7.0-1]
     Wildcard,
     /// `#` is not alone in the last level. [MQTT-4.7.1-1]
     MisplacedHash,
@@ -64,7 +64,7 @@ pub fn check_topic(topic: &str) -> Result<(), TopicError> {
     Ok(())
 }
 
-/// What a subscription asks for; may have wildcards.
+/// What a subscription asks for; may have wildcards. [MQTT3-3.8.3-2]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TopicFilter(Box<str>);
 

@@ -1,6 +1,7 @@
 //! `bellwire bench`: rate, CPU cost and latency of the whole service on this machine, each beside
 //! something measured in the same run.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use bellwire_fleet::bench::time_fdatasync;
 use bellwire_fleet::{
     Bound, FleetConfig, FleetReport, Histogram, ProbeConfig, PublishedLog, Surroundings,
 };
-use clap::Args;
+use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -20,13 +21,20 @@ use crate::measure::mosquitto::Mosquitto;
 use crate::measure::scrape::{self, Scrape};
 use crate::measure::screen::{self, SharedSeen};
 use crate::measure::{Quantiles, millis};
-use crate::{logging, runtime};
+use crate::{logging, open_files, runtime};
 
 /// How long verification waits for readings on their way to the database.
 const SETTLE: Duration = Duration::from_secs(120);
 
+mod brokers;
+mod connections;
+mod storm;
+
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Seconds of each part
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -44,6 +52,17 @@ pub(super) struct BenchArgs {
     devices: u32,
 }
 
+/// What is measured apart from the whole service's journey.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// What an idle connection costs, and how fast clients come in, beside other brokers
+    Connections(connections::ConnectionsArgs),
+    /// Clients that reconnect all at once, and what others notice of it
+    Storm(storm::StormArgs),
+    /// The cost of acknowledging a publish durably, beside other brokers
+    Brokers(brokers::BrokersArgs),
+}
+
 const RULES: &str = "
 [[rule]]
 name = \"probe\"
@@ -59,6 +78,13 @@ severity = \"info\"
 
 pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     logging::start("warn")?;
+    open_files::raise()?;
+    match &args.part {
+        None => {}
+        Some(Part::Connections(args)) => return connections::run(args),
+        Some(Part::Storm(args)) => return storm::run(args),
+        Some(Part::Brokers(args)) => return brokers::run(args),
+    }
     // One thread: the generator shall cost the service as little as it can.
     runtime::single_thread()?.block_on(async {
         let service = Service::start(RULES).await?;
@@ -73,6 +99,14 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
 
 fn around() -> Surroundings {
     Surroundings::new(SystemClock::shared(), CancellationToken::new())
+}
+
+/// A broker among those compared, whatever it is.
+#[derive(Clone, Copy, Debug)]
+struct Subject {
+    name: &'static str,
+    address: SocketAddr,
+    pid: u32,
 }
 
 /// What saturation came to.

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment, Overrides};
+use crate::measure::rumqttd;
 
 /// It did what it was asked.
 pub const EXIT_OK: u8 = 0;
@@ -45,6 +46,12 @@ enum Command {
     Fleet(fleet::FleetArgs),
     /// Measure rate, CPU cost and latency on this machine.
     Bench(bench::BenchArgs),
+    /// Be rumqttd on this address: what `bench` compares with.
+    #[command(name = rumqttd::COMMAND, hide = true)]
+    BenchRumqttd {
+        /// Where to listen.
+        address: std::net::SocketAddr,
+    },
     /// Check the configuration and the rules it names, and say what is wrong.
     CheckConfig(Common),
     /// Work with alert rules.
@@ -147,6 +154,9 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Fleet(args) => fleet::run(&args),
             Command::Bench(args) => bench::run(&args),
+            Command::BenchRumqttd { address } => {
+                rumqttd::run(address).map(|()| EXIT_OK).map_err(Failure::from)
+            }
             Command::CheckConfig(common) => check::config(&common),
             Command::Rules(command) => check::rules(&command),
             Command::Config(command) => check::show(&command),

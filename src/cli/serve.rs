@@ -6,7 +6,7 @@ use tracing::{info, warn};
 use super::{Common, EXIT_FAILURE, EXIT_OK, Failure};
 use crate::app::{App, Stopped};
 use crate::config::{self, Environment};
-use crate::{logging, runtime};
+use crate::{logging, open_files, runtime};
 
 pub(super) fn run(common: &Common) -> Result<u8, Failure> {
     let config = common.load()?;
@@ -14,6 +14,8 @@ pub(super) fn run(common: &Common) -> Result<u8, Failure> {
     for sentence in config::unknown_variables(&Environment::of_process()) {
         warn!("{sentence}");
     }
+    let files = open_files::raise()?;
+    info!(files, "May have {files} files and connections open.");
     runtime::multi_thread()?.block_on(async {
         let mut app = App::start(config).await?;
         let signals = wait_for_signal();

@@ -48,6 +48,17 @@ impl Service {
     /// # Errors
     /// If it does not start; what it said is in the error.
     pub(crate) async fn start(rules: &str) -> anyhow::Result<Self> {
+        Self::start_with(rules, &[]).await
+    }
+
+    /// The same, with more of the environment.
+    ///
+    /// # Errors
+    /// If it does not start; what it said is in the error.
+    pub(crate) async fn start_with(
+        rules: &str,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("bellwire-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         std::fs::write(dir.join("rules.toml"), rules)?;
@@ -65,6 +76,7 @@ impl Service {
             .arg(dir.join("data"))
             .arg("--rules")
             .arg(dir.join("rules.toml"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
@@ -95,12 +107,20 @@ impl Service {
         }
     }
 
+    /// Its process.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("the service has ended")
+    }
+
     /// CPU time used so far by the service and by its database.
     ///
     /// # Errors
     /// If a process has ended.
     pub(crate) fn cpu(&self) -> anyhow::Result<CpuTimes> {
-        let pid = self.child.id().context("the service has ended")?;
+        let pid = self.pid()?;
         let postmaster = std::fs::read_to_string(self.dir.join("data/postgres/postmaster.pid"))?;
         let postmaster = postmaster.lines().next().context("no postmaster")?.trim().parse()?;
         Ok(CpuTimes { service: cpu_time(pid)?, postgres: tree_cpu_time(postmaster)? })
@@ -117,7 +137,7 @@ impl Service {
     /// # Errors
     /// If it does not end.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().context("the service has ended")?;
+        let pid = self.pid()?;
         // SAFETY: kill has no preconditions; the process is our child.
         unsafe { libc::kill(libc::pid_t::try_from(pid)?, libc::SIGTERM) };
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;

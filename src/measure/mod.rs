@@ -1,7 +1,10 @@
 //! Measuring the service from outside: as another process, by its own metrics, on a screen.
 
 pub(crate) mod child;
+pub(crate) mod crowd;
 pub(crate) mod mosquitto;
+pub(crate) mod process;
+pub(crate) mod rumqttd;
 pub(crate) mod scrape;
 pub(crate) mod screen;
 

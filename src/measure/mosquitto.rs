@@ -35,8 +35,7 @@ impl Mosquitto {
             return Ok(None);
         };
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let config =
-            std::env::temp_dir().join(format!("bellwire-mosquitto-{}", std::process::id()));
+        let config = std::env::temp_dir().join(format!("bellwire-mosquitto-{port}"));
         std::fs::write(
             &config,
             format!(
@@ -63,12 +62,20 @@ impl Mosquitto {
         Ok(Some(Self { child, config, address }))
     }
 
+    /// Its process.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.child.id().context("mosquitto has ended")
+    }
+
     /// CPU time used so far.
     ///
     /// # Errors
     /// If it has ended.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        Ok(cpu_time(self.child.id().context("mosquitto has ended")?)?)
+        Ok(cpu_time(self.pid()?)?)
     }
 }
 

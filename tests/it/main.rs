@@ -16,6 +16,7 @@ mod full_database;
 mod history;
 mod journey;
 mod listeners;
+mod mqtt;
 mod older_copy;
 mod outage;
 mod poison;

@@ -1,5 +1,6 @@
 //! The habits that no compiler holds: each check is a pure function over a path and its text.
 
+mod clauses;
 mod docs;
 mod hosts;
 mod metrics;
@@ -42,4 +43,20 @@ fn metrics_that_are_watched_are_registered() {
 fn nothing_names_the_machine_it_was_made_on() {
     let files = tree::files();
     none_of(files.iter().flat_map(|file| hosts::faults(&file.path, &file.text)));
+}
+
+#[test]
+fn clauses_of_the_standard_are_tagged_as_listed() {
+    let files = tree::files();
+    let list = files.iter().find(|file| file.path == clauses::LIST).expect("the list");
+    let sources = || files.iter().filter(|file| file.path.ends_with(".rs"));
+    let met = sources().flat_map(|file| clauses::met(&file.path, &file.text)).collect();
+    if std::env::var_os("BELLWIRE_BLESS").is_some() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(clauses::LIST);
+        std::fs::write(path, clauses::blessed(&list.text, &met)).unwrap();
+        return;
+    }
+    let mut faults = clauses::list_faults(&list.text, &met);
+    faults.extend(sources().flat_map(|it| clauses::tag_faults(&it.path, &it.text, &list.text)));
+    none_of(faults);
 }

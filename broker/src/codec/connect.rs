@@ -96,7 +96,8 @@ pub(crate) enum Refusal {
     Malformed,
     /// The CONNECT contradicts itself or the standard.
     Protocol,
-    /// The client identifier is too long, has control characters, or is missing.
+    /// The client identifier is too long, has control characters, or is missing. [MQTT-3.1.3-8],
+    /// [MQTT3-3.1.3-9]
     ClientIdInvalid,
     /// The user is not known, or the password is not his.
     BadCredentials,
@@ -104,7 +105,9 @@ pub(crate) enum Refusal {
     NotAuthorized,
     /// Whether it may connect cannot be said now.
     Unavailable,
-    /// It asks for enhanced authentication.
+    /// It asks for enhanced authentication. [MQTT-4.12.0-1] So AUTH is never sent, and nothing of what
+    /// follows from it arises: [MQTT-4.12.0-2], [MQTT-4.12.0-4], [MQTT-4.12.0-5], [MQTT-4.12.1-2],
+    /// [MQTT-3.15.2-1], [MQTT-3.15.2-2], [MQTT-3.15.2-3].
     BadAuthMethod,
     /// The will's topic is no topic name.
     TopicInvalid,
@@ -202,7 +205,8 @@ pub(crate) struct ConnectLimits {
     pub(crate) topic_bytes_max: usize,
 }
 
-/// Reads the body of a CONNECT.
+/// Reads the body of a CONNECT. [MQTT-3.1.2-1], [MQTT-3.1.2-2], [MQTT-3.1.4-1]; of MQTT 3.1.1
+/// [MQTT3-3.1.2-1], [MQTT3-3.1.2-2]
 ///
 /// # Errors
 /// [`Refused`], with which the connection is to be answered and closed.
@@ -231,7 +235,7 @@ pub(crate) fn parse(first: u8, body: &[u8], limits: ConnectLimits) -> Result<Con
 /// The connect flags' rules that the crate leaves out.
 fn check_flags(first: u8, flags: u8) -> Result<(), Refusal> {
     let (will, will_qos, will_retain) = (flags & 4 != 0, flags >> 3 & 3, flags & 0x20 != 0);
-    // [MQTT-3.1.2-3] reserved; [MQTT-3.1.2-13], [MQTT-3.1.2-14], [MQTT-3.1.2-15] will flags
+    // [MQTT-3.1.2-3] reserved; [MQTT-3.1.2-11], [MQTT-3.1.2-12], [MQTT-3.1.2-13] will flags
     if first & 0x0F != 0 || flags & 1 != 0 || will_qos == 3 {
         return Err(Refusal::Malformed);
     }
@@ -241,6 +245,11 @@ fn check_flags(first: u8, flags: u8) -> Result<(), Refusal> {
     Ok(())
 }
 
+// The crate holds that the fields are there that the flags announce, no others, and in order:
+// [MQTT-3.1.2-9], [MQTT3-3.1.2-11], [MQTT3-3.1.2-12] the will; [MQTT-3.1.2-16], [MQTT-3.1.2-17]
+// the user name; [MQTT-3.1.2-18], [MQTT-3.1.2-19], [MQTT3-3.1.2-22] the password; [MQTT-3.1.3-1],
+// [MQTT-3.1.3-3] the order; [MQTT-3.1.3-4], [MQTT-3.1.3-11], [MQTT-3.1.3-12] that they are texts.
+
 fn parse_v3(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
     let (packet, consumed) = v3_1_1::Connect::parse(body)?;
     if consumed != body.len() || has_nul(packet.user_name()) {
@@ -248,7 +257,7 @@ fn parse_v3(body: &[u8], limits: ConnectLimits) -> Result<Connect, Refusal> {
     }
     let client_id = client_id(packet.client_id(), limits)?;
     if client_id.is_none() && !packet.clean_session() {
-        return Err(Refusal::ClientIdInvalid); // [MQTT-3.1.3-8]
+        return Err(Refusal::ClientIdInvalid); // [MQTT3-3.1.3-7], [MQTT3-3.1.3-8]
     }
     let will = match (packet.will_topic(), packet.will_payload()) {
         (Some(topic), Some(payload)) => {

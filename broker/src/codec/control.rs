@@ -69,7 +69,7 @@ pub(crate) enum RetainFlag {
 
 fn entry(version: Version, entry: &SubEntry) -> Parsed<SubscribeEntry> {
     let options = entry.sub_opts();
-    // [MQTT-3-8.3-4] MQTT 3.1.1 reserves all but the QoS.
+    // [MQTT3-3.8.3-4] MQTT 3.1.1 reserves all but the QoS; [MQTT-3.8.3-5] the rest the crate checks
     if version == Version::V3 && options.to_buffer()[0] & 0xFC != 0 {
         return Err(Close::malformed("reserved bits of SUBSCRIBE are set"));
     }
@@ -90,7 +90,7 @@ fn entry(version: Version, entry: &SubEntry) -> Parsed<SubscribeEntry> {
     })
 }
 
-/// Reads the body of a SUBSCRIBE.
+/// Reads the body of a SUBSCRIBE. [MQTT-3.8.3-1], [MQTT-3.8.3-2]
 ///
 /// # Errors
 /// If it is malformed or breaks the protocol.
@@ -119,6 +119,7 @@ pub(crate) fn subscribe(version: Version, body: &[u8]) -> Parsed<Subscribe> {
 }
 
 /// Reads the body of an UNSUBSCRIBE: packet identifier and filters, which are not yet checked.
+/// [MQTT-3.10.3-1], [MQTT-3.10.3-2]
 ///
 /// # Errors
 /// If it is malformed or breaks the protocol.
@@ -212,7 +213,7 @@ pub(crate) fn disconnect(version: Version, body: &[u8], session_expiry_s: u32) -
     for property in packet.props().iter().flatten() {
         if let Property::SessionExpiryInterval(it) = property {
             if session_expiry_s == 0 && it.val() != 0 {
-                return Err(Close::protocol("DISCONNECT sets a session expiry")); // [MQTT-3.1.2-23]
+                return Err(Close::protocol("DISCONNECT sets a session expiry")); // 3.14.2.2.2
             }
             farewell.session_expiry_s = Some(it.val());
         }

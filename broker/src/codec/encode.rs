@@ -43,7 +43,7 @@ pub(crate) enum SessionPresent {
     No,
 }
 
-/// Appends the CONNACK of an accepted client.
+/// Appends the CONNACK of an accepted client. [MQTT-3.1.4-5], [MQTT-3.2.2-1]
 pub(crate) fn accepted(version: Version, terms: Terms<'_>, out: &mut Vec<u8>) {
     let present = terms.session == SessionPresent::Yes;
     match version {
@@ -65,6 +65,9 @@ pub(crate) fn accepted(version: Version, terms: Terms<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// What differs from what the standard takes for granted: QoS 2, RETAIN, shared subscriptions and
+/// subscription identifiers do not. [MQTT-3.2.2-9], [MQTT-3.2.2-10], [MQTT-3.2.2-12],
+/// [MQTT-3.2.2-13]; nor is there response information, [MQTT-3.1.2-28].
 fn offers(terms: Terms<'_>) -> Result<Vec<Property>, MqttError> {
     let packet_bytes_max = u32::try_from(terms.packet_bytes_max).unwrap_or(u32::MAX);
     let mut offers = vec![
@@ -83,13 +86,14 @@ fn offers(terms: Terms<'_>) -> Result<Vec<Property>, MqttError> {
         offers.push(Property::SessionExpiryInterval(property));
     }
     if let Some(assigned) = terms.assigned {
-        let property = AssignedClientIdentifier::new(assigned)?;
+        let property = AssignedClientIdentifier::new(assigned)?; // [MQTT-3.2.2-16]
         offers.push(Property::AssignedClientIdentifier(property));
     }
     Ok(offers)
 }
 
 /// Appends the CONNACK of a refused client, where its version has one for the reason.
+/// [MQTT-3.2.2-6], [MQTT-3.2.2-8], [MQTT3-3.2.2-6]; without user properties, [MQTT-3.2.2-20].
 pub(crate) fn refused(refused: Refused, out: &mut Vec<u8>) {
     match refused.version {
         Version::V3 => {
@@ -132,13 +136,18 @@ pub(crate) enum Ack {
 }
 
 /// Appends an acknowledgement that says success: four bytes, the same in both versions.
+/// [MQTT-2.2.1-5]
 #[inline]
 pub(crate) fn ack(ack: Ack, packet_id: u16, out: &mut Vec<u8>) {
     let [high, low] = packet_id.to_be_bytes();
     out.extend_from_slice(&[ack as u8, 2, high, low]);
 }
 
-/// Appends an acknowledgement with a reason code of MQTT 5; in MQTT 3.1.1 it has none.
+/// Appends an acknowledgement with a reason code of MQTT 5; in MQTT 3.1.1 it has none. The codes
+/// are those of its packet: [MQTT-3.4.2-1], [MQTT-3.5.2-1], [MQTT-3.6.2-1], [MQTT-3.7.2-1]. Reason
+/// strings and user properties, which could be too large, it never has: [MQTT-3.4.2-2],
+/// [MQTT-3.4.2-3], [MQTT-3.5.2-2], [MQTT-3.5.2-3], [MQTT-3.6.2-2], [MQTT-3.6.2-3], [MQTT-3.7.2-2],
+/// [MQTT-3.7.2-3].
 #[inline]
 pub(crate) fn ack_with(version: Version, ack: Ack, packet_id: u16, reason: u8, out: &mut Vec<u8>) {
     if reason == 0 || version == Version::V3 {
@@ -149,6 +158,8 @@ pub(crate) fn ack_with(version: Version, ack: Ack, packet_id: u16, reason: u8, o
 }
 
 /// Appends a SUBACK with one code of MQTT 5 per filter; MQTT 3.1.1 has 0x80 for every failure.
+/// [MQTT-2.2.1-6], [MQTT-3.8.4-2], [MQTT-3.8.4-6], [MQTT-3.9.3-1], [MQTT-3.9.3-2],
+/// [MQTT3-3.9.3-2]; nothing else is in it: [MQTT-3.9.2-1], [MQTT-3.9.2-2].
 pub(crate) fn suback(version: Version, packet_id: u16, codes: &[u8], out: &mut Vec<u8>) {
     match version {
         Version::V3 => {
@@ -172,7 +183,8 @@ pub(crate) fn suback(version: Version, packet_id: u16, codes: &[u8], out: &mut V
     }
 }
 
-/// Appends an UNSUBACK; `codes` has one code of MQTT 5 per filter.
+/// Appends an UNSUBACK; `codes` has one code of MQTT 5 per filter. [MQTT-3.10.4-5],
+/// [MQTT-3.11.3-1], [MQTT-3.11.3-2]; nothing else is in it: [MQTT-3.11.2-1], [MQTT-3.11.2-2].
 pub(crate) fn unsuback(version: Version, packet_id: u16, codes: &[u8], out: &mut Vec<u8>) {
     match version {
         Version::V3 => {
@@ -190,13 +202,14 @@ pub(crate) fn unsuback(version: Version, packet_id: u16, codes: &[u8], out: &mut
     }
 }
 
-/// Appends PINGRESP.
+/// Appends PINGRESP. [MQTT-3.12.4-1]
 pub(crate) fn pingresp(out: &mut Vec<u8>) {
     out.extend_from_slice(&[0xD0, 0]);
 }
 
 /// Appends a DISCONNECT with `reason_code`, and the reason in words unless `detail` is empty or the
-/// client takes no packet that large: MQTT 5 only.
+/// client takes no packet that large: MQTT 5 only. [MQTT-3.14.2-1]; with no session expiry and no
+/// user property: [MQTT-3.14.2-2], [MQTT-3.14.2-4].
 pub(crate) fn disconnect(
     reason_code: u8,
     detail: &'static str,

@@ -19,7 +19,9 @@ fn has_nul(property: &Property) -> bool {
     }
 }
 
-/// Checks what the crate does not: U+0000 in texts, wildcards in a response topic.
+/// Checks what the crate does not: U+0000 in texts, also in both of a pair, [MQTT-1.5.7-1]; wildcards
+/// in a response topic, [MQTT-3.3.2-14]. That they are texts it sees to: [MQTT-3.3.2-13],
+/// [MQTT-3.3.2-19].
 pub(crate) fn check_values(properties: &[Property]) -> Parsed<()> {
     for property in properties {
         if has_nul(property) {
@@ -61,6 +63,7 @@ pub(crate) fn of_publish(bytes: &[u8], length_bytes: usize) -> Parsed<PublishPro
             Property::MessageExpiryInterval(it) => found.expiry_s = Some(it.val()),
             // [MQTT-3.3.2-8] not 0: the crate sees to that
             Property::TopicAlias(it) => found.alias = Some(it.val()),
+            // [MQTT-3.3.4-6] a subscription identifier, say
             _ => return Err(Close::protocol("property is not allowed in PUBLISH")),
         }
         let bit = 1 << (property.id().as_u8() & 63);
@@ -76,7 +79,8 @@ pub(crate) fn of_publish(bytes: &[u8], length_bytes: usize) -> Parsed<PublishPro
         let is_other = |it: &&Property| {
             !matches!(it, Property::TopicAlias(_) | Property::MessageExpiryInterval(_))
         };
-        // [MQTT-3.3.2-17] and [MQTT-3.3.2-18]: user properties stay, in their order
+        // [MQTT-3.3.2-17] and [MQTT-3.3.2-18]: user properties stay, in their order; and the others
+        // [MQTT-3.3.2-4], [MQTT-3.3.2-15], [MQTT-3.3.2-16], [MQTT-3.3.2-20]
         let others = properties.iter().filter(is_other);
         Cow::Owned(others.flat_map(Property::to_continuous_buffer).collect())
     };

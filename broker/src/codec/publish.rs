@@ -25,7 +25,7 @@ pub(crate) struct Publish<'a> {
     pub(crate) packet_id: u16,
 }
 
-/// Reads a PUBLISH.
+/// Reads a PUBLISH. [MQTT-3.3.2-1], [MQTT-2.2.1-2]
 ///
 /// # Errors
 /// If it is malformed, or has packet identifier 0 or properties that are not allowed.
@@ -86,7 +86,8 @@ mod property {
     pub(super) const TOPIC_ALIAS: u8 = 0x23;
 }
 
-/// A PUBLISH to a subscriber.
+/// A PUBLISH to a subscriber. Its DUP is its own: [MQTT-3.3.1-3]; without properties their length
+/// is 0: [MQTT-2.2.2-1].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outbound<'a> {
     /// Where it was published; empty if the alias alone says it.
@@ -121,6 +122,7 @@ const fn varint_bytes(value: usize) -> usize {
     }
 }
 
+/// As short as can be. [MQTT-1.5.5-1]
 fn push_varint(out: &mut Vec<u8>, mut value: usize) {
     loop {
         let low = (value & 0x7F) as u8;

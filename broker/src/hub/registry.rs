@@ -55,6 +55,7 @@ pub(crate) struct Parting {
 }
 
 impl Hub {
+    // [MQTT-3.1.2-4], [MQTT-3.1.2-5], [MQTT-3.1.2-6], [MQTT-3.1.3-2], [MQTT-3.1.4-4], [MQTT3-3.1.2-5]
     /// Puts the client's session on the connection of `mailbox`: the one there is, or a new one. What
     /// must be published of the one that ends is in the [`Parting`].
     ///

@@ -49,6 +49,7 @@ impl Hub {
         self.metrics.subscriptions.set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 
+    // [MQTT-3.3.2-3], [MQTT-4.5.0-1]; in the order they came, [MQTT-4.6.0-5], [MQTT-4.6.0-6]
     /// Passes a message of session `from` (`None`: of the service itself) to every subscriber of its
     /// topic, once each; gives to how many. For those whose session is kept it is left when `effects`
     /// are durable.
@@ -127,6 +128,7 @@ impl Hub {
     }
 
     /// Adds or replaces a subscription, and leaves the retained messages that it is to get.
+    /// [MQTT-3.8.4-3], [MQTT-3.8.4-4], [MQTT3-3.8.4-3], [MQTT3-3.3.1-6]
     ///
     /// # Errors
     /// If the client has as many as it may, or does not read what it has.
@@ -201,7 +203,7 @@ impl Hub {
             let outgoing = Outgoing {
                 message: Arc::clone(&retained.message),
                 qos: options.qos.min(retained.qos),
-                retain: true, // [MQTT-3.3.1-8]
+                retain: true, // [MQTT3-3.3.1-8]
                 subscription_ids: options.id.into_iter().collect(),
                 share: None,
             };
@@ -212,7 +214,7 @@ impl Hub {
         }
     }
 
-    /// Ends a subscription.
+    /// Ends a subscription; what was left for it before stays. [MQTT-3.10.4-2], [MQTT-3.10.4-3]
     pub(crate) fn unsubscribe(
         &self,
         outbox: &Outbox,
@@ -287,7 +289,7 @@ impl Hub {
 
 impl Posting<'_> {
     /// Leaves the message with one subscriber, whose matching subscriptions are `same`: once, at
-    /// their highest quality of service. [MQTT-3.3.5-1]
+    /// their highest quality of service. [MQTT-3.3.4-2], [MQTT-3.3.4-4], [MQTT-3.8.4-8]
     fn post_once(&mut self, routed: &Routed<'_>, same: &[&Subscription<Member>]) {
         let options = || same.iter().map(|hit| &hit.value.options);
         let qos = options().map(|it| it.qos).max().unwrap_or(QoS::AtMostOnce).min(routed.qos);
@@ -303,6 +305,7 @@ impl Posting<'_> {
         self.post(&hit.value.outbox, outgoing);
     }
 
+    /// Leaves it with one member of a group, as that one wants it. [MQTT-4.8.2-3]
     fn post_shared(&mut self, routed: &Routed<'_>, member: &Member, group: &Group) {
         let outgoing = Outgoing {
             message: Arc::clone(&self.message),

@@ -13,7 +13,8 @@ use crate::codec::encode::{self, Ack};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket(u32);
 
-/// What an answer is.
+/// What an answer is. Once PUBACK is due, a PUBLISH with the same identifier is a new one.
+/// [MQTT-4.3.2-5]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The acknowledgement of telemetry, which the log may reject.

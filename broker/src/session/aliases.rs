@@ -23,7 +23,8 @@ impl InboundAliases {
     /// that is empty, what the alias stands for.
     ///
     /// # Errors
-    /// If the alias is too great, or stands for nothing. [MQTT-3.3.2-9], [MQTT-3.3.2-7]
+    /// If the alias is too great, or stands for nothing. [MQTT-3.3.2-9], [MQTT-3.3.2-12],
+    /// [MQTT-3.3.2-7]
     pub(super) fn resolve(&mut self, alias: u16, topic: &str) -> Result<Arc<str>, CloseKind> {
         if alias == 0 || alias > self.max {
             return Err(CloseKind::TopicAliasInvalid);
@@ -44,7 +45,8 @@ impl InboundAliases {
     }
 }
 
-/// Our aliases: the first topics that are sent get them, for as long as the connection lasts.
+/// Our aliases: the first topics that are sent get them, for as long as the connection lasts. [MQTT-3.1.2-26],
+/// [MQTT-3.1.2-27], [MQTT-3.3.2-11]
 #[derive(Debug, Default)]
 pub(super) struct OutboundAliases {
     numbers: HashMap<Box<str>, u16>,

@@ -220,6 +220,7 @@ impl Session {
         Ok(self.limits.connect_bytes_max)
     }
 
+    // [MQTT-3.2.0-1], [MQTT-3.2.0-2]: this is the first that is written, and once.
     /// Lets the client in as `client`, whose CONNECT was `connect`; its session, which `present` says
     /// was there before or not, lives `expiry_s` seconds longer than the connection.
     pub(crate) fn accept(
@@ -255,7 +256,7 @@ impl Session {
         encode::accepted(self.version, terms, &mut self.out);
     }
 
-    /// The keepalive that applies. [MQTT-3.2.2-21]
+    /// The keepalive that applies. [MQTT-3.2.2-22]
     fn keep_alive_s(&self, connect: &Connect) -> u16 {
         match (connect.version, self.limits.keep_alive_max_s, connect.keep_alive_s) {
             (Version::V3, ..) | (_, 0, _) => connect.keep_alive_s,
@@ -393,7 +394,8 @@ impl Session {
         }
     }
 
-    /// Writes to the output what the client shall hear about its end.
+    /// Writes to the output what the client shall hear about its end: only once it is let in,
+    /// [MQTT-3.14.0-1].
     pub(crate) fn close(&mut self, close: Close) {
         if self.phase == Phase::Connected
             && self.version == Version::V5
@@ -403,7 +405,7 @@ impl Session {
         }
     }
 
-    /// The will, if the client has one; then it has none.
+    /// The will, if the client has one; then it has none. [MQTT-3.1.2-7], [MQTT-3.1.2-10]
     pub(crate) fn take_will(&mut self) -> Option<Will> {
         self.will.take()
     }

@@ -30,12 +30,14 @@ impl Session {
         if self.phase != Phase::Connected {
             return self.connect(frame).map(Some);
         }
+        // [MQTT-2.1.3-1]: [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1], [MQTT-3.14.1-1],
+        // [MQTT-3.15.1-1]
         let reserved = match kind {
             packet_type::PUBREL | packet_type::SUBSCRIBE | packet_type::UNSUBSCRIBE => 2,
             _ => 0,
         };
         if frame.first & 0x0F != reserved {
-            return Err(Close::malformed("reserved flags are wrong")); // [MQTT-2.2.2-2]
+            return Err(Close::malformed("reserved flags are wrong"));
         }
         match kind {
             packet_type::PUBACK
@@ -50,7 +52,7 @@ impl Session {
             packet_type::CONNECT => {
                 return Err(Close::protocol("CONNECT came twice")); // [MQTT-3.1.0-2]
             }
-            // [MQTT-4.12.0-6] no CONNECT with an authentication method was let in
+            // [MQTT-4.12.0-6], [MQTT-4.12.0-7] no CONNECT with an authentication method was let in
             packet_type::AUTH => {
                 return Err(Close::protocol("enhanced authentication is not offered"));
             }
@@ -69,7 +71,7 @@ impl Session {
                 Received::Release(_) | Received::ReleaseAgain(..) => {
                     self.answer(Ack::Pubrel, packet_id, 0, exchange); // [MQTT-4.3.3-4]
                 }
-                Received::Refused(_) => {}
+                Received::Refused(_) => {} // [MQTT-4.4.0-2]
                 // A client that refuses what we do not know needs no answer.
                 Received::Unknown if taken == Taken::No => {}
                 Received::Unknown => self.answer(Ack::Pubrel, packet_id, NOT_FOUND, exchange),
@@ -107,6 +109,7 @@ impl Session {
         }
     }
 
+    /// Reads the CONNECT; nothing behind it is read before it is decided. [MQTT-3.1.4-6]
     fn connect(&mut self, frame: Frame<'_>) -> Parsed<Event> {
         match connect::parse(frame.first, frame.body, self.limits.connect) {
             Ok(connect) => {
@@ -117,6 +120,7 @@ impl Session {
         }
     }
 
+    /// Every filter as if it came alone. [MQTT-3.8.4-1], [MQTT-3.8.4-5]
     fn subscribe(&mut self, body: &[u8], exchange: &mut impl Exchange) -> Parsed<()> {
         let subscribe = control::subscribe(self.version, body)?;
         let mut codes = Vec::with_capacity(subscribe.entries.len());
@@ -156,6 +160,7 @@ impl Session {
         }
     }
 
+    /// Every filter as if it came alone. [MQTT-3.10.4-1], [MQTT-3.10.4-4], [MQTT-3.10.4-6]
     fn unsubscribe(&mut self, body: &[u8], exchange: &mut impl Exchange) -> Parsed<()> {
         let (id, filters) = control::unsubscribe(self.version, body)?;
         let codes: Vec<u8> = filters

@@ -85,6 +85,7 @@ impl Session {
             expires_at: expiry.map(|it| exchange.now() + Duration::from_secs(it.into())),
         };
         // Telemetry is kept whether or not it is also retained; MQTT 3.1.1 cannot say that it is not.
+        // [MQTT-3.3.1-8] without RETAIN what is retained stays as it is
         if publish.retain
             && exchange.retain(&routed).is_err()
             && !self.last_claimed
@@ -98,7 +99,8 @@ impl Session {
         0
     }
 
-    /// Owes the acknowledgement of a publish that was taken.
+    /// Owes the acknowledgement of a publish that was taken. [MQTT-3.3.4-1], [MQTT-4.3.2-4],
+    /// [MQTT-4.3.3-8]
     fn acknowledge(&mut self, topic: &str, publish: &Publish<'_>, exchange: &impl Exchange) {
         let Some(ack) = ack_of(publish.qos) else {
             self.batch_at_most_once += usize::from(self.last_claimed);
@@ -112,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Refuses a publish on a topic that this client may not publish to. [MQTT-3.3.5-2]
+    /// Refuses a publish on a topic that this client may not publish to. [MQTT3-3.3.5-2]
     fn refuse_publish(
         &mut self,
         publish: &Publish<'_>,
@@ -133,7 +135,7 @@ impl Session {
     fn refuse_with(&mut self, publish: &Publish<'_>, reason: u8, exchange: &mut impl Exchange) {
         if let Some(ack) = ack_of(publish.qos) {
             if ack == Ack::Pubrec {
-                exchange.give(publish.packet_id);
+                exchange.give(publish.packet_id); // [MQTT-4.3.3-9]
             }
             self.answer(ack, publish.packet_id, reason, exchange);
         }
@@ -146,7 +148,7 @@ impl Session {
         let n_unreleased = exchange.n_unreleased();
         let is_beyond = match (publish.qos, self.version) {
             (QoS::AtMostOnce, _) | (QoS::AtLeastOnce, Version::V3) => false,
-            // [MQTT-3.3.4-9]
+            // [MQTT-3.3.4-7] is the client's to keep
             (QoS::AtLeastOnce, Version::V5) => self.owed.n_pubacks() + n_unreleased >= max,
             (QoS::ExactlyOnce, Version::V5) => self.owed.n_pubacks() + n_unreleased > max,
             (QoS::ExactlyOnce, Version::V3) => n_unreleased > max,

@@ -6,9 +6,13 @@ mod certs;
 mod clients;
 mod doors;
 mod ends;
+mod hostile;
 mod limits;
+#[path = "../../src/fuzzing/allocations.rs"]
+mod memory;
 mod proxies;
 mod subscribers;
 mod support;
 mod tls;
 mod websocket;
+mod witness;

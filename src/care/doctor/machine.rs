@@ -128,7 +128,7 @@ fn port(name: &'static str, key: &str, address: SocketAddr, service: Service) ->
 pub(super) fn open_files(config: &Config) -> Check {
     const NAME: &str = "open-files";
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let Some(limit) = soft_limit(&limits) else {
+    let Some(limit) = hard_limit(&limits) else {
         return Check::ok(NAME, "the limit cannot be read here");
     };
     let wanted = config.mqtt.connections_max as u64 + OTHER_FILES;
@@ -138,15 +138,15 @@ pub(super) fn open_files(config: &Config) -> Check {
     Check::warn(
         NAME,
         format!("{limit} allowed, mqtt.connections_max needs {wanted}"),
-        format!("`ulimit -n {wanted}`, or LimitNOFILE={wanted} in the systemd unit"),
+        format!("`ulimit -Hn {wanted}`, or LimitNOFILE={wanted} in the systemd unit"),
     )
 }
 
-/// The soft limit of open files in `/proc/self/limits`.
-fn soft_limit(limits: &str) -> Option<u64> {
+/// The hard limit of open files in `/proc/self/limits`: `serve` raises the soft one to it.
+fn hard_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let soft = line.split_whitespace().next()?;
-    if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }
+    let hard = line.split_whitespace().nth(1)?;
+    if hard == "unlimited" { Some(u64::MAX) } else { hard.parse().ok() }
 }
 
 #[cfg(test)]
@@ -155,12 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_soft_limit_is_read() {
+    fn the_hard_limit_is_read() {
         let text = "Max cpu time              unlimited            unlimited            seconds\n\
                     Max open files            1024                 524288               files\n";
-        assert_eq!(soft_limit(text), Some(1024));
-        assert_eq!(soft_limit(&text.replace("1024 ", "unlimited ")), Some(u64::MAX));
-        assert_eq!(soft_limit(""), None);
+        assert_eq!(hard_limit(text), Some(524_288));
+        assert_eq!(hard_limit(&text.replace("524288 ", "unlimited ")), Some(u64::MAX));
+        assert_eq!(hard_limit(""), None);
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! `bellwire bench storm`: thousands of clients reconnect all at once, again and again, while
+//! others publish and others just wait; nobody innocent may be dropped.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use bellwire_fleet::{Bound, FleetConfig, FleetReport};
+use clap::Args;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{EXIT_FAILURE, EXIT_OK, Failure};
+use super::{around, check, print_cpu, print_line};
+use crate::measure::Quantiles;
+use crate::measure::child::Service;
+use crate::measure::crowd::{Crowd, Guests, Wish};
+use crate::runtime;
+
+/// Clients that connect once and are to stay.
+const BYSTANDERS: usize = 1_000;
+
+#[derive(Debug, Args)]
+pub(super) struct StormArgs {
+    /// Clients that reconnect
+    #[arg(long, default_value_t = 10_000)]
+    n: usize,
+    /// How many of them at a time
+    #[arg(long, default_value_t = 1_000)]
+    at_once: usize,
+    /// Publishes per second of the others
+    #[arg(long, default_value_t = 5_000.0)]
+    rate: f64,
+    /// Connections that publish
+    #[arg(long, default_value_t = 100)]
+    connections: u32,
+    /// Seconds of calm, and of storm
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+/// What a storm came to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stormed {
+    /// How often everyone has come back.
+    times: usize,
+    /// How long that took, all times together.
+    elapsed: Duration,
+    /// The longest.
+    longest: Duration,
+}
+
+pub(super) fn run(args: &StormArgs) -> Result<u8, Failure> {
+    runtime::single_thread()?.block_on(async {
+        let most = args.n + BYSTANDERS + args.connections as usize;
+        // Twice as many: a client may be back before the broker knows that it went.
+        let most = ("BELLWIRE_MQTT_CONNECTIONS_MAX", (2 * most).to_string());
+        let service = Service::start_with("", &[most]).await?;
+        let good = measure(args, &service).await?;
+        service.stop().await?;
+        Ok(if good { EXIT_OK } else { EXIT_FAILURE })
+    })
+}
+
+fn steady(args: &StormArgs, service: &Service, prefix: &str) -> FleetConfig {
+    FleetConfig {
+        address: service.mqtt.clone(),
+        devices: args.connections,
+        connections: args.connections,
+        prefix: prefix.to_owned(),
+        rate: Some(args.rate),
+        bound: Bound::Duration(Duration::from_secs(args.seconds)),
+        ..FleetConfig::default()
+    }
+}
+
+async fn measure(args: &StormArgs, service: &Service) -> anyhow::Result<bool> {
+    let bystanders = Guests {
+        address: service.mqtt.parse()?,
+        prefix: "bystander",
+        n: BYSTANDERS,
+        at_once: args.at_once,
+        wish: Wish::Commands,
+    };
+    let (bystanders, _) = Crowd::join(&bystanders).await?;
+    println!("calm: {} publishes/s, {BYSTANDERS} idle connections", args.rate);
+    let calm = bellwire_fleet::run(steady(args, service, "calm"), around()).await?;
+    let mut good = report(service, &calm).await?;
+
+    let stop = CancellationToken::new();
+    // On a thread of its own: what the publishers measure is not to wait behind the storm's clients.
+    let storm = {
+        let (address, stop) = (service.mqtt.parse()?, stop.clone());
+        let (n, at_once) = (args.n, args.at_once);
+        let run = move || {
+            let guests = Guests { address, prefix: "storm", n, at_once, wish: Wish::Commands };
+            runtime::single_thread()?.block_on(storm(guests, stop))
+        };
+        std::thread::Builder::new().name("storm".to_owned()).spawn(run)?
+    };
+    let before = service.cpu()?;
+    let stormy = bellwire_fleet::run(steady(args, service, "stormy"), around()).await?;
+    stop.cancel();
+    let joined = tokio::task::spawn_blocking(move || storm.join()).await?;
+    let stormed =
+        joined.map_err(|_| anyhow!("the storm's thread panicked"))?.context("the storm")?;
+    print_storm(args, stormed);
+    print_cpu(&before, &service.cpu()?, stormy.progress.acknowledged);
+    good &= report(service, &stormy).await?;
+    let gone = bystanders.gone();
+    println!("  bystanders dropped          {gone} of {BYSTANDERS}");
+    Ok(good && gone == 0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn print_storm(args: &StormArgs, stormed: Stormed) {
+    let Stormed { times, elapsed, longest } = stormed;
+    println!(
+        "storm: {} clients reconnect and subscribe, {} at a time, {times} times",
+        args.n, args.at_once
+    );
+    println!(
+        "  reconnects                  {:.0}/s; all of them within {:.1} s",
+        (times * args.n) as f64 / elapsed.as_secs_f64(),
+        longest.as_secs_f64()
+    );
+}
+
+/// Lets everyone come, vanish without a word, and come again, until `stop`.
+async fn storm(guests: Guests<'_>, stop: CancellationToken) -> anyhow::Result<Stormed> {
+    let mut stormed = Stormed::default();
+    let (mut crowd, _) = Crowd::join(&guests).await?;
+    while !stop.is_cancelled() {
+        let begun = Instant::now();
+        drop(crowd);
+        crowd = Crowd::join(&guests).await?.0;
+        let took = begun.elapsed();
+        stormed.times += 1;
+        stormed.elapsed += took;
+        stormed.longest = stormed.longest.max(took);
+    }
+    Ok(stormed)
+}
+
+/// Prints what the publishers met; gives whether none was dropped and nothing is missing.
+async fn report(service: &Service, fleet: &FleetReport) -> anyhow::Result<bool> {
+    print_line("acknowledged after", Quantiles::of(&fleet.ack_latency));
+    println!("  publishers dropped          {}", fleet.progress.reconnects);
+    Ok(check(service, fleet).await? && fleet.progress.reconnects == 0 && fleet.unsettled == 0)
+}
