@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use bellwire_model::{ClientId, Delivery, Outcome, Receipt};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::access::{Denied, Grant, Hello};
 use crate::close::{Close, CloseKind};
@@ -34,6 +34,7 @@ use crate::session::{Batch, Deadline, Event, Session};
 use held::Held;
 use throttle::Throttle;
 
+mod ending;
 mod held;
 #[cfg(test)]
 mod tests;
@@ -113,29 +114,11 @@ where
         pass,
     };
     let close = connection.run().await;
-    log(close, &connection.peer, connection.desk.mailbox.client.get());
+    ending::log(close, &connection.peer, connection.desk.mailbox.client.get());
     connection.desk.shared.metrics.closed(close.kind).inc();
     // On the heap, with all that publishing a will may wait for: while the connection stands, and
     // thousands do, it shall not take room in each of them.
     Box::pin(connection.finish(close)).await;
-}
-
-fn log(close: Close, peer: &Peer, client: Option<&ClientId>) {
-    let id = client.map_or("", ClientId::as_str);
-    match close.kind {
-        CloseKind::ClientDisconnected
-        | CloseKind::ClientDisconnectedWithWill
-        | CloseKind::ClientGone
-        | CloseKind::NotAdmitted // Logged by the gatekeeper.
-        | CloseKind::SlowReader // Logged by whoever found the mailbox full.
-        | CloseKind::ShuttingDown => {
-            debug!(client.id = id, %peer, "Connection of `{id}` ended ({close}).");
-        }
-        CloseKind::NotAuthorized | CloseKind::Rejected => {
-            warn!(client.id = id, %peer, "Closing `{id}` ({close}).");
-        }
-        _ => info!(client.id = id, %peer, "Closing `{id}` ({close})."),
-    }
 }
 
 /// Whether there is more to send than the session takes now.
