@@ -1,9 +1,13 @@
 //! Clients that mean harm: each hurts itself only. Meanwhile others are served, memory is bounded,
 //! and the log says who it was.
 
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_broker::Config;
+use bellwire_broker::access::{Acl, Admission, Anyone, Gatekeeper, Grant, Hello};
+use bellwire_model::ClientId;
 
 use crate::support::{RawClient, connect, packet, publish, subscribe, text, within};
 use crate::witness::{Scene, publish_v5, subscribe_v5};
@@ -309,6 +313,42 @@ async fn what_members_of_a_share_leave_unacknowledged_goes_to_those_who_stay() {
     got.dedup();
     assert_eq!(got.len(), 100, "each once, however many members vanished");
     drop((stays, publisher));
+    scene.memory_is_bounded(MB).await;
+    scene.close().await;
+}
+
+/// Lets the good do everything, and others nothing that no rule allows: there is none.
+#[derive(Debug)]
+struct Doorman(Anyone);
+
+impl Gatekeeper for Doorman {
+    fn admit<'a>(
+        &'a self,
+        hello: Hello<'a>,
+    ) -> Pin<Box<dyn Future<Output = Admission> + Send + 'a>> {
+        if hello.client.map(ClientId::as_str).is_some_and(|it| it.starts_with("good-")) {
+            return Box::pin(std::future::ready(Ok(Grant::everything())));
+        }
+        self.0.admit(hello)
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_listen_hears_nothing_whatever_it_subscribes_to() {
+    let doorman = Arc::new(Doorman(Anyone::under(Arc::new(Acl::strict(Vec::new())))));
+    let mut scene = Scene::open_guarded(Config::default(), doorman).await;
+    let mut curious = RawClient::v5(scene.service.address, "curious").await;
+    let mut old = RawClient::v3(scene.service.address, "curious-3").await;
+    for filter in ["#", "+/#", "+", "news", "$share/g/#", "$SYS/#", "devices/+/telemetry"] {
+        curious.send(&subscribe_v5(filter, 1)).await;
+        curious.expect(&[0x90, 4, 0, 1, 0, 0x87]).await;
+        old.send(&subscribe(filter, 1)).await;
+        old.expect(&[0x90, 3, 0, 1, 0x80]).await;
+        scene.others_are_served().await;
+    }
+    curious.settled_with(&[]).await;
+    old.settled_with(&[]).await;
+    drop((curious, old));
     scene.memory_is_bounded(MB).await;
     scene.close().await;
 }

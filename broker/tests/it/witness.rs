@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use bellwire_broker::Config;
+use bellwire_broker::access::{Gatekeeper, OpenDoor};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -47,11 +48,15 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn open(config: Config) -> Self {
+        Self::open_guarded(config, Arc::new(OpenDoor)).await
+    }
+
+    pub(crate) async fn open_guarded(config: Config, gatekeeper: Arc<dyn Gatekeeper>) -> Self {
         let lines = Lines::default();
         let subscriber =
             tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
         let log = tracing::subscriber::set_default(subscriber);
-        let mut service = Service::start_with(config, 1000).await;
+        let mut service = Service::start_guarded(config, 1000, gatekeeper).await;
         service.settle_all();
         let device = RawClient::v3(service.address, "good-device").await;
         let mut watcher = RawClient::v3(service.address, "good-watcher").await;
