@@ -82,7 +82,9 @@ class Client:
 
     def vanish(self):
         """Ends the connection without a word."""
-        self.mqtt.socket().shutdown(socket.SHUT_RDWR)
+        sock = self.mqtt.socket()
+        # A WebSocket of paho's is a wrapper that cannot do this.
+        getattr(sock, "_socket", sock).shutdown(socket.SHUT_RDWR)
         self.mqtt.loop_stop()
 
 
