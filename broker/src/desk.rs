@@ -1,10 +1,13 @@
 //! A connection's place in the broker: what its session may ask for, what of that must be durable,
 //! and what must be undone when it ends.
 
+use std::cell::Cell;
 use std::mem;
 use std::sync::Arc;
 
 use bellwire_model::{ClientId, Clock, Timestamp, TopicFilter};
+
+use tracing::info;
 
 use crate::access::{Gatekeeper, Grant};
 use crate::codec::connect::{Connect, Will};
@@ -55,6 +58,8 @@ pub(crate) struct Desk<I> {
     /// Its session, once it is admitted.
     outbox: Option<Arc<Outbox>>,
     effects: Effects,
+    /// One refused subscription of a connection is logged, not each.
+    has_said_denied: Cell<bool>,
     has_left: bool,
 }
 
@@ -65,7 +70,15 @@ impl<I> Desk<I> {
         shared.metrics.connections.inc();
         let mailbox = shared.hub.join();
         let effects = Effects::default();
-        Self { shared, mailbox, grant: None, outbox: None, effects, has_left: false }
+        Self {
+            shared,
+            mailbox,
+            grant: None,
+            outbox: None,
+            effects,
+            has_said_denied: Cell::new(false),
+            has_left: false,
+        }
     }
 
     /// A client identifier for a client that brings none. [MQTT-3.1.3-6], [MQTT-3.1.3-7]
@@ -134,7 +147,18 @@ impl<I> Desk<I> {
     ) {
         let Some(outbox) = &self.outbox else { return };
         let now = self.shared.clock.now();
-        let dropped = outbox.send(&self.mailbox, in_flight_max, now, &mut |ready| send(ready, now));
+        let grant = self.grant.as_ref();
+        let mut n_denied = 0;
+        let dropped = outbox.send(&self.mailbox, in_flight_max, now, &mut |ready| {
+            if let Ready::Publish { outgoing, .. } = ready
+                && !grant.is_some_and(|grant| grant.may_receive(outgoing.message.topic()))
+            {
+                n_denied += 1;
+                return Handled::Dropped;
+            }
+            send(ready, now)
+        });
+        self.shared.metrics.dropped_not_allowed.inc_by(n_denied);
         let outbox = Arc::clone(outbox);
         for seq in dropped {
             self.over(&outbox, Some(seq));
@@ -203,7 +227,12 @@ impl<I: Inlet> Exchange for Desk<I> {
     }
 
     fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        self.grant.as_ref().is_some_and(|grant| grant.may_subscribe(filter))
+        let may = self.grant.as_ref().is_some_and(|grant| grant.may_subscribe(filter));
+        if !may && !self.has_said_denied.replace(true) {
+            let id = self.mailbox.client.get().map_or("", ClientId::as_str);
+            info!(client.id = id, %filter, "`{id}` may not subscribe to `{filter}`.");
+        }
+        may
     }
 
     fn has_subscribers(&self) -> bool {

@@ -32,6 +32,7 @@ pub struct Metrics {
     pub(crate) messages_sent: IntCounter,
     pub(crate) dropped_outbox_full: IntCounter,
     pub(crate) dropped_too_large: IntCounter,
+    pub(crate) dropped_not_allowed: IntCounter,
     pub(crate) wills_published: IntCounter,
     closed: Vec<IntCounter>,
     pub(crate) door: DoorMetrics,
@@ -61,11 +62,12 @@ fn publishes(registry: &Registry) -> Result<[IntCounter; 2], prometheus::Error> 
     Ok(["telemetry", "other"].map(|kind| publishes.with_label_values(&[kind])))
 }
 
-fn dropped(registry: &Registry) -> Result<[IntCounter; 2], prometheus::Error> {
+fn dropped(registry: &Registry) -> Result<[IntCounter; 3], prometheus::Error> {
     let name = "bellwire_mqtt_messages_dropped_total";
     let help = "Messages not sent to a subscriber, by why.";
     let dropped = counters(registry, name, help, "reason")?;
-    Ok(["outbox_full", "too_large_for_client"].map(|reason| dropped.with_label_values(&[reason])))
+    Ok(["outbox_full", "too_large_for_client", "not_allowed"]
+        .map(|reason| dropped.with_label_values(&[reason])))
 }
 
 /// How publishes end.
@@ -118,7 +120,7 @@ impl Metrics {
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
         let r = registry;
         let [publishes_telemetry, publishes_other] = publishes(r)?;
-        let [dropped_outbox_full, dropped_too_large] = dropped(r)?;
+        let [dropped_outbox_full, dropped_too_large, dropped_not_allowed] = dropped(r)?;
         let [acknowledged, publishes_rejected, publishes_refused, publishes_lost] = answers(r)?;
         let [sessions, retained] = kept(r)?;
         let count = |name: &str, help: &str| counter(r, name, help);
@@ -166,6 +168,7 @@ impl Metrics {
             )?,
             dropped_outbox_full,
             dropped_too_large,
+            dropped_not_allowed,
             wills_published: count("bellwire_mqtt_wills_total", "Wills published.")?,
             closed: closed(r)?,
             door: DoorMetrics::register(r)?,

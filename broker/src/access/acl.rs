@@ -2,7 +2,8 @@
 //!
 //! Compiled once, shared by all connections, and asked without allocating: [`Acl::may_publish`]
 //! walks the topic's levels beside each pattern. Whether a subscription is allowed is the business of
-//! [`contain`](super::contain): everything that its filter can match must be.
+//! [`contain`](super::contain); what it is to get is then asked for each message, if a rule denies
+//! anything.
 
 use bellwire_model::TopicFilter;
 
@@ -77,6 +78,8 @@ pub struct Acl {
     subscribe: Box<[Line]>,
     /// Where no rule matches.
     fallback: Effect,
+    /// A rule denies to subscribe somewhere.
+    denies_reading: bool,
 }
 
 /// What a device may do where no rule says otherwise: its own telemetry and status out, its own
@@ -116,7 +119,8 @@ impl Acl {
             };
             lines.push(Line { who, topic, effect });
         }
-        Self { publish: publish.into(), subscribe: subscribe.into(), fallback }
+        let denies_reading = subscribe.iter().any(|line| line.effect == Effect::Deny);
+        Self { publish: publish.into(), subscribe: subscribe.into(), fallback, denies_reading }
     }
 
     fn lines(&self, action: Action) -> &[Line] {
@@ -126,15 +130,19 @@ impl Acl {
         }
     }
 
-    /// Whether `subject` may do `action` on `topic`, a valid topic name.
-    pub(super) fn decide(&self, subject: &Subject, action: Action, topic: &str) -> Effect {
-        self.lines(action)
-            .iter()
-            .find(|line| {
-                line.who.is(&subject.principal)
-                    && line.topic.matches(topic, |id| subject.speaks_for(id))
-            })
-            .map_or(self.fallback, |line| line.effect)
+    /// What the first rule says that is about `subject` doing `action` on `topic`, a valid topic name;
+    /// `None` if there is none.
+    pub(super) fn verdict(&self, subject: &Subject, action: Action, topic: &str) -> Option<Effect> {
+        let mut lines = self.lines(action).iter();
+        let first = lines.find(|line| {
+            line.who.is(&subject.principal)
+                && line.topic.matches(topic, |id| subject.speaks_for(id))
+        });
+        first.map(|line| line.effect)
+    }
+
+    fn decide(&self, subject: &Subject, action: Action, topic: &str) -> Effect {
+        self.verdict(subject, action, topic).unwrap_or(self.fallback)
     }
 
     /// Whether `subject` may publish on `topic`, a valid topic name.
@@ -142,12 +150,17 @@ impl Acl {
         self.decide(subject, Action::Publish, topic) == Effect::Allow
     }
 
-    /// Whether `subject` may subscribe to all that `filter` can match.
+    /// Whether `subject` may subscribe to `filter`.
     pub(super) fn may_subscribe(&self, subject: &Subject, filter: &TopicFilter) -> bool {
         self.search(subject, filter) == Found::None
     }
 
-    /// Looks for a topic that `filter` matches and `subject` may not subscribe to.
+    /// Whether `subject` may be sent messages of `topic` that it is subscribed to.
+    pub(super) fn may_receive(&self, subject: &Subject, topic: &str) -> bool {
+        !self.denies_reading || self.decide(subject, Action::Subscribe, topic) == Effect::Allow
+    }
+
+    /// Looks for a topic that `filter` matches and that speaks against it.
     pub(super) fn search(&self, subject: &Subject, filter: &TopicFilter) -> Found {
         let lines = self.lines(Action::Subscribe).iter();
         let lines: Vec<&Line> = lines.filter(|line| line.who.is(&subject.principal)).collect();

@@ -1,4 +1,6 @@
-//! Whether everything that a filter can match is allowed: looks for a topic that is not.
+//! Whether a filter may be subscribed to: not if it can match a topic about which no rule says
+//! anything where all is denied by default, and not if rules deny all that it can match. What rules
+//! deny of a filter that is allowed is left out as messages are sent.
 //!
 //! The rules cut all topics into finitely many classes: of two texts that no rule tells apart, one
 //! stands for both. So where the filter has a wildcard it is enough to try, level by level, each
@@ -22,15 +24,16 @@ const STRANGE: &str = "\u{F8FF}";
 /// What the search has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Everything is allowed.
+    /// Nothing that speaks against it.
     None,
-    /// This topic is denied.
+    /// This topic is denied, by default, or as all others are.
     Topic(String),
     /// There is too much to look at.
     TooMuch,
 }
 
-/// Looks for a topic that `filter` matches and that `lines`, all about `subject`, deny.
+/// Looks for a topic that `filter` matches and that speaks against it, by `lines`, which are all about
+/// `subject`.
 pub(super) fn denied_topic(
     lines: &[&Line],
     fallback: Effect,
@@ -38,10 +41,22 @@ pub(super) fn denied_topic(
     filter: &TopicFilter,
 ) -> Found {
     let levels: Vec<&str> = filter.as_str().split('/').collect();
-    let mut search =
-        Search { lines, fallback, subject, levels: &levels, topic: Vec::new(), n_steps: 0 };
+    let mut search = Search {
+        lines,
+        fallback,
+        subject,
+        levels: &levels,
+        topic: Vec::new(),
+        n_steps: 0,
+        has_allowed: false,
+        denied: None,
+    };
     let start = vec![Reach::Levels(0); lines.len()];
-    search.from(&start).map_or_else(|found| found, |()| Found::None)
+    match (search.from(&start), search.has_allowed, search.denied) {
+        (Err(found), ..) => found,
+        (Ok(()), false, Some(denied)) => Found::Topic(denied),
+        (Ok(()), ..) => Found::None,
+    }
 }
 
 struct Search<'a> {
@@ -53,6 +68,10 @@ struct Search<'a> {
     /// The levels that are being tried.
     topic: Vec<String>,
     n_steps: usize,
+    /// Some topic is allowed.
+    has_allowed: bool,
+    /// A topic that a rule denies.
+    denied: Option<String>,
 }
 
 impl Search<'_> {
@@ -100,18 +119,26 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The topic as it stands, and with it all that go on from there if no line waits for more,
-    /// is allowed, or is what was looked for.
-    fn decide(&self, reaches: &[Reach]) -> Result<(), Found> {
+    /// Notes what is said of the topic as it stands, and with it of all that go on from there if no
+    /// line waits for more.
+    fn decide(&mut self, reaches: &[Reach]) -> Result<(), Found> {
         let mut lines = self.lines.iter().zip(reaches);
         let first = lines.find(|(line, reach)| line.topic.ends(**reach));
-        if first.map_or(self.fallback, |(line, _)| line.effect) == Effect::Allow {
-            return Ok(());
+        match (first.map(|(line, _)| line.effect), self.fallback) {
+            (Some(Effect::Allow), _) | (None, Effect::Allow) => self.has_allowed = true,
+            (Some(Effect::Deny), _) if self.denied.is_some() => {}
+            (Some(Effect::Deny), _) => self.denied = Some(self.example()),
+            (None, Effect::Deny) => return Err(Found::Topic(self.example())),
         }
+        Ok(())
+    }
+
+    /// A topic that the filter matches and that begins with the levels tried so far.
+    fn example(&self) -> String {
         let tried = self.topic.iter().map(String::as_str);
         let rest = self.levels.iter().skip(self.topic.len()).filter(|level| **level != "#");
         let rest = rest.map(|&level| if level == "+" { STRANGE } else { level });
-        Err(Found::Topic(tried.chain(rest).collect::<Vec<_>>().join("/")))
+        tried.chain(rest).collect::<Vec<_>>().join("/")
     }
 
     /// A text of each class that the lines tell apart at the next level.

@@ -141,13 +141,22 @@ impl Grant {
     }
 
     /// Whether it may subscribe to `filter`; of a shared subscription, the filter behind the group.
-    /// Everything that it can match must be allowed: what is granted need not be looked at again
-    /// when messages come.
+    /// Rules must speak of everything that it can match, and may deny some of it: see
+    /// [`Grant::may_receive`].
     #[must_use]
     pub fn may_subscribe(&self, filter: &TopicFilter) -> bool {
         match &self.0 {
             Rights::Everything => true,
             Rights::Ruled { acl, subject } => acl.may_subscribe(subject, filter),
+        }
+    }
+
+    /// Whether it may be sent messages of `topic`, a valid topic name, that it is subscribed to.
+    #[must_use]
+    pub fn may_receive(&self, topic: &str) -> bool {
+        match &self.0 {
+            Rights::Everything => true,
+            Rights::Ruled { acl, subject } => acl.may_receive(subject, topic),
         }
     }
 }

@@ -92,9 +92,10 @@ fn offers(terms: Terms<'_>) -> Result<Vec<Property>, MqttError> {
     Ok(offers)
 }
 
-/// Appends the CONNACK of a refused client, where its version has one for the reason.
+/// Appends the CONNACK of a refused client, where its version has one for the reason; with the reason
+/// in words if the client takes a packet that large.
 /// [MQTT-3.2.2-6], [MQTT-3.2.2-8], [MQTT3-3.2.2-6]; without user properties, [MQTT-3.2.2-20].
-pub(crate) fn refused(refused: Refused, out: &mut Vec<u8>) {
+pub(crate) fn refused(refused: Refused, packet_bytes_max: usize, out: &mut Vec<u8>) {
     match refused.version {
         Version::V3 => {
             let Some(code) = refused.refusal.return_code() else { return };
@@ -106,11 +107,14 @@ pub(crate) fn refused(refused: Refused, out: &mut Vec<u8>) {
         }
         Version::V5 => {
             let code = ConnectReasonCode::try_from(refused.refusal.reason_code()).expect(VALID);
-            let packet = v5_0::Connack::builder()
-                .session_present(false)
-                .reason_code(code)
-                .props(vec![reason(refused.refusal.detail())])
-                .build();
+            let detail = refused.refusal.detail();
+            let packet = v5_0::Connack::builder().session_present(false).reason_code(code);
+            // [MQTT-3.2.2-19] 9: headers, flags, reason code and the lengths
+            let packet = if detail.len() + 9 > packet_bytes_max {
+                packet.build()
+            } else {
+                packet.props(vec![reason(detail)]).build()
+            };
             out.extend(packet.expect(VALID).to_continuous_buffer());
         }
     }
@@ -267,11 +271,14 @@ mod tests {
             NotAuthorized,
             Unavailable,
         ] {
-            let v5 = bytes(|out| refused(Refused { version: Version::V5, refusal }, out));
+            let v5 = Refused { version: Version::V5, refusal };
+            let short = bytes(|out| refused(v5, refusal.detail().len() + 8, out));
+            assert_eq!(short, [0x20, 3, 0, refusal.reason_code(), 0]);
+            let v5 = bytes(|out| refused(v5, refusal.detail().len() + 9, out));
             let words = refusal.detail().len() as u8;
             assert_eq!(v5[..7], [0x20, words + 6, 0, refusal.reason_code(), words + 3, 0x1F, 0]);
             assert_eq!(&v5[8..], refusal.detail().as_bytes());
-            let v3 = bytes(|out| refused(Refused { version: Version::V3, refusal }, out));
+            let v3 = bytes(|out| refused(Refused { version: Version::V3, refusal }, 100, out));
             let expected = refusal.return_code().map(|code| vec![0x20, 2, 0, code]);
             assert_eq!(v3, expected.unwrap_or_default());
         }

@@ -267,7 +267,8 @@ impl Session {
 
     /// Tells the client, whose CONNECT was `connect`, why it is not let in.
     pub(crate) fn refuse(&mut self, version: Version, refusal: Refusal) -> Close {
-        encode::refused(Refused { version, refusal }, &mut self.out);
+        let refused = Refused { version, refusal };
+        encode::refused(refused, self.client_packet_bytes_max, &mut self.out);
         Close { kind: CloseKind::ConnectRefused, detail: refusal.detail() }
     }
 

@@ -114,6 +114,7 @@ impl Session {
         match connect::parse(frame.first, frame.body, self.limits.connect) {
             Ok(connect) => {
                 self.phase = Phase::Deciding;
+                self.client_packet_bytes_max = connect.packet_bytes_max;
                 Ok(Event::Connect(Box::new(connect)))
             }
             Err(refused) => Err(self.refuse(refused.version, refused.refusal)),
