@@ -19,12 +19,14 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
 /// If the filter cannot be read.
 pub(crate) fn start(text: &str) -> Result<(), ParseError> {
     let filter = filter(text)?;
-    // Fails only if something else, a test say, logs already.
-    let _ = tracing_subscriber::fmt()
+    let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
-        .try_init();
+        .finish();
+    // Not `init`: that would also pass on what libraries say through the `log` crate, each notice of
+    // PostgreSQL among it. Fails only if something else, a test say, logs already.
+    let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
 }
