@@ -57,13 +57,14 @@ enum Victim {
 }
 
 /// What a database that vanishes makes the service say.
-const DATABASE_VANISHES: [&str; 6] = [
+const DATABASE_VANISHES: [&str; 7] = [
     "stored on a second connection",
     "PostgreSQL has ended",
     "Failed to write to the database",
     "Failed to start the database again",
     "Failed to open the database",
     "Starting without the database",
+    "Connection could not be recycled",
 ];
 
 fn settings() -> Settings {

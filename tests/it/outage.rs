@@ -41,11 +41,13 @@ const HISTORY: [&str; 4] = [
 ];
 
 /// What the service says while the database does not answer.
-pub(crate) const AWAY: [&str; 4] = [
+pub(crate) const AWAY: [&str; 5] = [
     "stored on a second connection",
     "Failed to write to the database",
     "Failed to open the database",
     "Starting without the database",
+    // What the pool finds when a connection has just been cut.
+    "Connection could not be recycled",
 ];
 
 /// A service whose database is behind a door, with `more` in its environment.
