@@ -6,7 +6,8 @@
 //! Publishes of 120 bytes over loopback, by default 32 in flight on 100 connections. CPU time is that
 //! of the broker's threads, by the kernel's account.
 
-use std::fs;
+mod support;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bellwire_broker::access::OpenDoor;
 use bellwire_broker::{Broker, Config, Inlet, Metrics, SharedSessions};
 use bellwire_model::{Clock, Delivery, Outcome, Receipt, Timestamp};
+use support::cpu_time;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -107,18 +109,6 @@ fn generate(load: Load, address: SocketAddr, end: Instant) -> (u64, Duration) {
         }
     }
     (n_acknowledged, cpu_time("load"))
-}
-
-/// CPU time of this process's threads whose name begins with `prefix`.
-fn cpu_time(prefix: &str) -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").expect("Linux");
-    let nanos = tasks.flatten().filter_map(|task| {
-        let name = fs::read_to_string(task.path().join("comm")).ok()?;
-        let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        let nanos = stat.split(' ').next()?.parse::<u64>().ok()?;
-        name.starts_with(prefix).then_some(nanos)
-    });
-    Duration::from_nanos(nanos.sum())
 }
 
 async fn serve(inlet: Settler, load: Load, seconds: u64) {

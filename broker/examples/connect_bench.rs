@@ -5,7 +5,8 @@
 //!
 //! CPU time is that of the broker's threads, by the kernel's account.
 
-use std::fs;
+mod support;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use bellwire_broker::access::{
 };
 use bellwire_broker::{Broker, Config, Inlet, Metrics, Peer, SharedSessions};
 use bellwire_model::{Clock, Delivery, DeviceId, Outcome, Timestamp, TopicFilter};
+use support::cpu_time;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -103,18 +105,6 @@ fn connects(address: SocketAddr, first: usize, step: usize, n: usize, end: Insta
         device = (device + step) % n;
     }
     n_admitted
-}
-
-/// CPU time of this process's threads whose name begins with `prefix`.
-fn cpu_time(prefix: &str) -> Duration {
-    let tasks = fs::read_dir("/proc/self/task").expect("Linux");
-    let nanos = tasks.flatten().filter_map(|task| {
-        let name = fs::read_to_string(task.path().join("comm")).ok()?;
-        let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        let nanos = stat.split(' ').next()?.parse::<u64>().ok()?;
-        name.starts_with(prefix).then_some(nanos)
-    });
-    Duration::from_nanos(nanos.sum())
 }
 
 async fn measure(what: &str, door: Arc<dyn Gatekeeper>, load: Load) {

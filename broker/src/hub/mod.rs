@@ -13,8 +13,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use bellwire_model::ClientId;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use self::registry::Registry;
 use self::route::Topics;
@@ -119,7 +118,10 @@ impl Hub {
 
     /// Whether `client` has a session, and whether it is connected.
     #[cfg(test)]
-    pub(crate) fn session(&self, client: &ClientId) -> Option<Arc<crate::outbox::Outbox>> {
+    pub(crate) fn session(
+        &self,
+        client: &bellwire_model::ClientId,
+    ) -> Option<Arc<crate::outbox::Outbox>> {
         self.registry().sessions.get(client).map(Arc::clone)
     }
 
@@ -132,15 +134,3 @@ impl Hub {
         }
     }
 }
-
-/// By client, or by number.
-type ById<K, V> = HashMap<K, V>;
-
-impl Registry {
-    fn count(&self, metrics: &Metrics) {
-        metrics.sessions.set(i64::try_from(self.kept.len()).unwrap_or(i64::MAX));
-    }
-}
-
-/// Names a client in the registry.
-type Client = ClientId;

@@ -4,29 +4,31 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::Timestamp;
+use bellwire_model::{ClientId, Timestamp};
+use hashbrown::HashMap;
 use tracing::warn;
 
-use super::{ById, Client, Hub};
+use super::Hub;
 use crate::codec::connect::{Start, Will};
 use crate::codec::encode::SessionPresent;
 use crate::flow::Flow;
 use crate::mailbox::{Mailbox, Stop};
+use crate::metrics::Metrics;
 use crate::ops::{Effects, Op};
 use crate::outbox::{Detached, Lifetime, Outbox};
 
 /// Connections and sessions.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    pub(super) connections: ById<u64, Arc<Mailbox>>,
+    pub(super) connections: HashMap<u64, Arc<Mailbox>>,
     /// The session of each client.
-    pub(super) sessions: ById<Client, Arc<Outbox>>,
+    pub(super) sessions: HashMap<ClientId, Arc<Outbox>>,
     /// Those that outlive their connections.
-    pub(super) kept: ById<u64, Arc<Outbox>>,
+    pub(super) kept: HashMap<u64, Arc<Outbox>>,
     /// When sessions whose client is away may end.
     pub(super) expiries: BTreeSet<(Timestamp, u64)>,
     /// Wills that wait, by session.
-    wills: ById<u64, (Timestamp, Will)>,
+    wills: HashMap<u64, (Timestamp, Will)>,
     pub(super) stop: Stop,
 }
 
@@ -34,7 +36,7 @@ pub(super) struct Registry {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening<'a> {
     /// Whose.
-    pub(crate) client: &'a Client,
+    pub(crate) client: &'a ClientId,
     /// Whether it goes on with an earlier one.
     pub(crate) start: Start,
     /// How long it lives.
@@ -179,6 +181,11 @@ impl Hub {
 }
 
 impl Registry {
+    /// Says how many sessions are kept.
+    pub(super) fn count(&self, metrics: &Metrics) {
+        metrics.sessions.set(i64::try_from(self.kept.len()).unwrap_or(i64::MAX));
+    }
+
     /// Takes a session out.
     fn end(&mut self, outbox: Arc<Outbox>, effects: &mut Effects) -> Parting {
         if self.sessions.get(&outbox.client).is_some_and(|it| it.number == outbox.number) {
