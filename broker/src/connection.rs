@@ -114,7 +114,8 @@ where
         pass,
     };
     let close = connection.run().await;
-    ending::log(close, &connection.peer, connection.desk.mailbox.client.get());
+    let closings = &connection.desk.shared.closings;
+    ending::log(close, &connection.peer, connection.desk.mailbox.client.get(), closings);
     connection.desk.shared.metrics.closed(close.kind).inc();
     // On the heap, with all that publishing a will may wait for: while the connection stands, and
     // thousands do, it shall not take room in each of them.

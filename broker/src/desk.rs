@@ -3,13 +3,13 @@
 
 use std::cell::Cell;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bellwire_model::{ClientId, Clock, Timestamp, TopicFilter};
 
 use tracing::info;
 
-use crate::access::{Gatekeeper, Grant};
+use crate::access::{Gatekeeper, Grant, Subscribing};
 use crate::codec::connect::{Connect, Will};
 use crate::codec::control::{SendRetained, Taken};
 use crate::codec::encode::SessionPresent;
@@ -22,6 +22,7 @@ use crate::message::Routed;
 use crate::metrics::Metrics;
 use crate::ops::{Effects, Op};
 use crate::outbox::{Lifetime, Outbox};
+use crate::refusals::Refusals;
 use crate::retained::RetainFull;
 use crate::session::exchange::{Exchange, SubscribeOptions, TooMany, Unsubscribed};
 use crate::share::Filter;
@@ -37,6 +38,8 @@ pub(crate) struct Shared<I> {
     pub(crate) clock: Arc<dyn Clock>,
     /// When the broker started, to tell the names it assigns from those of an earlier start.
     pub(crate) started_at: Timestamp,
+    /// How many connections had to be closed lately, and where they came from.
+    pub(crate) closings: Mutex<Refusals>,
 }
 
 /// Whether a client whose credentials were good may go on.
@@ -226,13 +229,14 @@ impl<I: Inlet> Exchange for Desk<I> {
         self.grant.as_ref().is_some_and(|grant| grant.may_publish(topic))
     }
 
-    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        let may = self.grant.as_ref().is_some_and(|grant| grant.may_subscribe(filter));
-        if !may && !self.has_said_denied.replace(true) {
+    fn subscribing(&self, filter: &TopicFilter) -> Subscribing {
+        let grant = self.grant.as_ref();
+        let said = grant.map_or(Subscribing::NotAuthorized, |grant| grant.subscribing(filter));
+        if said != Subscribing::Allowed && !self.has_said_denied.replace(true) {
             let id = self.mailbox.client.get().map_or("", ClientId::as_str);
             info!(client.id = id, %filter, "`{id}` may not subscribe to `{filter}`.");
         }
-        may
+        said
     }
 
     fn has_subscribers(&self) -> bool {

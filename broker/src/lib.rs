@@ -44,6 +44,7 @@ mod ops;
 mod outbox;
 mod peer;
 mod rate;
+mod refusals;
 mod retained;
 mod session;
 mod sessions;

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
 use bellwire_model::{Clock, Delivery};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -22,6 +22,7 @@ use crate::door::{Callers, Door, TlsHandle, Transport, Way};
 use crate::error::Error;
 use crate::handle::BrokerHandle;
 use crate::mailbox::Stop;
+use crate::refusals::Refusals;
 use crate::sessions::SharedSessions;
 use crate::upkeep;
 
@@ -93,6 +94,7 @@ impl<I: Inlet> Broker<I> {
             metrics: sessions.metrics.clone(),
             started_at: clock.now(),
             clock,
+            closings: Mutex::new(Refusals::of_closings(Instant::now().into_std())),
         };
         let door = Door {
             shared: Arc::new(shared),

@@ -5,7 +5,7 @@
 //! afterwards is an image that was taken at some time, and the log's changes since then made again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use crate::listener::Inlet;
 use crate::mailbox::Mailbox;
 use crate::metrics::Metrics;
 use crate::ops::Effects;
+use crate::refusals::Refusals;
 use crate::session::acks::Ticket;
 use crate::session::{Event, Session};
 
@@ -92,6 +93,7 @@ impl Broker {
     }
 
     fn open(&self) -> Connection {
+        let opened = tokio::time::Instant::now().into_std();
         let shared = Shared {
             inlet: Arc::new(Nowhere),
             gatekeeper: Arc::new(OpenDoor),
@@ -100,8 +102,8 @@ impl Broker {
             metrics: self.metrics.clone(),
             clock: Arc::new(Nowhere),
             started_at: Timestamp::EPOCH,
+            closings: Mutex::new(Refusals::of_closings(opened)),
         };
-        let opened = tokio::time::Instant::now().into_std();
         let session = Session::new(Arc::clone(&self.limits), opened);
         let mut desk = Desk::open(Arc::new(shared));
         desk.grant = Some(Grant::everything());

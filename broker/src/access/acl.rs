@@ -7,6 +7,7 @@
 
 use bellwire_model::TopicFilter;
 
+use super::Subscribing;
 use super::contain::{self, Found};
 use super::pattern::TopicPattern;
 use super::principal::{Principal, Subject};
@@ -151,8 +152,12 @@ impl Acl {
     }
 
     /// Whether `subject` may subscribe to `filter`.
-    pub(super) fn may_subscribe(&self, subject: &Subject, filter: &TopicFilter) -> bool {
-        self.search(subject, filter) == Found::None
+    pub(super) fn subscribing(&self, subject: &Subject, filter: &TopicFilter) -> Subscribing {
+        match self.search(subject, filter) {
+            Found::None => Subscribing::Allowed,
+            Found::Denied(_) => Subscribing::Denied,
+            Found::Unspoken(_) | Found::TooMuch => Subscribing::NotAuthorized,
+        }
     }
 
     /// Whether `subject` may be sent messages of `topic` that it is subscribed to.

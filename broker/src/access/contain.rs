@@ -26,8 +26,10 @@ const STRANGE: &str = "\u{F8FF}";
 pub(super) enum Found {
     /// Nothing that speaks against it.
     None,
-    /// This topic is denied, by default, or as all others are.
-    Topic(String),
+    /// No rule speaks of this topic, and what no rule speaks of is denied.
+    Unspoken(String),
+    /// Rules deny this topic and all others that the filter matches.
+    Denied(String),
     /// There is too much to look at.
     TooMuch,
 }
@@ -54,7 +56,7 @@ pub(super) fn denied_topic(
     let start = vec![Reach::Levels(0); lines.len()];
     match (search.from(&start), search.has_allowed, search.denied) {
         (Err(found), ..) => found,
-        (Ok(()), false, Some(denied)) => Found::Topic(denied),
+        (Ok(()), false, Some(denied)) => Found::Denied(denied),
         (Ok(()), ..) => Found::None,
     }
 }
@@ -128,7 +130,7 @@ impl Search<'_> {
             (Some(Effect::Allow), _) | (None, Effect::Allow) => self.has_allowed = true,
             (Some(Effect::Deny), _) if self.denied.is_some() => {}
             (Some(Effect::Deny), _) => self.denied = Some(self.example()),
-            (None, Effect::Deny) => return Err(Found::Topic(self.example())),
+            (None, Effect::Deny) => return Err(Found::Unspoken(self.example())),
         }
         Ok(())
     }

@@ -13,8 +13,8 @@ use super::acl::Acl;
 use super::directory::{Changes, Directory, Reason, Registration, Verdict};
 use super::metrics::AccessMetrics;
 use super::principal::{Principal, Subject};
-use super::throttle::{Penalty, Say, Throttle};
 use super::{Admission, Gatekeeper, Grant, Hello};
+use crate::refusals::{Penalty, Refusals, Say};
 
 /// The longest piece of what a stranger says that a log line has, in characters.
 const SHOWN_CHARS_MAX: usize = 64;
@@ -48,7 +48,7 @@ pub trait Registrar: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Guard {
     directory: RwLock<Directory>,
-    throttle: Mutex<Throttle>,
+    refusals: Mutex<Refusals>,
     acl: Arc<Acl>,
     registrar: Arc<dyn Registrar>,
     clock: Arc<dyn Clock>,
@@ -66,7 +66,7 @@ impl Guard {
     ) -> Self {
         Self {
             directory: RwLock::default(),
-            throttle: Mutex::new(Throttle::new(Instant::now().into_std())),
+            refusals: Mutex::new(Refusals::of_connects(Instant::now().into_std())),
             acl,
             registrar,
             clock,
@@ -149,8 +149,8 @@ impl Guard {
     }
 
     fn penalty(&self, hello: &Hello<'_>) -> Penalty {
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle.refused(hello.peer.address.ip(), Instant::now().into_std())
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.refused(hello.peer.address.ip(), Instant::now().into_std())
     }
 }
 

@@ -18,7 +18,6 @@ mod principal;
 mod secret;
 #[cfg(test)]
 mod table;
-mod throttle;
 
 use std::fmt;
 use std::pin::Pin;
@@ -90,6 +89,19 @@ pub trait Gatekeeper: fmt::Debug + Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = Admission> + Send + 'a>>;
 }
 
+/// What the rules say of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscribing {
+    /// It may be.
+    Allowed,
+    /// It can match a topic of which no rule speaks, and what no rule speaks of is denied. SUBACK of
+    /// MQTT 5: 0x87.
+    NotAuthorized,
+    /// Rules deny all that it can match. SUBACK of MQTT 5: 0x80, "the Server either does not wish to
+    /// reveal the reason or none of the other Reason Codes apply" (3.9.3).
+    Denied,
+}
+
 /// What an admitted client may do; quick to clone.
 #[derive(Clone, Debug)]
 pub struct Grant(Rights);
@@ -144,11 +156,17 @@ impl Grant {
     /// Rules must speak of everything that it can match, and may deny some of it: see
     /// [`Grant::may_receive`].
     #[must_use]
-    pub fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+    pub fn subscribing(&self, filter: &TopicFilter) -> Subscribing {
         match &self.0 {
-            Rights::Everything => true,
-            Rights::Ruled { acl, subject } => acl.may_subscribe(subject, filter),
+            Rights::Everything => Subscribing::Allowed,
+            Rights::Ruled { acl, subject } => acl.subscribing(subject, filter),
         }
+    }
+
+    /// [`Grant::subscribing`], where it does not matter why not.
+    #[must_use]
+    pub fn may_subscribe(&self, filter: &TopicFilter) -> bool {
+        self.subscribing(filter) == Subscribing::Allowed
     }
 
     /// Whether it may be sent messages of `topic`, a valid topic name, that it is subscribed to.

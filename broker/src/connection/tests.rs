@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::door::turnstile::Turnstile;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::refusals::Refusals;
 
 /// Has as much room as it has permits, and keeps what it takes.
 #[derive(Debug)]
@@ -67,6 +68,7 @@ impl Served {
             metrics,
             started_at: Timestamp::EPOCH,
             clock: Arc::new(Epoch),
+            closings: Mutex::new(Refusals::of_closings(Instant::now().into_std())),
         });
         let (client, server) = duplex(1024);
         let tracker = TaskTracker::new();

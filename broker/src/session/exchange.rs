@@ -2,6 +2,7 @@
 
 use bellwire_model::{QoS, Timestamp, TopicFilter};
 
+use crate::access::Subscribing;
 use crate::codec::control::{Own, RetainFlag, SendRetained, Taken};
 use crate::flow::{Fresh, Given, Received};
 use crate::message::Routed;
@@ -51,7 +52,7 @@ pub(crate) trait Exchange {
 
     /// Whether the client may subscribe to `filter`, which is the part behind the group of a shared
     /// subscription.
-    fn may_subscribe(&self, filter: &TopicFilter) -> bool;
+    fn subscribing(&self, filter: &TopicFilter) -> Subscribing;
 
     /// Whether anyone subscribes to anything: if not, [`Exchange::route`] can be left out.
     fn has_subscribers(&self) -> bool;

@@ -1,5 +1,6 @@
 //! What each packet of a client does to its session.
 
+use crate::access::Subscribing;
 use crate::close::{Close, CloseKind};
 use crate::codec::control::{self, AfterDisconnect, Answered, Own, SubscribeEntry, Taken};
 use crate::codec::encode::{self, Ack};
@@ -144,6 +145,7 @@ impl Session {
         id: Option<u32>,
         exchange: &mut impl Exchange,
     ) -> u8 {
+        const UNSPECIFIED_ERROR: u8 = 0x80;
         const NOT_AUTHORIZED: u8 = 0x87;
         const TOPIC_FILTER_INVALID: u8 = 0x8F;
         const QUOTA_EXCEEDED: u8 = 0x97;
@@ -151,8 +153,10 @@ impl Session {
             return TOPIC_FILTER_INVALID;
         }
         let Ok(filter) = Filter::new(&entry.filter) else { return TOPIC_FILTER_INVALID };
-        if !exchange.may_subscribe(filter.topics()) {
-            return NOT_AUTHORIZED;
+        match exchange.subscribing(filter.topics()) {
+            Subscribing::Allowed => {}
+            Subscribing::NotAuthorized => return NOT_AUTHORIZED,
+            Subscribing::Denied => return UNSPECIFIED_ERROR,
         }
         let SubscribeEntry { qos, own, retain, retained, .. } = *entry;
         match exchange.subscribe(filter, SubscribeOptions { qos, own, retain, id }, retained) {

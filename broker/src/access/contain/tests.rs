@@ -3,6 +3,7 @@
 use bellwire_model::{DeviceId, TopicFilter};
 use proptest::prelude::*;
 
+use crate::access::Subscribing;
 use crate::access::acl::Effect::{Allow, Deny};
 use crate::access::acl::{Acl, Action, Effect, Rule, Who};
 use crate::access::glob::DevicePattern;
@@ -38,8 +39,8 @@ fn check(lines: &[&str], filter: &str, expected: Effect) {
     let lines: Vec<String> = lines.iter().map(|&line| line.to_owned()).collect();
     let filter = TopicFilter::new(filter).expect("a filter");
     let subject = subject("d", &["g-*"]);
-    let may = acl(&lines, Effect::Deny).may_subscribe(&subject, &filter);
-    assert_eq!(may, expected == Effect::Allow, "{filter} under {lines:?}");
+    let may = acl(&lines, Effect::Deny).subscribing(&subject, &filter);
+    assert_eq!(may == Subscribing::Allowed, expected == Effect::Allow, "{filter} under {lines:?}");
 }
 
 #[test]
@@ -148,13 +149,16 @@ proptest! {
                     );
                 }
             }
-            super::Found::Topic(topic) => {
+            super::Found::Unspoken(topic) => {
                 prop_assert!(filter.matches(&topic), "{topic} is not of {filter}");
-                let by_default = is_strict && verdict(&topic).is_none();
-                let all_denied = matched.all(|topic| verdict(topic) == Some(Deny));
+                prop_assert!(is_strict && verdict(&topic).is_none(), "a rule speaks of {topic}");
+            }
+            super::Found::Denied(topic) => {
+                prop_assert!(filter.matches(&topic), "{topic} is not of {filter}");
+                prop_assert!(verdict(&topic) == Some(Deny), "{topic} is not denied");
                 prop_assert!(
-                    by_default || (verdict(&topic) == Some(Deny) && all_denied),
-                    "{topic} does not speak against {filter}, which was refused"
+                    matched.all(|topic| verdict(topic) == Some(Deny)),
+                    "not all of {filter} is denied"
                 );
             }
             super::Found::TooMuch => prop_assert!(false, "so few rules are not too much"),

@@ -71,11 +71,11 @@ fn what_comes_behind_connect_in_one_read_is_read_after_it() {
 
 #[test]
 fn subscriptions_are_granted_or_refused_one_by_one() {
-    let filters = b"\0\x01a\x02\0\x03b/#\0\0\x02#a\0\0\x0A$share/g/x\x01\0\x01d\0\0\x09forbidden\0";
+    let filters = b"\0\x01a\x02\0\x03b/#\0\0\x02#a\0\0\x0A$share/g/x\x01\0\x01d\0\0\x09forbidden\0\0\x06hidden\0";
     let v3 = [b"\0\x09", &filters[..]].concat();
-    check(CONNECT_V3, &packet(0x82, &v3), &[0x90, 8, 0, 9, 2, 0, 0x80, 1, 0x80, 0x80], None);
+    check(CONNECT_V3, &packet(0x82, &v3), &[0x90, 9, 0, 9, 2, 0, 0x80, 1, 0x80, 0x80, 0x80], None);
     let v5 = [b"\0\x09\0", &filters[..]].concat();
-    let answer = [0x90, 9, 0, 9, 0, 2, 0, 0x8F, 1, 0x97, 0x87];
+    let answer = [0x90, 10, 0, 9, 0, 2, 0, 0x8F, 1, 0x97, 0x87, 0x80];
     check(CONNECT_V5, &packet(0x82, &v5), &answer, None);
     check(
         CONNECT_V5,

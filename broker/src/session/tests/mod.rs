@@ -14,6 +14,7 @@ use bellwire_model::{ClientId, Outcome, QoS, Timestamp, TopicFilter};
 use super::acks::Ticket;
 use super::exchange::{Exchange, SubscribeOptions, TooMany, Unsubscribed};
 use super::{Batch, Deadline, Event, Session};
+use crate::access::Subscribing;
 use crate::close::CloseKind;
 use crate::codec::control::{SendRetained, Taken};
 use crate::codec::encode::SessionPresent;
@@ -63,8 +64,12 @@ impl Exchange for Recorder {
         !topic.contains("forbidden")
     }
 
-    fn may_subscribe(&self, filter: &TopicFilter) -> bool {
-        !filter.as_str().contains("forbidden")
+    fn subscribing(&self, filter: &TopicFilter) -> Subscribing {
+        match filter.as_str() {
+            "forbidden" => Subscribing::NotAuthorized,
+            "hidden" => Subscribing::Denied,
+            _ => Subscribing::Allowed,
+        }
     }
 
     fn has_subscribers(&self) -> bool {
