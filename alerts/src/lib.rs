@@ -19,6 +19,7 @@ mod suggest;
 pub use engine::snapshot::SnapshotError;
 pub use engine::{Engine, Stats};
 pub use error::RuleError;
+pub use lang::functions::function_reference;
 pub use metrics::Metrics;
 pub use rules::RuleSet;
 pub use rules::labels::Labels;

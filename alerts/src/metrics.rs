@@ -10,6 +10,7 @@ use crate::engine::Engine;
 pub struct Metrics {
     observations: IntCounter,
     evaluations: IntCounter,
+    corrected: IntCounter,
     late: IntCounter,
     clock_steps: IntCounter,
     /// By the order of [`AlertState::ALL`].
@@ -51,9 +52,13 @@ impl Metrics {
                 "Observations given to the alert engine.",
             )?,
             evaluations: counter("bellwire_alerts_evaluations_total", "Rules judged.")?,
+            corrected: counter(
+                "bellwire_alerts_corrected_observations_total",
+                "Observations that came late and were judged where they belong.",
+            )?,
             late: counter(
                 "bellwire_alerts_late_observations_total",
-                "Observations older than their device's newest, which change no alert.",
+                "Observations that came too late to be judged.",
             )?,
             clock_steps: counter(
                 "bellwire_alerts_clock_steps_total",
@@ -75,6 +80,7 @@ impl Metrics {
         let stats = engine.stats();
         raise(&self.observations, stats.observations);
         raise(&self.evaluations, stats.evaluations);
+        raise(&self.corrected, stats.corrected);
         raise(&self.late, stats.late);
         raise(&self.clock_steps, stats.clock_steps);
         for (state, counter) in AlertState::ALL.iter().zip(&self.transitions) {

@@ -158,6 +158,7 @@ fn transition(position: u64) -> Transition {
         received_at: at,
         rule_version: 1,
         reason: "temperature > -15 held for 2m".into(),
+        correction: None,
     }
 }
 

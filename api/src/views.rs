@@ -1,6 +1,6 @@
 //! How the model's words look in JSON: one shape for HTTP and the live feed alike.
 
-use bellwire_model::{Alert, Cursor, StageTimes, Timestamp, Transition, Value};
+use bellwire_model::{Alert, Correction, Cursor, StageTimes, Timestamp, Transition, Value};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -94,6 +94,9 @@ pub(crate) struct TransitionView<'a> {
     to: &'static str,
     at: Rfc3339,
     reason: &'a str,
+    /// `retroactive` or `withdrawn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correction: Option<&'static str>,
     rule_version: Text<Hex>,
     times: TimesView,
 }
@@ -117,6 +120,7 @@ impl<'a> TransitionView<'a> {
             to: transition.to.label(),
             at: Rfc3339(transition.at),
             reason: &transition.reason,
+            correction: transition.correction.map(Correction::label),
             rule_version: Text(Hex(transition.rule_version)),
             times,
         }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, DeviceId, LogPosition, RuleName, Severity, Timestamp, Transition,
-    Value,
+    Alert, AlertId, AlertState, Correction, DeviceId, LogPosition, RuleName, Severity, Timestamp,
+    Transition, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,8 @@ pub(crate) struct WireTransition<'a> {
     received_at: i64,
     rule_version: u64,
     reason: Cow<'a, str>,
+    /// 0 for none, else one more than the place among [`Correction::ALL`].
+    correction: u8,
 }
 
 impl<'a> From<&'a Transition> for WireTransition<'a> {
@@ -59,6 +61,7 @@ impl<'a> From<&'a Transition> for WireTransition<'a> {
             received_at: transition.received_at.as_micros(),
             rule_version: transition.rule_version,
             reason: transition.reason.as_ref().into(),
+            correction: transition.correction.map_or(0, |correction| correction as u8 + 1),
         }
     }
 }
@@ -77,6 +80,13 @@ impl TryFrom<WireTransition<'_>> for Transition {
             state(wire.to),
         ) else {
             return Err(damaged);
+        };
+        let correction = match wire.correction.checked_sub(1) {
+            None => None,
+            Some(index) => match Correction::ALL.get(usize::from(index)) {
+                Some(correction) => Some(*correction),
+                None => return Err(damaged),
+            },
         };
         let alert = Alert {
             id: AlertId(wire.id),
@@ -100,6 +110,7 @@ impl TryFrom<WireTransition<'_>> for Transition {
             received_at: Timestamp::from_micros(wire.received_at),
             rule_version: wire.rule_version,
             reason: wire.reason.into_owned().into(),
+            correction,
         })
     }
 }
@@ -157,6 +168,7 @@ pub(crate) mod tests {
             received_at: Timestamp::from_secs(3),
             rule_version: 9,
             reason: "temperature > 90".into(),
+            correction: Some(Correction::Retroactive),
         }
     }
 

@@ -154,7 +154,21 @@ pub struct Alert {
     pub summary: String,
 }
 
+words! {
+    /// How a transition changes what was said before.
+    Correction {
+        /// It happened, and came to light by a reading that came late.
+        Retroactive = "retroactive",
+        /// The step back over one that was said, which a late reading shows not to have been.
+        Withdrawn = "withdrawn",
+    }
+}
+
 /// An edge between states: what operators hear.
+///
+/// What was said is never changed: where a late reading shows that it was not so, or not then,
+/// [`Transition::correction`] says it. The history as it is now known is what was said, in the
+/// order of [`Transition::at`], without the withdrawn steps and those they step back over.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transition {
     /// The log record that caused it.
@@ -175,6 +189,8 @@ pub struct Transition {
     pub rule_version: u64,
     /// Why, for a person: `avg(temperature, 5m) > -15 held for 2m`.
     pub reason: Cow<'static, str>,
+    /// What it corrects; `None` for what is said in its turn.
+    pub correction: Option<Correction>,
 }
 
 /// When a record passed each stage, by our own clock.

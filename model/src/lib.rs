@@ -21,7 +21,7 @@ pub mod skew;
 pub mod time;
 pub mod topic;
 
-pub use alert::{Alert, AlertId, AlertState, Severity, StageTimes, Transition};
+pub use alert::{Alert, AlertId, AlertState, Correction, Severity, StageTimes, Transition};
 pub use batch::{KeepBatch, LedgerFlush, Quarantined};
 pub use clock::Clock;
 pub use id::{ClientId, DeviceId, IdError, MetricName, RuleName, ServiceName};

@@ -56,6 +56,7 @@ const MIGRATIONS: &[Migration] = &[
         timescale: include_str!("../migrations/0006_days.timescale.sql"),
     },
     both(7, "0007_access", include_str!("../migrations/0007_access.sql")),
+    both(8, "0008_corrections", include_str!("../migrations/0008_corrections.sql")),
 ];
 
 /// All of the migrations' text.

@@ -1,133 +1,226 @@
-//! All that is remembered of one device: its clock, its last values, its alerts.
+//! One device: its clock, what its readings have come to, and how a late one is put in its place.
+//!
+//! A reading that comes late, but within the rules' `lateness`, is judged where it belongs: from a
+//! state as of an instant before it, all readings since are taken again with it among them. Two
+//! such states are kept, one of which is at least the lateness old. What comes out is compared with
+//! what was said; the difference is said as [`Correction`]s.
 
 use std::time::Duration;
 
-use bellwire_model::{DeviceId, Timestamp, Value};
+use bellwire_model::{Alert, AlertId, AlertState, Correction, LogPosition, Timestamp, Transition};
+use hashbrown::HashMap;
 
+use super::Stats;
 use super::clock::DeviceClock;
-use super::episode::{Desk, Episode, Subject};
-use super::machine::Edge;
+use super::episode::{Cause, Desk, Ordinals};
 use super::plan::Plan;
+use super::recent::{Instant, Place, Recent};
+use super::state::{Bench, State, Until};
 use crate::lang::duration;
-use crate::lang::program::{Stack, Verdict};
 use crate::rules::RuleSet;
+
+/// Stands for the record of a rehearsal: no log comes so far.
+const REHEARSAL: LogPosition = LogPosition(u64::MAX);
 
 /// One device for which there are rules.
 #[derive(Debug)]
 pub(crate) struct Device {
     /// Which of the rule set's plans is for it.
     pub(crate) plan: u32,
-    /// How many of `episodes` there are.
-    pub(crate) n_open: u32,
     pub(crate) clock: DeviceClock,
-    /// The earliest event time at which an alert changes without a reading.
-    pub(crate) due: Timestamp,
     /// When a tick is asked for.
     pub(crate) timer: Option<Timestamp>,
-    /// The last value of each of the plan's inputs.
-    pub(crate) values: Box<[Option<Value>]>,
-    /// The alert of each of the plan's rules, if there is one that is not over.
-    pub(crate) episodes: Box<[Option<Box<Episode>>]>,
+    /// As of now.
+    pub(crate) live: State,
+    /// As of an instant since which all readings are in `recent`.
+    pub(crate) base: State,
+    /// As of an instant between the two.
+    pub(crate) middle: State,
+    pub(crate) recent: Recent,
+    /// What was said since `base`, as it stands after all corrections.
+    pub(crate) said: Vec<Transition>,
+    /// How many of `said` were before `middle`.
+    pub(crate) n_before_middle: usize,
+    /// The event time to which ticks have come since the latest reading.
+    pub(crate) shown: Timestamp,
 }
 
-/// Up to which event time something that is due shall happen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Until {
-    /// A reading of this instant will be judged: it decides what is due at this very instant.
-    Before(Timestamp),
-    /// All readings up to this instant are here.
-    Through(Timestamp),
-}
-
-impl Until {
-    fn includes(self, at: Timestamp) -> bool {
-        match self {
-            Self::Before(end) => at < end,
-            Self::Through(end) => at <= end,
-        }
-    }
+/// Where a rehearsal begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Base,
+    Middle,
 }
 
 impl Device {
     pub(crate) fn new(plan_id: u32, plan: &Plan, clock: DeviceClock) -> Self {
+        let state = State::new(plan);
         Self {
             plan: plan_id,
-            n_open: 0,
             clock,
-            due: Timestamp::MAX,
             timer: None,
-            values: vec![None; plan.inputs.len()].into(),
-            episodes: plan.rules.iter().map(|_| None).collect(),
+            live: state.clone(),
+            base: state.clone(),
+            middle: state,
+            recent: Recent::default(),
+            said: Vec::new(),
+            n_before_middle: 0,
+            shown: Timestamp::from_micros(i64::MIN),
         }
     }
 
-    /// Lets happen what is due.
-    pub(crate) fn expire(&mut self, until: Until, plan: &Plan, id: &DeviceId, desk: &mut Desk<'_>) {
-        if !until.includes(self.due) {
-            return;
+    /// Lets time pass.
+    pub(crate) fn expire(&mut self, until: Until, bench: &mut Bench<'_, '_>) {
+        if let Until::Through(end) = until {
+            self.shown = self.shown.max(end);
         }
-        let mut due: Vec<(Timestamp, usize, Edge)> = Vec::new();
-        for (position, episode) in self.episodes.iter().enumerate() {
-            let Some(episode) = episode else { continue };
-            let timing = &desk.set.at(plan.rules[position]).timing;
-            if let Some(edge) = episode.phase.due(timing).filter(|edge| until.includes(edge.at)) {
-                due.push((edge.at, position, edge));
-            }
-        }
-        due.sort_unstable_by_key(|(at, position, _)| (*at, *position));
-        for (_, position, edge) in due {
-            let Some(episode) = &mut self.episodes[position] else { continue };
-            episode.phase.enter(edge);
-            let rule = desk.set.at(plan.rules[position]);
-            let subject = Subject { rule, device: id, view: plan.view(position, &self.values) };
-            desk.step(subject, episode, edge);
-            if edge.to.is_over() {
-                self.episodes[position] = None;
-                self.n_open -= 1;
-            }
-        }
-        self.schedule(plan, desk.set);
+        let n = bench.desk.out.len();
+        self.live.expire(until, bench);
+        self.said.extend_from_slice(&bench.desk.out[n..]);
     }
 
-    /// Judges the rule at `position` of the plan by the present values.
-    #[inline]
-    pub(crate) fn judge(
+    /// Takes an instant that is not before any other, or is late by no more than `lateness`.
+    pub(crate) fn take(
         &mut self,
-        position: usize,
-        plan: &Plan,
-        id: &DeviceId,
-        stack: &mut Stack,
-        desk: &mut Desk<'_>,
-    ) {
-        let rule = desk.set.at(plan.rules[position]);
-        let view = plan.view(position, &self.values);
-        let at = self.clock.watermark;
-        let when = rule.when.verdict(view, stack);
-        let subject = Subject { rule, device: id, view };
-        let slot = &mut self.episodes[position];
-        let Some(episode) = slot else {
-            if when == Verdict::True {
-                *slot = Some(desk.open(subject, at));
-                self.n_open += 1;
-            }
-            return;
-        };
-        let cleared = || match &rule.clear {
-            Some(clear) => clear.verdict(view, stack) == Verdict::True,
-            None => when == Verdict::False,
-        };
-        let Some(edge) = episode.phase.judge(&rule.timing, at, when, cleared) else { return };
-        desk.step(subject, episode, edge);
-        if edge.to.is_over() {
-            *slot = None;
-            self.n_open -= 1;
+        instant: Instant,
+        lateness: Duration,
+        bench: &mut Bench<'_, '_>,
+    ) -> Place {
+        let n = bench.desk.out.len();
+        if lateness.is_zero() {
+            self.live.take(instant.at, &instant.readings, bench);
+            return Place::Last;
         }
+        let at = instant.at;
+        let is_next = at > self.live.end();
+        if is_next && (at.since(self.middle.end()) >= lateness || self.recent.is_full()) {
+            self.move_up();
+        }
+        if instant.readings.is_empty() {
+            // Nothing to take, and nothing to take again.
+            if at > self.live.end() {
+                self.shown = Timestamp::from_micros(i64::MIN);
+                self.expire(Until::Before(at), bench);
+            }
+            return Place::Last;
+        }
+        if at <= self.base.end() {
+            // Of the very instant at which everything was settled.
+            self.live.take(at, &instant.readings, bench);
+            self.settle();
+            return Place::Last;
+        }
+        let place = self.recent.add(instant);
+        match place {
+            Place::Known => {}
+            Place::Last if at > self.live.done => {
+                // Event time is where this reading is, whatever ticks made of those before.
+                self.shown = Timestamp::from_micros(i64::MIN);
+                let readings = self.recent.last_readings();
+                self.live.take(at, readings, bench);
+                self.said.extend_from_slice(&bench.desk.out[n..]);
+            }
+            Place::Last | Place::Inside => self.correct(at, bench),
+        }
+        place
+    }
+
+    /// Remembers less far back.
+    fn move_up(&mut self) {
+        self.base.clone_from(&self.middle);
+        self.middle.clone_from(&self.live);
+        self.said.drain(..self.n_before_middle);
+        self.n_before_middle = self.said.len();
+        self.recent.drop_through(self.base.at);
+    }
+
+    /// Whether a reading of `at` can still be put in its place.
+    pub(crate) fn reaches(&self, at: Timestamp, lateness: Duration) -> bool {
+        at > self.base.end() && at > self.clock.watermark - lateness
+    }
+
+    /// Takes all readings since before `at` again, and says what comes out otherwise.
+    fn correct(&mut self, at: Timestamp, bench: &mut Bench<'_, '_>) {
+        let from = if at > self.middle.end() { From::Middle } else { From::Base };
+        let (start, kept) = match from {
+            From::Base => (&self.base, 0),
+            From::Middle => (&self.middle, self.n_before_middle),
+        };
+        let open = start.episodes.iter().flatten();
+        let mut ids: HashMap<_, _> = open.map(|it| (it.alert.id, it.alert.id)).collect();
+        let old = self.said.split_off(kept);
+        let mut new = self.rehearse(from, bench);
+        speak(&old, &mut new, &mut ids, bench);
+        rename(&mut self.live, &ids);
+        if from == From::Base {
+            rename(&mut self.middle, &ids);
+        }
+        self.said.append(&mut new);
+    }
+
+    /// Brings `live`, and `middle` unless it begins there, to where they would be if readings had
+    /// come in order; gives what would have been said. New alerts have names of their own.
+    pub(crate) fn rehearse(&mut self, from: From, bench: &mut Bench<'_, '_>) -> Vec<Transition> {
+        let (mut out, mut ordinals, mut stats) =
+            (Vec::new(), Ordinals::default(), Stats::default());
+        let cause = Cause { position: REHEARSAL, received_at: bench.desk.cause.received_at };
+        let set = bench.desk.set;
+        let mut desk =
+            Desk { set, cause, ordinals: &mut ordinals, stats: &mut stats, out: &mut out };
+        let Bench { plan, id, stack, touched, .. } = bench;
+        let mut bench = Bench { plan, id, stack, touched, desk: &mut desk };
+        let middle_at = self.middle.at;
+        self.live.clone_from(match from {
+            From::Base => &self.base,
+            From::Middle => &self.middle,
+        });
+        let mut is_middle_due = from == From::Base;
+        for instant in self.recent.after(self.live.at) {
+            if is_middle_due && instant.at > middle_at {
+                self.middle.clone_from(&self.live);
+                self.n_before_middle = bench.desk.out.len();
+                is_middle_due = false;
+            }
+            self.live.take(instant.at, &instant.readings, &mut bench);
+        }
+        if is_middle_due {
+            self.middle.clone_from(&self.live);
+            self.n_before_middle = bench.desk.out.len();
+        }
+        self.middle.at = middle_at;
+        self.live.expire(Until::Before(self.clock.watermark), &mut bench);
+        self.live.expire(Until::Through(self.shown), &mut bench);
+        out
+    }
+
+    /// Brings all to where a snapshot left it: `ids` are the names of the alerts of what was said.
+    pub(crate) fn replay(&mut self, ids: &[u64], bench: &mut Bench<'_, '_>) {
+        self.said = self.rehearse(From::Base, bench);
+        let given: HashMap<_, _> =
+            self.said.iter().zip(ids).map(|(step, id)| (step.alert.id, AlertId(*id))).collect();
+        for step in &mut self.said {
+            if let Some(id) = given.get(&step.alert.id) {
+                step.alert.id = *id;
+            }
+        }
+        rename(&mut self.live, &given);
+        rename(&mut self.middle, &given);
+    }
+
+    /// Lets `live` stand for all that was: nothing before it can be corrected any more.
+    pub(crate) fn settle(&mut self) {
+        self.base.clone_from(&self.live);
+        self.middle.clone_from(&self.live);
+        self.recent.clear();
+        self.said.clear();
+        self.n_before_middle = 0;
     }
 
     /// The device's clock was set back to the watermark: begins all runs anew.
-    pub(crate) fn restart(&mut self, back: Duration) {
+    pub(crate) fn restart(&mut self, back: Duration, plan: &Plan, set: &RuleSet) {
         let at = self.clock.watermark;
-        for episode in self.episodes.iter_mut().flatten() {
+        self.live.set_back(at, plan);
+        for episode in self.live.episodes.iter_mut().flatten() {
             episode.phase.restart(at);
             if episode.alert.fired_at.is_none() {
                 episode.alert.since = at;
@@ -136,19 +229,94 @@ impl Device {
             episode.note =
                 Some(format!("the device's clock stepped back by {}", duration::format(back)));
         }
+        self.live.schedule(plan, set);
+        self.shown = Timestamp::from_micros(i64::MIN);
+        self.settle();
     }
+}
 
-    /// Works out when something is due next.
-    pub(crate) fn schedule(&mut self, plan: &Plan, set: &RuleSet) {
-        self.due = Timestamp::MAX;
-        if self.n_open == 0 {
-            return;
+/// Says the difference between what was said and what should have been, rule by rule: takes back
+/// what is not so, the latest first, and says what is so. Alerts in `new` get their names: that of
+/// an alert of the same rule that overlaps, if one was said, else one of their own. `ids` has the
+/// names that stay, and gets those that are given, by those they had.
+fn speak(
+    old: &[Transition],
+    new: &mut [Transition],
+    ids: &mut HashMap<AlertId, AlertId>,
+    bench: &mut Bench<'_, '_>,
+) {
+    let mut rules: Vec<_> = old.iter().chain(&*new).map(|step| step.alert.rule.clone()).collect();
+    rules.sort_unstable();
+    rules.dedup();
+    for rule in rules {
+        let old: Vec<&Transition> = old.iter().filter(|step| step.alert.rule == rule).collect();
+        let new: Vec<&mut Transition> =
+            new.iter_mut().filter(|step| step.alert.rule == rule).collect();
+        let n_same = old.iter().zip(&new).take_while(|(old, new)| is_same_step(old, new)).count();
+        for (old, new) in old.iter().zip(&new).take(n_same) {
+            ids.insert(new.alert.id, old.alert.id);
         }
-        for (episode, rule) in self.episodes.iter().zip(&plan.rules) {
-            let Some(episode) = episode else { continue };
-            if let Some(edge) = episode.phase.due(&set.at(*rule).timing) {
-                self.due = self.due.min(edge.at);
+        let mut taken: Vec<AlertId> = Vec::new();
+        for index in (n_same..old.len()).rev() {
+            bench.desk.withdraw(old[index]);
+        }
+        for (index, step) in new.into_iter().enumerate() {
+            let known = ids.get(&step.alert.id).copied();
+            let id = known.or_else(|| {
+                let ends = old.iter().skip(n_same).filter(|old| {
+                    let is_before = old.to.is_over() && old.at < step.alert.since;
+                    !taken.contains(&old.alert.id) && !is_before
+                });
+                let mut overlapping = ends.filter(|old| old.alert.since <= step.at);
+                overlapping.next_back().map(|old| old.alert.id)
+            });
+            let id = id.unwrap_or_else(|| bench.desk.next_id(&step.alert));
+            ids.insert(step.alert.id, id);
+            taken.push(id);
+            step.alert.id = id;
+            if index >= n_same {
+                bench.desk.add(step);
             }
         }
+    }
+}
+
+fn is_same_step(old: &Transition, new: &Transition) -> bool {
+    let parts = |step: &Transition| (step.from, step.to, step.at, step.alert.severity);
+    parts(old) == parts(new)
+}
+
+fn rename(state: &mut State, ids: &HashMap<AlertId, AlertId>) {
+    for episode in state.episodes.iter_mut().flatten() {
+        if let Some(id) = ids.get(&episode.alert.id) {
+            episode.alert.id = *id;
+        }
+    }
+}
+
+impl Desk<'_> {
+    /// Takes back `step`.
+    fn withdraw(&mut self, step: &Transition) {
+        let mut alert = Alert { state: step.from, resolved_at: None, ..step.alert.clone() };
+        if matches!(step.from, AlertState::Inactive | AlertState::Pending) {
+            alert.fired_at = None;
+        }
+        self.stats.count(step.to, step.from);
+        self.push(Transition {
+            alert,
+            from: step.to,
+            to: step.from,
+            correction: Some(Correction::Withdrawn),
+            reason: "taken back: a late reading shows that it was not so".into(),
+            ..step.clone()
+        });
+    }
+
+    /// Says a step that came to light by a late reading.
+    fn add(&mut self, step: &mut Transition) {
+        self.stats.count(step.from, step.to);
+        step.correction = Some(Correction::Retroactive);
+        step.reason = format!("{}, as a late reading shows", step.reason).into();
+        self.push(step.clone());
     }
 }

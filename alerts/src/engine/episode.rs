@@ -121,19 +121,34 @@ impl Desk<'_> {
         }
         say(self.set, subject, alert);
         self.stats.count(from, to);
-        let ordinal = self.ordinals.peek(self.cause.position);
-        self.ordinals.next += 1;
-        self.out.push(Transition {
+        let alert = alert.clone();
+        self.push(Transition {
             position: self.cause.position,
-            ordinal,
-            alert: alert.clone(),
+            ordinal: 0,
+            alert,
             from,
             to,
             at,
             received_at: self.cause.received_at,
             rule_version: self.set.version(),
             reason: reason.into(),
+            correction: None,
         });
+    }
+
+    /// Says it now, whenever it was.
+    pub(crate) fn push(&mut self, mut step: Transition) {
+        step.position = self.cause.position;
+        step.received_at = self.cause.received_at;
+        step.ordinal = self.ordinals.peek(self.cause.position);
+        self.ordinals.next += 1;
+        self.out.push(step);
+    }
+
+    /// The name of an alert that the next transition begins.
+    pub(crate) fn next_id(&mut self, alert: &Alert) -> AlertId {
+        let ordinal = self.ordinals.peek(self.cause.position);
+        AlertId::of(&alert.rule, &alert.device, self.cause.position, ordinal)
     }
 }
 

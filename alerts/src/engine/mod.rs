@@ -5,9 +5,13 @@ pub(crate) mod device;
 pub(crate) mod episode;
 pub(crate) mod machine;
 pub(crate) mod plan;
+mod recent;
 mod reload;
+pub(crate) mod series;
 pub mod snapshot;
+pub(crate) mod state;
 mod stats;
+mod summary;
 mod touched;
 
 use std::collections::BTreeSet;
@@ -18,9 +22,11 @@ use bellwire_model::{Alert, DeviceKey, LogPosition, Names, Observation, Timestam
 use crate::lang::program::Stack;
 use crate::rules::RuleSet;
 use clock::{Arrival, DeviceClock, Pace};
-use device::{Device, Until};
+use device::Device;
 use episode::{Cause, Desk, Ordinals};
 use plan::Plans;
+use recent::{Instant, Place};
+use state::{Bench, Until};
 pub use stats::Stats;
 use touched::Touched;
 
@@ -34,9 +40,10 @@ use touched::Touched;
 /// light: an alert fires at `since + for`, whether a reading or a tick shows it. So historical
 /// readings give the transitions they would have given live.
 ///
-/// A reading older than the newest of its device changes nothing and is counted. A device whose
-/// readings stay behind for more than 5 minutes of event time has had its clock set back: the
-/// hold times of its alerts begin anew, and their next transitions say so.
+/// A reading that comes late, by no more than the rules' `lateness`, is judged where it belongs, and
+/// what comes out otherwise than was said is said as corrections; later ones change nothing and are
+/// counted. A device whose readings stay behind for more than 5 minutes of event time has had its
+/// clock set back: the hold times of its alerts begin anew, and their next transitions say so.
 ///
 /// # Order
 /// Transitions of one record are numbered in the order in which they are pushed; for one
@@ -111,42 +118,36 @@ impl Engine {
         }
         let Self { rules, plans, devices, timers, ordinals, stats, stack, touched, .. } = self;
         let Slot::Watched(device) = &mut devices[key.index()] else { return };
-        let arrival = device.clock.arrive(observation.at, observation.received_at);
-        match arrival {
-            Arrival::InOrder => {}
+        let lateness = rules.lateness();
+        let at = observation.at;
+        let is_late = match device.clock.arrive(at, observation.received_at) {
+            Arrival::InOrder => false,
+            Arrival::Late if device.reaches(at, lateness) => true,
             Arrival::Late => {
                 stats.late += 1;
                 return;
             }
             Arrival::Stepped(back) => {
                 stats.clock_steps += 1;
-                device.restart(back);
+                device.restart(back, plans.at(device.plan), rules);
+                false
             }
-        }
-        let id = names.device(key);
-        let cause = Cause { position: observation.position, received_at: observation.received_at };
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
-        if arrival == Arrival::InOrder {
-            let plan = plans.at(device.plan);
-            device.expire(Until::Before(observation.at), plan, id, &mut desk);
-        }
-        touched.clear();
+        };
+        let mut readings = Vec::with_capacity(observation.readings.len());
         for reading in observation.readings {
             let Some(input) = plans.input_id(reading.metric, rules, names) else { continue };
-            let plan = plans.at(device.plan);
-            let Some(slot) = plan.slot(input) else { continue };
-            device.values[slot] = Some(reading.value.clone());
-            touched.add(plan.triggers(slot));
+            let Some(slot) = plans.at(device.plan).slot(input) else { continue };
+            readings.push((slot, reading.value.clone()));
         }
-        let plan = plans.at(device.plan);
-        for position in touched.iter() {
-            desk.stats.evaluations += 1;
-            device.judge(position, plan, id, stack, &mut desk);
-        }
-        if device.n_open > 0 || device.timer.is_some() {
-            device.schedule(plan, desk.set);
-            set_timer(timers, key, device);
-        }
+        readings.sort_unstable_by_key(|(slot, _)| *slot);
+        let instant = Instant { at, seq: observation.seq, readings: readings.into() };
+        let cause = Cause { position: observation.position, received_at: observation.received_at };
+        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let (plan, id) = (plans.at(device.plan), names.device(key));
+        let mut bench = Bench { plan, id, stack, touched, desk: &mut desk };
+        let place = device.take(instant, lateness, &mut bench);
+        stats.corrected += u64::from(is_late && place != Place::Known);
+        set_timer(timers, key, device);
     }
 
     /// Makes room for a device and asks which rules are for it.
@@ -178,17 +179,18 @@ impl Engine {
         out: &mut Vec<Transition>,
     ) {
         self.now = self.now.max(received_at);
-        let Self { rules, plans, devices, timers, ordinals, stats, .. } = self;
+        let Self { rules, plans, devices, timers, ordinals, stats, stack, touched, .. } = self;
         let up_to = (received_at, DeviceKey(u32::MAX));
         let mut keys: Vec<_> = timers.range(..=up_to).map(|(_, key)| *key).collect();
         // Keys depend on the history of this process, names do not.
         keys.sort_unstable_by_key(|key| names.device(*key));
-        let mut desk =
-            Desk { set: rules, cause: Cause { position, received_at }, ordinals, stats, out };
+        let cause = Cause { position, received_at };
+        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         for key in keys {
             let Slot::Watched(device) = &mut devices[key.index()] else { continue };
             let until = Until::Through(device.clock.event_time(received_at));
-            device.expire(until, plans.at(device.plan), names.device(key), &mut desk);
+            let (plan, id) = (plans.at(device.plan), names.device(key));
+            device.expire(until, &mut Bench { plan, id, stack, touched, desk: &mut desk });
             set_timer(timers, key, device);
         }
     }
@@ -202,6 +204,9 @@ impl Engine {
             let Slot::Watched(device) = slot else { continue };
             if device.clock.pace == Pace::Live {
                 device.clock.received_at = device.clock.received_at + down;
+                if let Some(asked) = device.timer.take() {
+                    self.timers.remove(&(asked, DeviceKey(key)));
+                }
                 set_timer(&mut self.timers, DeviceKey(key), device);
             }
         }
@@ -218,21 +223,25 @@ impl Engine {
         self.devices
             .iter()
             .filter_map(|slot| match slot {
-                Slot::Watched(device) if device.n_open > 0 => Some(device),
+                Slot::Watched(device) if device.live.n_open > 0 => Some(device),
                 _ => None,
             })
-            .flat_map(|device| device.episodes.iter().flatten())
+            .flat_map(|device| device.live.episodes.iter().flatten())
             .map(|episode| &episode.alert)
     }
 }
 
-/// Asks for the tick that the device needs next.
+/// Asks for the tick that the device needs next; one that was asked for earlier will do.
 fn set_timer(timers: &mut BTreeSet<(Timestamp, DeviceKey)>, key: DeviceKey, device: &mut Device) {
-    let wanted = match device.due {
+    let wanted = match device.live.due {
         Timestamp::MAX => None,
         due => device.clock.tick_for(due),
     };
-    if wanted == device.timer {
+    let is_asked = match (wanted, device.timer) {
+        (Some(wanted), Some(asked)) => asked <= wanted,
+        (wanted, asked) => wanted == asked,
+    };
+    if is_asked {
         return;
     }
     if let Some(at) = device.timer {

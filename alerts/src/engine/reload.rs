@@ -8,17 +8,20 @@
 //! | other condition, and it does not hold or is unknown | closed: firing and recovering ones resolve, pending ones end |
 //! | gone, or no longer for the device | closed |
 //!
-//! A renamed rule is another rule. Values of metrics that both sets use are kept. No alert begins
-//! here: the next reading decides.
+//! A renamed rule is another rule. Values of metrics that both sets use are kept, and windows of them;
+//! new windows begin empty. No alert begins here: the next reading decides. Readings from before the
+//! change that come after it are too late to be judged.
 
 use std::sync::Arc;
 
 use bellwire_model::{AlertState, DeviceId, DeviceKey, LogPosition, Names, Timestamp, Transition};
+use hashbrown::HashMap;
 
 use super::device::Device;
 use super::episode::{Cause, Desk, Episode, Subject};
 use super::machine::Phase;
 use super::plan::{Plan, Plans};
+use super::state::State;
 use super::{Engine, Slot, set_timer};
 use crate::lang::program::{Stack, Verdict};
 use crate::rules::RuleSet;
@@ -63,7 +66,8 @@ impl Engine {
             *slot = match change.apply(*old, plans, stack, &mut desk) {
                 None => Slot::Unwatched,
                 Some(mut device) => {
-                    device.schedule(plans.at(device.plan), desk.set);
+                    device.live.schedule(plans.at(device.plan), desk.set);
+                    device.settle();
                     set_timer(timers, key, &mut device);
                     Slot::Watched(Box::new(device))
                 }
@@ -95,42 +99,67 @@ impl Change<'_> {
         let mut device = plan_id.map(|id| Device::new(id, plans.at(id), old.clock));
         let plan = plan_id.map(|id| plans.at(id));
         if let (Some(device), Some(plan)) = (&mut device, plan) {
-            self.carry_values(&old, device, plan);
+            self.carry_values(&old, &mut device.live, plan);
+            self.carry_windows(&old, &mut device.live, plan);
         }
-        let old_values = old.values;
-        for (old_position, episode) in old.episodes.into_iter().enumerate() {
+        let mut old_state = old.live;
+        let episodes = std::mem::take(&mut old_state.episodes);
+        for (old_position, episode) in episodes.into_iter().enumerate() {
             let Some(mut episode) = episode else { continue };
             let old_rule = self.old_rules.at(self.old_plan.rules[old_position]);
             let new_index = desk.set.index_of(old_rule.name.as_str());
             let place = new_index
                 .zip(plan)
-                .and_then(|(index, plan)| Some((plan.rules.binary_search(&index).ok()?, plan)));
+                .and_then(|(index, plan)| Some((plan.position_of(index, desk.set)?, plan)));
             let (Some((position, plan)), Some(device)) = (place, &mut device) else {
                 let reason = match new_index {
                     None => "the rule was deleted",
                     Some(_) => "the rule is no longer for this device",
                 };
-                let view = self.old_plan.view(old_position, &old_values);
+                let view = self.old_plan.view(old_position, &old_state);
                 let subject = Subject { rule: old_rule, device: self.id, view };
                 close(desk, subject, &mut episode, self.at, reason.to_owned());
                 continue;
             };
             let rule = desk.set.at(plan.rules[position]);
-            let view = plan.view(position, &device.values);
+            let view = plan.view(position, &device.live);
             let subject = Subject { rule, device: self.id, view };
             if self.carry(old_rule, subject, &mut episode, stack, desk) {
-                device.episodes[position] = Some(episode);
-                device.n_open += 1;
+                device.live.episodes[position] = Some(episode);
+                device.live.n_open += 1;
             }
         }
         device
     }
 
-    fn carry_values(&self, old: &Device, device: &mut Device, plan: &Plan) {
-        for (value, input) in old.values.iter().zip(&self.old_plan.inputs) {
-            let slot = self.translation[*input as usize].and_then(|input| plan.slot(input));
-            if let Some(slot) = slot {
-                device.values[slot].clone_from(value);
+    /// Where the new plan has the metric of the old plan's `slot`.
+    fn slot(&self, slot: usize, plan: &Plan) -> Option<u32> {
+        let input = self.old_plan.inputs[slot];
+        self.translation[input as usize].and_then(|input| plan.slot(input))
+    }
+
+    fn carry_values(&self, old: &Device, state: &mut State, plan: &Plan) {
+        let State { at, done, now, .. } = old.live;
+        (state.at, state.done, state.now) = (at, done, now);
+        for (old_slot, value) in old.live.values.iter().enumerate() {
+            if let Some(slot) = self.slot(old_slot, plan) {
+                state.values[slot as usize].clone_from(value);
+                state.seen[slot as usize] = old.live.seen[old_slot];
+            }
+        }
+    }
+
+    /// Windows that both rules have go on; others begin empty.
+    fn carry_windows(&self, old: &Device, state: &mut State, plan: &Plan) {
+        if old.live.windows.is_empty() || plan.windows.is_empty() {
+            return;
+        }
+        let new: HashMap<_, _> =
+            plan.windows.iter().enumerate().map(|(index, window)| (*window, index)).collect();
+        for ((old_slot, span), series) in self.old_plan.windows.iter().zip(&old.live.windows) {
+            let slot = self.slot(*old_slot as usize, plan);
+            if let Some(index) = slot.and_then(|slot| new.get(&(slot, *span))) {
+                state.windows[*index].clone_from(series);
             }
         }
     }

@@ -3,6 +3,7 @@
 //! A version byte, then postcard. Names stand as text, since keys mean nothing in another process;
 //! the rules stand as their file's text, so that a snapshot cannot meet other rules than its own.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwire_model::{
@@ -12,15 +13,18 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{DeviceClock, LateRun, Pace};
 use super::device::Device;
-use super::episode::{Episode, Ordinals};
+use super::episode::{Cause, Desk, Episode, Ordinals};
 use super::machine::{Holding, Phase};
 use super::plan::Plan;
+use super::recent::{InstantState, Recent};
+use super::series::Series;
+use super::state::{Bench, Instants, State};
 use super::{Engine, Slot, set_timer};
 use crate::error::RuleError;
 use crate::rules::RuleSet;
 
 /// The layout that this version writes and reads. Another layout gets another number.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why a snapshot cannot be used. The log can still be read from its beginning.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +62,26 @@ struct DeviceState<'a> {
     live: bool,
     /// Event time, and the microseconds covered.
     late: Option<(i64, u64)>,
+    shown: i64,
+    timer: Option<i64>,
+    middle_at: i64,
+    n_before_middle: u64,
+    /// The names of the alerts of what was said since, in order.
+    said: Vec<u64>,
+    recent: Vec<InstantState>,
+    /// As of an instant since which all readings are in `recent`.
+    #[serde(borrow)]
+    base: StateState<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateState<'a> {
+    instants: Instants,
     /// In the order of the plan's inputs.
     #[serde(borrow)]
     values: Vec<Option<ValueState<'a>>>,
+    /// In the order of the plan's windows.
+    windows: Cow<'a, [Series]>,
     #[serde(borrow)]
     episodes: Vec<EpisodeState<'a>>,
 }
@@ -153,31 +174,24 @@ impl Engine {
             .plan_for(&id, &self.rules)
             .ok_or(SnapshotError::Inconsistent("no rule is for one of its devices"))?;
         let plan = self.plans.at(plan_id);
-        let clock = load_clock(&state);
-        let mut device = Device::new(plan_id, plan, clock);
-        if state.values.len() != device.values.len() {
-            return Err(SnapshotError::Inconsistent("a device's values do not fit its rules"));
+        let mut device = Device::new(plan_id, plan, load_clock(&state));
+        device.base = load_state(state.base, &id, plan, &self.rules)?;
+        device.shown = Timestamp::from_micros(state.shown);
+        device.middle.at = Timestamp::from_micros(state.middle_at);
+        device.recent = Recent::load(state.recent, plan.inputs.len())
+            .ok_or(SnapshotError::Inconsistent("a reading does not fit its rules"))?;
+        let cause = Cause { position: LogPosition(0), received_at: self.now };
+        let Self { rules, ordinals, stats, stack, touched, timers, .. } = self;
+        let mut out = Vec::new();
+        let mut desk = Desk { set: rules, cause, ordinals, stats, out: &mut out };
+        let mut bench = Bench { plan, id: &id, stack, touched, desk: &mut desk };
+        device.replay(&state.said, &mut bench);
+        for episode in device.live.episodes.iter().flatten() {
+            stats.count_open(episode.alert.state);
         }
-        for (slot, value) in device.values.iter_mut().zip(state.values) {
-            *slot = value.map(|value| match value {
-                ValueState::Number(number) => Value::Number(number),
-                ValueState::Text(text) => Value::Text(text.into()),
-            });
-        }
-        for episode in state.episodes {
-            let position = episode.position as usize;
-            let alert = load_alert(&episode, &id, plan, &self.rules)?;
-            self.stats.count_open(alert.state);
-            device.n_open += 1;
-            device.episodes[position] = Some(Box::new(Episode {
-                phase: load_phase(&episode.phase),
-                alert,
-                last_at: Timestamp::from_micros(episode.last_at),
-                note: episode.note.map(str::to_owned),
-            }));
-        }
-        device.schedule(plan, &self.rules);
-        set_timer(&mut self.timers, key, &mut device);
+        device.timer = state.timer.map(Timestamp::from_micros);
+        timers.extend(device.timer.map(|at| (at, key)));
+        set_timer(timers, key, &mut device);
         if key.index() >= self.devices.len() {
             self.devices.resize_with(key.index() + 1, Slot::default);
         }
@@ -187,15 +201,6 @@ impl Engine {
 }
 
 fn save_device<'a>(id: &'a DeviceId, device: &'a Device) -> DeviceState<'a> {
-    let values = device.values.iter().map(|value| {
-        value.as_ref().map(|value| match value {
-            Value::Number(number) => ValueState::Number(*number),
-            Value::Text(text) => ValueState::Text(text),
-        })
-    });
-    let episodes = (0..).zip(&device.episodes).filter_map(|(position, episode)| {
-        episode.as_ref().map(|episode| save_episode(position, episode))
-    });
     let DeviceClock { watermark, received_at, pace, late } = device.clock;
     DeviceState {
         device: id.as_str(),
@@ -207,9 +212,68 @@ fn save_device<'a>(id: &'a DeviceId, device: &'a Device) -> DeviceState<'a> {
             let covered = u64::try_from(run.covered.as_micros()).unwrap_or(u64::MAX);
             (run.at.as_micros(), covered)
         }),
+        shown: device.shown.as_micros(),
+        timer: device.timer.map(Timestamp::as_micros),
+        middle_at: device.middle.at.as_micros(),
+        n_before_middle: device.n_before_middle as u64,
+        said: device.said.iter().map(|step| step.alert.id.0).collect(),
+        recent: device.recent.save(),
+        base: save_state(&device.base),
+    }
+}
+
+fn save_state(state: &State) -> StateState<'_> {
+    let values = state.values.iter().map(|value| {
+        value.as_ref().map(|value| match value {
+            Value::Number(number) => ValueState::Number(*number),
+            Value::Text(text) => ValueState::Text(text),
+        })
+    });
+    let episodes = (0..).zip(&state.episodes).filter_map(|(position, episode)| {
+        episode.as_ref().map(|episode| save_episode(position, episode))
+    });
+    StateState {
+        instants: state.instants(),
         values: values.collect(),
+        windows: Cow::Borrowed(&state.windows),
         episodes: episodes.collect(),
     }
+}
+
+fn load_state(
+    saved: StateState<'_>,
+    id: &DeviceId,
+    plan: &Plan,
+    rules: &RuleSet,
+) -> Result<State, SnapshotError> {
+    let mut state = State::new(plan);
+    let fits = saved.values.len() == state.values.len()
+        && saved.instants.seen.len() == state.seen.len()
+        && saved.windows.len() == state.windows.len()
+        && saved.windows.iter().zip(&plan.windows).all(|(series, (_, span))| series.fits(span));
+    if !fits {
+        return Err(SnapshotError::Inconsistent("a device's values do not fit its rules"));
+    }
+    state.set_instants(&saved.instants);
+    for (slot, value) in state.values.iter_mut().zip(saved.values) {
+        *slot = value.map(|value| match value {
+            ValueState::Number(number) => Value::Number(number),
+            ValueState::Text(text) => Value::Text(text.into()),
+        });
+    }
+    state.windows = saved.windows.into_owned().into();
+    for episode in saved.episodes {
+        let alert = load_alert(&episode, id, plan, rules)?;
+        state.n_open += 1;
+        state.episodes[episode.position as usize] = Some(Box::new(Episode {
+            phase: load_phase(&episode.phase),
+            alert,
+            last_at: Timestamp::from_micros(episode.last_at),
+            note: episode.note.map(str::to_owned),
+        }));
+    }
+    state.schedule(plan, rules);
+    Ok(state)
 }
 
 fn save_episode(position: u32, episode: &Episode) -> EpisodeState<'_> {

@@ -9,7 +9,9 @@ pub struct Stats {
     pub observations: u64,
     /// Rules judged.
     pub evaluations: u64,
-    /// Observations that changed nothing because they were older than the device's newest.
+    /// Observations that were judged late, where they belong.
+    pub corrected: u64,
+    /// Observations that changed nothing because they came too late.
     pub late: u64,
     /// Times a device's clock was set back.
     pub clock_steps: u64,
@@ -33,7 +35,9 @@ impl Stats {
     pub(crate) fn count(&mut self, from: AlertState, to: AlertState) {
         self.transitions[to as usize] += 1;
         if !from.is_over() {
-            self.open[from as usize] -= 1;
+            // A rehearsal begins with none.
+            let open = &mut self.open[from as usize];
+            *open = open.wrapping_sub(1);
         }
         self.count_open(to);
     }
@@ -41,7 +45,8 @@ impl Stats {
     /// Counts an alert that is there without a transition.
     pub(crate) fn count_open(&mut self, state: AlertState) {
         if !state.is_over() {
-            self.open[state as usize] += 1;
+            let open = &mut self.open[state as usize];
+            *open = open.wrapping_add(1);
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ExprKind {
     Number(f64),
+    /// Seconds.
+    Duration(f64),
     Truth(bool),
     Text(Arc<str>),
     /// A parameter or a metric.
@@ -34,6 +36,14 @@ pub(crate) enum ExprKind {
         /// Where the name stands.
         at: Span,
         args: Vec<Expr>,
+    },
+    /// `inner offset by`: as it was so long ago.
+    Offset {
+        inner: Box<Expr>,
+        /// Seconds.
+        by: f64,
+        /// Where the duration stands.
+        at: Span,
     },
 }
 

@@ -3,26 +3,16 @@
 //! All that is wrong is reported, not the first thing only: a part that is wrong has the kind
 //! [`Kind::Wrong`], about which nothing more is said.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire_model::MetricName;
 
 use super::ast::{Arith, Binary, Comparison, Expr, ExprKind};
-use super::functions::{FUNCTIONS, Function};
+use super::calls::age_deadline;
+use super::functions::Stat;
+use super::names::{Names, Param, Params};
 use super::{Problem, Span, parser};
-use crate::suggest;
-
-/// A rule's parameters, by name.
-pub(crate) type Params = BTreeMap<String, Param>;
-
-/// What a parameter stands for.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Param {
-    Number(f64),
-    Truth(bool),
-    Text(Arc<str>),
-}
 
 /// A part of a condition that makes sense.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +28,16 @@ pub(crate) enum NodeKind {
     Constant(f64),
     /// The last value of this one of the rule's [`Names::inputs`].
     Input(u16),
+    /// A number made of this one of the rule's [`Names::windows`].
+    Window(u16, Stat),
+    /// The seconds since this input was read.
+    Age(u16),
+    /// Whether this input has been silent for so long.
+    Absent(u16, Duration),
+    /// The metres between where two inputs say the device is, and a latitude and longitude.
+    Distance([u16; 2], (f64, f64)),
+    /// Whether the device is within these corners.
+    Inside([u16; 2], Arc<[(f64, f64)]>),
     Not(Box<Node>),
     Negate(Box<Node>),
     Abs(Box<Node>),
@@ -53,33 +53,6 @@ pub(crate) enum NodeKind {
     },
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
-}
-
-/// What `when` and `clear` of one rule refer to; shared by both.
-#[derive(Debug)]
-pub(crate) struct Names<'a> {
-    pub(crate) params: &'a Params,
-    /// The parameters that were used.
-    pub(crate) used_params: Vec<String>,
-    /// The metrics, each once, in order of appearance.
-    pub(crate) inputs: Vec<MetricName>,
-}
-
-impl<'a> Names<'a> {
-    pub(crate) fn new(params: &'a Params) -> Self {
-        Self { params, used_params: Vec::new(), inputs: Vec::new() }
-    }
-
-    /// The number of a metric, known or new.
-    pub(crate) fn input(&mut self, name: MetricName) -> u16 {
-        let known = self.inputs.iter().position(|input| *input == name);
-        let index = known.unwrap_or_else(|| {
-            self.inputs.push(name);
-            self.inputs.len() - 1
-        });
-        // `NODES_MAX` and the template's own limit keep it far below 65,536.
-        u16::try_from(index).expect("fewer inputs than nodes")
-    }
 }
 
 /// Reads and checks a condition.
@@ -101,21 +74,29 @@ pub(crate) fn condition(text: &str, names: &mut Names<'_>) -> Result<Node, Vec<P
 
 fn uses_metric(expr: &Expr, params: &Params) -> bool {
     match &expr.kind {
-        ExprKind::Number(_) | ExprKind::Truth(_) | ExprKind::Text(_) => false,
+        ExprKind::Number(_) | ExprKind::Duration(_) | ExprKind::Truth(_) | ExprKind::Text(_) => {
+            false
+        }
         ExprKind::Name(name) => !params.contains_key(name.as_ref()),
         ExprKind::Metric(_) => true,
         ExprKind::Not(inner) | ExprKind::Negate(inner) => uses_metric(inner, params),
         ExprKind::Binary { left, right, .. } => {
             uses_metric(left, params) || uses_metric(right, params)
         }
-        ExprKind::Call { args, .. } => args.iter().any(|arg| uses_metric(arg, params)),
+        ExprKind::Offset { inner, .. } => uses_metric(inner, params),
+        ExprKind::Call { name, args, .. } => {
+            matches!(&**name, "distance" | "inside")
+                || args.iter().any(|arg| uses_metric(arg, params))
+        }
     }
 }
 
 /// What a part can be used as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Number,
+    /// Seconds.
+    Duration,
     Truth,
     Text,
     /// A bare metric: whatever its place asks for.
@@ -125,9 +106,10 @@ enum Kind {
 }
 
 impl Kind {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Number => "a number",
+            Self::Duration => "a duration",
             Self::Truth => "a condition",
             Self::Text => "a text",
             Self::Metric => "a metric",
@@ -136,21 +118,23 @@ impl Kind {
     }
 }
 
-struct Checker<'a, 'n> {
-    text: &'a str,
-    names: &'a mut Names<'n>,
+pub(super) struct Checker<'a, 'n> {
+    pub(super) text: &'a str,
+    pub(super) names: &'a mut Names<'n>,
     problems: Vec<Problem>,
 }
 
 impl Checker<'_, '_> {
-    fn wrong(&mut self, problem: Problem) -> Kind {
+    pub(super) fn wrong(&mut self, problem: Problem) -> Kind {
         self.problems.push(problem);
         Kind::Wrong
     }
 
-    fn node(&mut self, expr: &Expr) -> (Node, Kind) {
+    pub(super) fn node(&mut self, expr: &Expr) -> (Node, Kind) {
         let (kind, of) = match &expr.kind {
             ExprKind::Number(number) => (NodeKind::Constant(*number), Kind::Number),
+            ExprKind::Duration(secs) => (NodeKind::Constant(*secs), Kind::Duration),
+            ExprKind::Offset { inner, by, at } => self.offset(inner, *by, *at),
             ExprKind::Truth(truth) => (NodeKind::Constant(f64::from(*truth)), Kind::Truth),
             ExprKind::Text(_) => (NodeKind::Constant(f64::NAN), Kind::Text),
             ExprKind::Name(name) => match self.names.params.get(name.as_ref()) {
@@ -182,7 +166,7 @@ impl Checker<'_, '_> {
         (Node { kind, span: expr.span }, of)
     }
 
-    fn metric(&mut self, name: &str, span: Span) -> (NodeKind, Kind) {
+    pub(super) fn metric(&mut self, name: &str, span: Span) -> (NodeKind, Kind) {
         match MetricName::new(name) {
             Ok(name) => (NodeKind::Input(self.names.input(name)), Kind::Metric),
             Err(error) => {
@@ -198,54 +182,23 @@ impl Checker<'_, '_> {
         match kind {
             Kind::Truth | Kind::Metric => Kind::Truth,
             Kind::Wrong => Kind::Wrong,
-            Kind::Number | Kind::Text => self.wrong(
+            Kind::Number | Kind::Duration | Kind::Text => self.wrong(
                 Problem::new(expr.span, format!("{role} is {}: `{source}`", kind.name()))
                     .help("compare it with something, as in `temperature > 90`"),
             ),
         }
     }
 
-    fn must_be_number(&mut self, expr: &Expr, kind: Kind, op: &str) -> Kind {
+    pub(super) fn must_be_number(&mut self, expr: &Expr, kind: Kind, op: &str) -> Kind {
         let source = expr.span.of(self.text);
         match kind {
             Kind::Number | Kind::Metric => Kind::Number,
+            Kind::Duration => Kind::Duration,
             Kind::Wrong => Kind::Wrong,
             Kind::Truth | Kind::Text => self.wrong(Problem::new(
                 expr.span,
                 format!("`{op}` needs numbers, but `{source}` is {}", kind.name()),
             )),
-        }
-    }
-
-    fn call(&mut self, name: &str, at: Span, args: &[Expr], span: Span) -> (NodeKind, Kind) {
-        let nothing = NodeKind::Constant(f64::NAN);
-        let Some(function) = Function::named(name) else {
-            let known = FUNCTIONS.map(|(name, _)| name);
-            let help = match suggest::nearest(name, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the functions are {}", suggest::list(&known)),
-            };
-            let problem = Problem::new(at, format!("unknown function `{name}`")).help(help);
-            return (nothing, self.wrong(problem));
-        };
-        let Some(arg) = Function::argument(args) else {
-            let message = format!("`{name}` takes one argument, not {}", args.len());
-            let help = format!("write {}", function.usage());
-            return (nothing, self.wrong(Problem::new(span, message).help(help)));
-        };
-        let (node, kind) = self.node(arg);
-        match (function, kind) {
-            (_, Kind::Wrong) => (nothing, Kind::Wrong),
-            (Function::Last, Kind::Metric) => (node.kind, Kind::Metric),
-            (Function::Last, _) => {
-                let source = arg.span.of(self.text);
-                let message = format!("`last` needs a metric, but `{source}` is {}", kind.name());
-                (nothing, self.wrong(Problem::new(arg.span, message)))
-            }
-            (Function::Abs, _) => {
-                let kind = self.must_be_number(arg, kind, name);
-                (NodeKind::Abs(Box::new(node)), kind)
-            }
         }
     }
 
@@ -269,21 +222,68 @@ impl Checker<'_, '_> {
                     self.must_be_number(left, l_kind, symbol),
                     self.must_be_number(right, r_kind, symbol),
                 ];
-                self.arith(op, at, (l, r), whole(kinds, Kind::Number))
+                self.arith(op, at, (l, r), kinds)
             }
             Binary::Compare(op) => self.compare(op, at, (left, l, l_kind), (right, r, r_kind)),
         }
     }
 
-    fn arith(&mut self, op: Arith, at: Span, (l, r): (Node, Node), kind: Kind) -> (NodeKind, Kind) {
+    fn arith(
+        &mut self,
+        op: Arith,
+        at: Span,
+        (l, r): (Node, Node),
+        kinds: [Kind; 2],
+    ) -> (NodeKind, Kind) {
+        if kinds.contains(&Kind::Wrong) {
+            return (NodeKind::Constant(f64::NAN), Kind::Wrong);
+        }
         let divides = matches!(op, Arith::Divide | Arith::Remainder);
-        if divides && kind != Kind::Wrong && constant(&r) == Some(0.0) {
+        if divides && constant(&r) == Some(0.0) {
             let message = format!("`{}` is zero", r.span.of(self.text));
             let problem = Problem::new(at.to(r.span), message);
             let kind = self.wrong(problem.help("a division by zero is always unknown"));
             return (NodeKind::Constant(f64::NAN), kind);
         }
+        for node in [&l, &r] {
+            if let NodeKind::Age(_) = node.kind {
+                return (NodeKind::Constant(f64::NAN), self.age_alone(node.span));
+            }
+        }
+        let adds = matches!(op, Arith::Add | Arith::Subtract);
+        if adds && self.mixes_units((&l, kinds[0]), (&r, kinds[1])) {
+            return (NodeKind::Constant(f64::NAN), Kind::Wrong);
+        }
+        let kind = match (op, kinds) {
+            (Arith::Divide, [Kind::Duration, Kind::Duration]) => Kind::Number,
+            (_, [Kind::Duration, Kind::Number] | [Kind::Number, Kind::Duration])
+                if constant(&l).is_some() && constant(&r).is_some() =>
+            {
+                Kind::Duration
+            }
+            (_, [Kind::Duration, Kind::Duration]) => Kind::Duration,
+            _ => Kind::Number,
+        };
         (NodeKind::Arith(op, Box::new(l), Box::new(r)), kind)
+    }
+
+    /// Reports a duration beside a number that is written without a unit.
+    fn mixes_units(&mut self, (l, l_kind): (&Node, Kind), (r, r_kind): (&Node, Kind)) -> bool {
+        let bare = match (l_kind, r_kind) {
+            (Kind::Duration, Kind::Number) => r,
+            (Kind::Number, Kind::Duration) => l,
+            _ => return false,
+        };
+        let Some(number) = constant(bare) else { return false };
+        let source = bare.span.of(self.text);
+        let problem = Problem::new(bare.span, format!("`{source}` lacks the unit of a duration"));
+        self.wrong(problem.help(format!("write `{number}s` or another unit")));
+        true
+    }
+
+    fn age_alone(&mut self, span: Span) -> Kind {
+        let problem = Problem::new(span, "an age can only be compared with a duration");
+        self.wrong(problem.help("write `age(temperature) > 5m`"))
     }
 
     fn compare(
@@ -311,7 +311,14 @@ impl Checker<'_, '_> {
                 let problem = Problem::new(at, message).help("use `=` or `!=`");
                 return (nothing, self.wrong(problem));
             }
-            (Kind::Number | Kind::Metric, Kind::Number | Kind::Metric) => {}
+            (
+                Kind::Number | Kind::Metric | Kind::Duration,
+                Kind::Number | Kind::Metric | Kind::Duration,
+            ) => {
+                if self.mixes_units((&l, l_kind), (&r, r_kind)) || !self.age_is_bounded(&l, &r) {
+                    return (nothing, Kind::Wrong);
+                }
+            }
             (Kind::Truth | Kind::Metric, Kind::Truth | Kind::Metric) if op.is_equality() => {}
             _ => {
                 let (l_source, r_source) = (left.span.of(self.text), right.span.of(self.text));
@@ -324,6 +331,23 @@ impl Checker<'_, '_> {
             }
         }
         (NodeKind::Compare(op, Box::new(l), Box::new(r)), Kind::Truth)
+    }
+
+    /// Has the rule judged when an age comes to what it is compared with; reports an age that is
+    /// compared with anything but a constant.
+    fn age_is_bounded(&mut self, l: &Node, r: &Node) -> bool {
+        let age = [l, r].into_iter().find(|node| matches!(node.kind, NodeKind::Age(_)));
+        let Some(age) = age else { return true };
+        match age_deadline(l, r) {
+            Some((input, secs)) if secs > 0.0 => {
+                self.names.deadline(input, Duration::from_secs_f64(secs));
+                true
+            }
+            _ => {
+                self.age_alone(age.span);
+                false
+            }
+        }
     }
 
     fn text_of(&self, expr: &Expr) -> Option<Arc<str>> {
@@ -358,6 +382,7 @@ pub(crate) fn constant(node: &Node) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::functions::FUNCTIONS;
     use super::*;
 
     fn problems(text: &str) -> Vec<(usize, String, Option<String>)> {
@@ -396,18 +421,21 @@ mod tests {
     #[test]
     fn each_thing_that_is_wrong_is_reported() {
         check(
-            "avg(a) > 1 and lst(b) > 1 and 'x' > c",
+            "mean(a) > 1 and lst(b) > 1 and 'x' > c",
             &[
-                (0, "unknown function `avg`"),
-                (15, "unknown function `lst`"),
-                (34, "texts have no order, so `>` cannot compare them"),
+                (0, "unknown function `mean`"),
+                (16, "unknown function `lst`"),
+                (35, "texts have no order, so `>` cannot compare them"),
             ],
         );
-        let helps: Vec<_> = problems("avg(a) > lst(b)").into_iter().map(|p| p.2).collect();
+        let helps: Vec<_> = problems("median(a) > lst(b)").into_iter().map(|p| p.2).collect();
         assert_eq!(
             helps,
             [
-                Some("the functions are `abs` and `last`".to_owned()),
+                Some(format!(
+                    "the functions are {}",
+                    crate::suggest::list(&FUNCTIONS.map(|it| it.name))
+                )),
                 Some("did you mean `last`?".to_owned())
             ]
         );

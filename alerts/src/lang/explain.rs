@@ -6,7 +6,8 @@ use bellwire_model::Value;
 
 use super::Problem;
 use super::ast::Comparison;
-use super::check::{Names, Node, NodeKind, condition, constant};
+use super::check::{Node, NodeKind, condition, constant};
+use super::names::Names;
 use super::program::{Program, Stack, Verdict, View};
 
 /// The longest explanation, in bytes.
@@ -169,7 +170,7 @@ pub(crate) fn show(value: Option<&Value>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Param, Params};
+    use super::super::names::{Param, Params};
     use super::*;
 
     /// Explains `text` where `a` is 6, `b` is 2.5, `on` is 1, `mode` is `'x=y'`.
@@ -188,7 +189,7 @@ mod tests {
                 _ => None,
             })
             .collect();
-        let view = View { values: &values, bindings: &[0, 1, 2, 3] };
+        let view = View::of(&values, &[0, 1, 2, 3]);
         assert_eq!(condition.explain(view), expected, "{text}");
         assert_eq!(show(condition.value(view).as_ref()), value, "{text}");
     }
@@ -235,8 +236,7 @@ mod tests {
         let text = vec!["a > 1"; 200].join(" and ");
         let params = Params::new();
         let condition = Condition::parse(&text, &mut Names::new(&params)).expect("sound");
-        let explanation =
-            condition.explain(View { values: &[Some(Value::Number(6.0))], bindings: &[0] });
+        let explanation = condition.explain(View::of(&[Some(Value::Number(6.0))], &[0]));
         assert!(explanation.len() < EXPLANATION_BYTES_MAX + 4, "{}", explanation.len());
     }
 }

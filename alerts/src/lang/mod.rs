@@ -23,12 +23,15 @@
 //! zero and an overflow give. `false and unknown` is false, `true or unknown` is true.
 
 pub(crate) mod ast;
+pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod duration;
 pub(crate) mod explain;
 pub(crate) mod functions;
 pub(crate) mod lexer;
+pub(crate) mod names;
 pub(crate) mod parser;
+pub(crate) mod place;
 pub(crate) mod program;
 pub(crate) mod select;
 pub(crate) mod template;

@@ -152,17 +152,23 @@ impl<'a> Parser<'a> {
     fn primary(&mut self) -> Result<Expr, Problem> {
         let token = self.peek();
         let kind = match &token.kind {
-            TokenKind::Number(number) | TokenKind::Duration(number) => ExprKind::Number(*number),
+            TokenKind::Number(number) => ExprKind::Number(*number),
+            TokenKind::Duration(secs) => ExprKind::Duration(*secs),
             TokenKind::True => ExprKind::Truth(true),
             TokenKind::False => ExprKind::Truth(false),
             TokenKind::Text(text) => ExprKind::Text(Arc::clone(text)),
-            TokenKind::Quoted(name) => ExprKind::Metric(name.clone()),
+            TokenKind::Quoted(name) => {
+                self.take();
+                let metric = self.node(ExprKind::Metric(name.clone()), token.span)?;
+                return self.offset(metric);
+            }
             TokenKind::Name(name) => {
                 self.take();
-                return match self.peek().kind {
-                    TokenKind::Open => self.call(name, token.span),
-                    _ => self.node(ExprKind::Name(name.clone()), token.span),
+                let named = match self.peek().kind {
+                    TokenKind::Open => self.call(name, token.span)?,
+                    _ => self.node(ExprKind::Name(name.clone()), token.span)?,
                 };
+                return self.offset(named);
             }
             TokenKind::Open => {
                 self.take();
@@ -189,6 +195,21 @@ impl<'a> Parser<'a> {
         }
         let close = self.close(open)?;
         self.node(ExprKind::Call { name: name.into(), at, args }, at.to(close))
+    }
+
+    /// `inner offset 1h`, or `inner` as it is.
+    fn offset(&mut self, inner: Expr) -> Result<Expr, Problem> {
+        match &self.peek().kind {
+            TokenKind::Name(word) if **word == *"offset" => self.take(),
+            _ => return Ok(inner),
+        };
+        let at = self.peek().span;
+        let TokenKind::Duration(by) = self.peek().kind else {
+            return Err(self.unexpected("a duration like `1h`"));
+        };
+        self.take();
+        let span = inner.span.to(at);
+        self.node(ExprKind::Offset { inner: Box::new(inner), by, at }, span)
     }
 
     fn close(&mut self, open: Span) -> Result<Span, Problem> {
@@ -238,7 +259,8 @@ mod tests {
     /// The tree in Polish notation.
     fn shape(expr: &Expr) -> String {
         match &expr.kind {
-            ExprKind::Number(number) => number.to_string(),
+            ExprKind::Number(number) | ExprKind::Duration(number) => number.to_string(),
+            ExprKind::Offset { inner, by, .. } => format!("(offset {} {by})", shape(inner)),
             ExprKind::Truth(truth) => truth.to_string(),
             ExprKind::Text(text) => format!("'{text}'"),
             ExprKind::Name(name) | ExprKind::Metric(name) => name.to_string(),
@@ -272,6 +294,9 @@ mod tests {
             ("a + b * -c % 2 >= 3", "(>= (+ a (% (* b (neg c)) 2)) 3)"),
             ("(a or b) and c", "(and (or a b) c)"),
             ("last(motor.speed) == 5m", "(= (last motor.speed) 300)"),
+            ("a - avg(a, 1m) offset 1h > 2", "(> (- a (offset (avg a 60) 3600)) 2)"),
+            ("a offset 1d = `b` offset 2s", "(= (offset a 86400) (offset b 2))"),
+            ("offset > 1", "(> offset 1)"),
             ("`a-b` != 'x'", "(!= a-b 'x')"),
         ] {
             assert_eq!(parse(text).map(|expr| shape(&expr)), Ok(expected.to_owned()), "{text}");

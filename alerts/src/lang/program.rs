@@ -4,11 +4,15 @@
 //! arithmetic carries along by itself. Nothing here allocates once the stack has grown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bellwire_model::Value;
+use bellwire_model::{Timestamp, Value};
 
 use super::ast::{Arith, Comparison};
 use super::check::{Node, NodeKind, constant};
+use super::functions::Stat;
+use super::place;
+use crate::engine::series::Series;
 
 /// What a condition says of the present values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +51,24 @@ pub(crate) struct View<'a> {
     pub(crate) values: &'a [Option<Value>],
     /// Which of them each of the rule's inputs is.
     pub(crate) bindings: &'a [u32],
+    /// When each of the values was read; when the device was met, where it was not.
+    pub(crate) seen: &'a [Timestamp],
+    /// The device's windows.
+    pub(crate) windows: &'a [Series],
+    /// Which of them each of the rule's windows is.
+    pub(crate) window_bindings: &'a [u32],
+    /// The instant that is judged.
+    pub(crate) now: Timestamp,
 }
 
 impl<'a> View<'a> {
+    /// Values alone.
+    #[cfg(test)]
+    pub(crate) fn of(values: &'a [Option<Value>], bindings: &'a [u32]) -> Self {
+        let now = Timestamp::EPOCH;
+        Self { values, bindings, seen: &[], windows: &[], window_bindings: &[], now }
+    }
+
     /// The value of an input, if the device has sent one.
     pub(crate) fn value(self, input: u16) -> Option<&'a Value> {
         self.values[self.bindings[usize::from(input)] as usize].as_ref()
@@ -62,6 +81,19 @@ impl<'a> View<'a> {
             _ => f64::NAN,
         }
     }
+
+    fn silence(self, input: u16) -> Duration {
+        self.now.since(self.seen[self.bindings[usize::from(input)] as usize])
+    }
+
+    fn window(self, window: u16, stat: Stat) -> f64 {
+        self.windows[self.window_bindings[usize::from(window)] as usize].stat(stat)
+    }
+
+    /// Where the device is, in degrees.
+    fn place(self, [lat, lon]: [u16; 2]) -> (f64, f64) {
+        (self.number(lat), self.number(lon))
+    }
 }
 
 /// Room for the operands; keep one and hand it in.
@@ -71,6 +103,12 @@ pub(crate) type Stack = Vec<f64>;
 enum Op {
     Push(f64),
     Load(u16),
+    Window(u16, Stat),
+    Age(u16),
+    Absent(u16, Duration),
+    Distance([u16; 2], (f64, f64)),
+    /// Whether the place of two inputs is within this one of the program's areas.
+    Inside([u16; 2], u16),
     Test(Test),
     /// Whether an input is this one of the program's texts.
     TextIs {
@@ -115,18 +153,23 @@ impl Test {
     }
 }
 
+/// The corners of a polygon: latitudes and longitudes.
+type Area = Arc<[(f64, f64)]>;
+
 /// A compiled condition or number.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Program {
     ops: Box<[Op]>,
     texts: Box<[Arc<str>]>,
+    areas: Box<[Area]>,
 }
 
 impl Program {
     pub(crate) fn compile(node: &Node) -> Self {
-        let (mut ops, mut texts) = (Vec::new(), Vec::new());
-        push(node, &mut ops, &mut texts);
-        Self { ops: ops.into(), texts: texts.into() }
+        let mut compiler = Compiler::default();
+        compiler.push(node);
+        let Compiler { ops, texts, areas } = compiler;
+        Self { ops: ops.into(), texts: texts.into(), areas: areas.into() }
     }
 
     /// The verdict on these values.
@@ -146,6 +189,13 @@ impl Program {
                 Op::Push(number) => number,
                 Op::Load(input) => view.number(input),
                 Op::Test(test) => test.value(view),
+                Op::Window(window, stat) => view.window(window, stat),
+                Op::Age(input) => view.silence(input).as_secs_f64(),
+                Op::Absent(input, silence) => f64::from(view.silence(input) >= silence),
+                Op::Distance(inputs, from) => place::distance(view.place(inputs), from),
+                Op::Inside(inputs, area) => {
+                    place::inside(view.place(inputs), &self.areas[usize::from(area)])
+                }
                 Op::TextIs { input, text, comparison } => match view.value(input) {
                     Some(Value::Text(value)) => {
                         let same = **value == *self.texts[usize::from(text)];
@@ -167,41 +217,61 @@ impl Program {
     }
 }
 
-fn push(node: &Node, ops: &mut Vec<Op>, texts: &mut Vec<Arc<str>>) {
-    let fused = constant(node).map(Op::Push).or_else(|| Test::of(node).map(Op::Test));
-    if let Some(op) = fused {
-        ops.push(op);
-        return;
-    }
-    let op = match &node.kind {
-        NodeKind::Constant(number) => Op::Push(*number),
-        NodeKind::Input(input) => Op::Load(*input),
-        NodeKind::TextIs { op, input, text, .. } => {
-            texts.push(Arc::clone(text));
-            // `NODES_MAX` keeps it below 65,536.
-            let index = u16::try_from(texts.len() - 1).expect("fewer texts than nodes");
-            Op::TextIs { input: *input, text: index, comparison: *op }
+#[derive(Default)]
+struct Compiler {
+    ops: Vec<Op>,
+    texts: Vec<Arc<str>>,
+    areas: Vec<Area>,
+}
+
+impl Compiler {
+    fn push(&mut self, node: &Node) {
+        let fused = constant(node).map(Op::Push).or_else(|| Test::of(node).map(Op::Test));
+        if let Some(op) = fused {
+            self.ops.push(op);
+            return;
         }
-        NodeKind::Not(inner) => unary(inner, Op::Not, ops, texts),
-        NodeKind::Negate(inner) => unary(inner, Op::Negate, ops, texts),
-        NodeKind::Abs(inner) => unary(inner, Op::Abs, ops, texts),
-        NodeKind::Arith(op, left, right) => both(left, right, Op::Arith(*op), ops, texts),
-        NodeKind::Compare(op, left, right) => both(left, right, Op::Compare(*op), ops, texts),
-        NodeKind::And(left, right) => both(left, right, Op::And, ops, texts),
-        NodeKind::Or(left, right) => both(left, right, Op::Or, ops, texts),
-    };
-    ops.push(op);
+        let op = match &node.kind {
+            NodeKind::Constant(number) => Op::Push(*number),
+            NodeKind::Input(input) => Op::Load(*input),
+            NodeKind::Window(window, stat) => Op::Window(*window, *stat),
+            NodeKind::Age(input) => Op::Age(*input),
+            NodeKind::Absent(input, silence) => Op::Absent(*input, *silence),
+            NodeKind::Distance(inputs, from) => Op::Distance(*inputs, *from),
+            NodeKind::Inside(inputs, area) => {
+                self.areas.push(Arc::clone(area));
+                Op::Inside(*inputs, last_of(&self.areas))
+            }
+            NodeKind::TextIs { op, input, text, .. } => {
+                self.texts.push(Arc::clone(text));
+                Op::TextIs { input: *input, text: last_of(&self.texts), comparison: *op }
+            }
+            NodeKind::Not(inner) => self.unary(inner, Op::Not),
+            NodeKind::Negate(inner) => self.unary(inner, Op::Negate),
+            NodeKind::Abs(inner) => self.unary(inner, Op::Abs),
+            NodeKind::Arith(op, left, right) => self.both(left, right, Op::Arith(*op)),
+            NodeKind::Compare(op, left, right) => self.both(left, right, Op::Compare(*op)),
+            NodeKind::And(left, right) => self.both(left, right, Op::And),
+            NodeKind::Or(left, right) => self.both(left, right, Op::Or),
+        };
+        self.ops.push(op);
+    }
+
+    fn unary(&mut self, inner: &Node, op: Op) -> Op {
+        self.push(inner);
+        op
+    }
+
+    fn both(&mut self, left: &Node, right: &Node, op: Op) -> Op {
+        self.push(left);
+        self.push(right);
+        op
+    }
 }
 
-fn unary(inner: &Node, op: Op, ops: &mut Vec<Op>, texts: &mut Vec<Arc<str>>) -> Op {
-    push(inner, ops, texts);
-    op
-}
-
-fn both(left: &Node, right: &Node, op: Op, ops: &mut Vec<Op>, texts: &mut Vec<Arc<str>>) -> Op {
-    push(left, ops, texts);
-    push(right, ops, texts);
-    op
+/// `NODES_MAX` keeps it below 65,536.
+fn last_of<T>(list: &[T]) -> u16 {
+    u16::try_from(list.len() - 1).expect("fewer than nodes")
 }
 
 fn pop(stack: &mut Stack) -> f64 {
@@ -260,7 +330,8 @@ fn compare(op: Comparison, left: f64, right: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::{Names, Params, condition};
+    use super::super::check::condition;
+    use super::super::names::{Names, Params};
     use super::*;
 
     /// Judges `text` where metric `a` is 6, `zero` is 0, `mode` is `'on'`, and no other is known.
@@ -280,7 +351,7 @@ mod tests {
             })
             .collect();
         let bindings: Vec<_> = (0..u32::try_from(values.len()).expect("few")).collect();
-        let view = View { values: &values, bindings: &bindings };
+        let view = View::of(&values, &bindings);
         assert_eq!(Program::compile(&node).verdict(view, &mut Stack::new()), expected, "{text}");
     }
 

@@ -5,7 +5,7 @@
 
 use bellwire_model::MetricName;
 
-use super::check::{Names, Param};
+use super::names::{Names, Param};
 use super::{Problem, Span, explain, lexer};
 use crate::suggest;
 
@@ -158,7 +158,7 @@ fn help(kind: &str, names: &Names<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Params;
+    use super::super::names::Params;
     use super::*;
 
     struct Example;

@@ -14,9 +14,9 @@ use super::rule::Rule;
 use super::{FILE_BYTES_MAX, LABELS_MAX, RULES_MAX, RuleSet, hash};
 use crate::engine::machine::Timing;
 use crate::error::RuleError;
-use crate::lang::check::{Names, Param, Params};
 use crate::lang::explain::Condition;
 use crate::lang::functions::Function;
+use crate::lang::names::{Names, Param, Params};
 use crate::lang::select::Select;
 use crate::lang::template::Template;
 use crate::lang::{Problem, duration, lexer};
@@ -25,6 +25,10 @@ use crate::suggest;
 /// How long a device may be silent before a `for` run breaks, where the rule does not say and
 /// `for` is not longer: Prometheus' staleness.
 const MAX_GAP_DEFAULT: Duration = Duration::from_mins(5);
+/// How late readings may come where the file does not say.
+const LATENESS_DEFAULT: Duration = Duration::from_mins(1);
+/// A day's readings of each device are more than should be in memory.
+const LATENESS_MAX: Duration = Duration::from_hours(1);
 /// What operators read where the rule does not say.
 const SUMMARY_DEFAULT: &str = "{rule} on {device}: {value}";
 
@@ -42,7 +46,9 @@ pub(crate) fn read(text: &str) -> Result<RuleSet, Vec<RuleError>> {
     }
     let mut set = RuleSet { text: text.into(), version: hash(text), ..RuleSet::default() };
     if reader.errors.is_empty() {
-        let [rules, labels] = reader.fields(table.get_ref(), ["rule", "labels"]);
+        let [rules, labels, lateness] =
+            reader.fields(table.get_ref(), ["rule", "labels", "lateness"]);
+        set.lateness = read_lateness(&mut reader, lateness);
         read_labels(&mut reader, labels, &mut set);
         read_rules(&mut reader, rules, &mut set);
     }
@@ -51,6 +57,20 @@ pub(crate) fn read(text: &str) -> Result<RuleSet, Vec<RuleError>> {
     }
     reader.errors.sort_by_key(|error| (error.line, error.column));
     Err(reader.errors)
+}
+
+fn read_lateness(reader: &mut Reader<'_>, field: Option<Field<'_, '_>>) -> Duration {
+    match read_duration(reader, "lateness", field) {
+        Some(Some(lateness)) if lateness > LATENESS_MAX => {
+            let message = format!("`lateness` is more than {}", duration::format(LATENESS_MAX));
+            let help = "readings that are older still are kept, but judge no rules".to_owned();
+            let place = field.map_or(0..0, |field| field.span());
+            reader.error(place, Some("lateness"), message, Some(help));
+            LATENESS_DEFAULT
+        }
+        Some(Some(lateness)) => lateness,
+        _ => LATENESS_DEFAULT,
+    }
 }
 
 fn read_labels(reader: &mut Reader<'_>, field: Option<Field<'_, '_>>, set: &mut RuleSet) {
@@ -170,7 +190,11 @@ fn read_rule(
     if reader.errors.len() == n_errors {
         report_unused(reader, table, &names);
     }
-    let inputs = names.inputs;
+    let Names { inputs, windows, ebbing, deadlines, .. } = names;
+    let timing = timing.map(|timing| match gap {
+        Some(_) => timing,
+        None => outlasting_silence(timing, &deadlines),
+    });
     let (summary_text, summary) = summary?;
     let clear = match clear {
         None => None,
@@ -194,6 +218,10 @@ fn read_rule(
         inputs,
         n_judged,
         input_ids,
+        windows,
+        ebbing,
+        deadlines,
+        base: u32::try_from(set.rules.len()).expect("few rules"),
     })
 }
 
@@ -315,6 +343,14 @@ fn read_timing(
     // owner knowing of `max_gap`: a rule that never fires is worse than one that trusts silence.
     let max_gap = max_gap?.unwrap_or(MAX_GAP_DEFAULT.max(hold));
     Some(Timing { hold, keep_firing: keep_firing?.unwrap_or_default(), max_gap })
+}
+
+/// Of a rule that is about silence, silence breaks no run.
+fn outlasting_silence(timing: Timing, deadlines: &[(u16, Duration)]) -> Timing {
+    match deadlines {
+        [] => timing,
+        _ => Timing { max_gap: duration::MAX, ..timing },
+    }
 }
 
 fn read_severity(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Option<Severity> {

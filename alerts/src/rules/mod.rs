@@ -8,6 +8,7 @@ pub(crate) mod rule;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bellwire_model::{DeviceId, MetricName};
 use hashbrown::HashMap;
@@ -30,6 +31,8 @@ pub struct RuleSet {
     text: Arc<str>,
     version: u64,
     rules: Vec<Rule>,
+    /// How long a reading may come after others of its device that are younger.
+    lateness: Duration,
     /// Places of the rules by name.
     by_name: HashMap<Box<str>, u32>,
     /// The selections, each text once.
@@ -65,6 +68,13 @@ impl RuleSet {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// How long a reading may come after younger ones of its device and still be judged where it
+    /// belongs (`lateness`), in event time.
+    #[must_use]
+    pub const fn lateness(&self) -> Duration {
+        self.lateness
     }
 
     /// The rule with this name.
@@ -126,7 +136,7 @@ impl fmt::Debug for RuleSet {
 }
 
 /// FNV-1a: it must never change, since transitions in the database name versions by it.
-fn hash(text: &str) -> u64 {
+pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -6,6 +6,7 @@ use bellwire_model::{MetricName, RuleName, Severity};
 
 use crate::engine::machine::Timing;
 use crate::lang::explain::Condition;
+use crate::lang::names::WindowSpec;
 use crate::lang::template::Template;
 
 /// What to watch, how long it must hold, and what to say.
@@ -29,6 +30,14 @@ pub struct Rule {
     pub(crate) n_judged: usize,
     /// The same inputs, by their place in [`crate::RuleSet`].
     pub(crate) input_ids: Box<[u32]>,
+    /// The windows that conditions know by their place here.
+    pub(crate) windows: Vec<WindowSpec>,
+    /// Of these, those that are judged anew as readings leave them.
+    pub(crate) ebbing: Vec<u16>,
+    /// Inputs, and the silence of each after which it is judged anew.
+    pub(crate) deadlines: Vec<(u16, Duration)>,
+    /// The place in [`crate::RuleSet`] of the rule that this is a variant of; its own if of none.
+    pub(crate) base: u32,
 }
 
 impl Rule {
@@ -100,6 +109,7 @@ impl Rule {
             _ => false,
         };
         let judged = self.inputs[..self.n_judged] == other.inputs[..other.n_judged];
-        clear && judged && self.when.decides_like(&other.when)
+        let windows = self.windows == other.windows;
+        clear && judged && windows && self.when.decides_like(&other.when)
     }
 }

@@ -105,7 +105,6 @@ set = {}
                 .to_owned(),
             format!("6:7 `for` must be a duration in quotes, not a number ({duration})"),
             format!("7:19 the duration `5` lacks a unit ({duration})"),
-            "11:9 unknown function `avg` (the functions are `abs` and `last`)".to_owned(),
             "11:31 unknown function `lst` (did you mean `last`?)".to_owned(),
             "12:13 unexpected `>` (a metric, a number or `(` should be here)".to_owned(),
             "13:18 unexpected `freezer` (a text in single quotes should be here, as in `kind = \
@@ -228,7 +227,7 @@ error: unknown function `avgg`
   |
 3 | when = \" avgg(temperature, 5m) > limit\"
   |          ^^^^
-  = help: the functions are `abs` and `last`
+  = help: did you mean `avg`?
   = note: in `when` of rule `r`
 "
     );

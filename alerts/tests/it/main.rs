@@ -11,6 +11,7 @@ mod reload;
 mod restart;
 mod rng;
 mod selection;
+mod shuffle;
 mod simulation;
 mod states;
 mod words;

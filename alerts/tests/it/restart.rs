@@ -126,7 +126,10 @@ fn a_restart_changes_nothing() {
                 restart(world);
             }
         });
-        assert_eq!(undisturbed, restarted, "seed {seed}");
+        for (n, (whole, cut)) in undisturbed.iter().zip(&restarted).enumerate() {
+            assert_eq!(whole, cut, "seed {seed}, transition {n}");
+        }
+        assert_eq!(undisturbed.len(), restarted.len(), "seed {seed}");
     });
 }
 

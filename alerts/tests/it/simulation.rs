@@ -89,7 +89,7 @@ fn random_values(rng: &mut Rng) -> Values {
 
 fn rules_text(timing: RefTiming) -> String {
     let RefTiming { hold, keep, gap } = timing;
-    (0..)
+    let rules: String = (0..)
         .zip(&RULES)
         .map(|(n, rule)| {
             format!(
@@ -98,7 +98,9 @@ fn rules_text(timing: RefTiming) -> String {
                 rule.text
             )
         })
-        .collect()
+        .collect();
+    // The reference takes readings as they come.
+    format!("lateness = '0s'\n{rules}")
 }
 
 /// How readings come to the engine.

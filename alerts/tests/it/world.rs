@@ -70,12 +70,36 @@ impl World {
         self.receive_here(device, at, received_at, values);
     }
 
+    /// The same, with the device's counter.
+    pub(crate) fn receive_numbered(
+        &mut self,
+        device: &str,
+        at: Timestamp,
+        received_at: Timestamp,
+        seq: Option<u64>,
+        values: &[(&str, Value)],
+    ) {
+        self.next_position();
+        self.observe(device, at, received_at, seq, values);
+    }
+
     /// The same, in the record before.
     pub(crate) fn receive_here(
         &mut self,
         device: &str,
         at: Timestamp,
         received_at: Timestamp,
+        values: &[(&str, Value)],
+    ) {
+        self.observe(device, at, received_at, None, values);
+    }
+
+    fn observe(
+        &mut self,
+        device: &str,
+        at: Timestamp,
+        received_at: Timestamp,
+        seq: Option<u64>,
         values: &[(&str, Value)],
     ) {
         let id = DeviceId::new(device).expect("a device's name");
@@ -93,7 +117,7 @@ impl World {
             at,
             received_at,
             position: LogPosition(self.position),
-            seq: None,
+            seq,
             readings: &readings,
         };
         self.engine.observe(&observation, &self.names, &mut self.said);
@@ -121,9 +145,10 @@ pub(crate) fn numbers<'a>(values: &[(&'a str, f64)]) -> Vec<(&'a str, Value)> {
 }
 
 fn line(transition: &Transition) -> String {
-    let Transition { alert, from, to, at, .. } = transition;
+    let Transition { alert, from, to, at, correction, .. } = transition;
     let micros = at.as_micros() - START * 1_000_000;
     #[expect(clippy::cast_precision_loss, reason = "tests last for minutes")]
     let secs = micros as f64 / 1e6;
-    format!("{} {} {from}>{to} @{secs}", alert.device, alert.rule)
+    let correction = correction.map_or(String::new(), |it| format!(" {it}"));
+    format!("{} {} {from}>{to} @{secs}{correction}", alert.device, alert.rule)
 }

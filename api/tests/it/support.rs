@@ -85,6 +85,7 @@ pub(crate) fn transition(position: u64, id: u64, to: AlertState) -> Transition {
         received_at: at,
         rule_version: 0xfeed,
         reason: format!("#{position}").into(),
+        correction: None,
     }
 }
 

@@ -147,6 +147,7 @@ impl RuleState {
             received_at,
             rule_version,
             reason,
+            correction: None,
         });
     }
 }

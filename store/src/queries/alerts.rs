@@ -2,7 +2,8 @@
 
 use bellwire_model::alert::Alert;
 use bellwire_model::{
-    AlertId, AlertState, Cursor, DeviceId, LogPosition, RuleName, Severity, Timestamp, Transition,
+    AlertId, AlertState, Correction, Cursor, DeviceId, LogPosition, RuleName, Severity, Timestamp,
+    Transition,
 };
 use tokio_postgres::Row;
 
@@ -87,7 +88,7 @@ impl Queries {
                 "reading an alert's transitions",
                 "SELECT alert_id, rule, device, severity, to_state, since, fired_at, resolved_at, \
                         value, summary, position, ordinal, from_state, at, received_at, \
-                        rule_version, reason \
+                        rule_version, reason, correction \
                  FROM bellwire.transition WHERE alert_id = $1 \
                  ORDER BY position, ordinal LIMIT $2",
                 &[&id.to_string(), &row_limit(super::ROWS_MAX)],
@@ -112,7 +113,8 @@ impl Queries {
                 "reading transitions",
                 "SELECT t.alert_id, t.rule, t.device, t.severity, t.to_state, t.since, \
                         t.fired_at, t.resolved_at, t.value, t.summary, t.position, t.ordinal, \
-                        t.from_state, t.at, t.received_at, t.rule_version, t.reason \
+                        t.from_state, t.at, t.received_at, t.rule_version, t.reason, \
+                        t.correction \
                  FROM bellwire.log_position l \
                  LEFT JOIN LATERAL ( \
                      SELECT * FROM bellwire.transition \
@@ -171,5 +173,9 @@ fn read_transition(row: &Row) -> Result<Transition, Error> {
         received_at,
         rule_version: row.get::<_, i64>(15).cast_unsigned(),
         reason: row.get::<_, String>(16).into(),
+        correction: row
+            .get::<_, Option<&str>>(17)
+            .map(|text| word("a correction", text, Correction::from_label))
+            .transpose()?,
     })
 }

@@ -99,6 +99,7 @@ pub(crate) fn transition(position: u64, from: AlertState, to: AlertState) -> Tra
         received_at: at + Duration::from_millis(5),
         rule_version: u64::MAX - 1,
         reason: "temperature > -15".into(),
+        correction: None,
     }
 }
 

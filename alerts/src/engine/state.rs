@@ -1,0 +1,287 @@
+//! All that a device's readings have come to, as of one instant of its event time: a pure function
+//! of the readings up to it, in their order.
+
+use std::time::Duration;
+
+use bellwire_model::{DeviceId, Timestamp, Value};
+use serde::{Deserialize, Serialize};
+
+use super::episode::{Desk, Episode, Subject};
+use super::machine::Edge;
+use super::plan::Plan;
+use super::series::Series;
+use super::touched::Touched;
+use crate::lang::program::{Stack, Verdict};
+use crate::rules::RuleSet;
+
+/// A device as of an instant.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    /// The event time of the latest reading.
+    pub(crate) at: Timestamp,
+    /// All that was due up to here has happened.
+    pub(crate) done: Timestamp,
+    /// The instant that is judged.
+    pub(crate) now: Timestamp,
+    /// The earliest event time at which an alert changes without a reading.
+    pub(crate) due: Timestamp,
+    /// How many of `episodes` there are.
+    pub(crate) n_open: u32,
+    /// The last value of each of the plan's inputs.
+    pub(crate) values: Box<[Option<Value>]>,
+    /// When each of them was read; when the device was first heard of, where it was not.
+    pub(crate) seen: Box<[Timestamp]>,
+    /// The plan's windows.
+    pub(crate) windows: Box<[Series]>,
+    /// The alert of each of the plan's rules, if there is one that is not over.
+    pub(crate) episodes: Box<[Option<Box<Episode>>]>,
+}
+
+/// Up to which event time something that is due shall happen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Until {
+    /// A reading of this instant will be judged: it decides what is due at this very instant.
+    Before(Timestamp),
+    /// All readings up to this instant are here.
+    Through(Timestamp),
+}
+
+impl Until {
+    const fn includes(self, at: Timestamp) -> bool {
+        match self {
+            Self::Before(end) => at.as_micros() < end.as_micros(),
+            Self::Through(end) => at.as_micros() <= end.as_micros(),
+        }
+    }
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// An alert's phase ends by itself.
+    Edge(Edge),
+    /// Time alone may have changed what a rule says.
+    Judge,
+}
+
+/// What a state needs of its surroundings to go on.
+#[derive(Debug)]
+pub(crate) struct Bench<'a, 'd> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) id: &'a DeviceId,
+    pub(crate) stack: &'a mut Stack,
+    pub(crate) touched: &'a mut Touched,
+    pub(crate) desk: &'a mut Desk<'d>,
+}
+
+/// A value of one of the plan's inputs.
+pub(crate) type Reading = (u32, Value);
+
+impl State {
+    /// Of a device that has not been heard of.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        Self {
+            at: Timestamp::from_micros(i64::MIN),
+            done: Timestamp::from_micros(i64::MIN),
+            now: Timestamp::EPOCH,
+            due: Timestamp::MAX,
+            n_open: 0,
+            values: vec![None; plan.inputs.len()].into(),
+            seen: vec![Timestamp::MAX; plan.inputs.len()].into(),
+            windows: plan.windows.iter().map(|(_, span)| Series::new(span)).collect(),
+            episodes: plan.rules.iter().map(|_| None).collect(),
+        }
+    }
+
+    /// Readings after this can be taken.
+    pub(crate) fn end(&self) -> Timestamp {
+        self.at.max(self.done)
+    }
+
+    /// Takes the readings of one instant, not before any that were taken, and judges.
+    pub(crate) fn take(&mut self, at: Timestamp, readings: &[Reading], bench: &mut Bench<'_, '_>) {
+        self.expire(Until::Before(at), bench);
+        if self.at.as_micros() == i64::MIN {
+            self.seen.fill(at);
+        }
+        (self.at, self.now) = (at, at);
+        bench.touched.clear();
+        let plan = bench.plan;
+        for (slot, value) in readings {
+            let index = *slot as usize;
+            for window in plan.fed(*slot) {
+                let (window, span) = (*window as usize, &plan.windows[*window as usize].1);
+                self.windows[window].advance(span, at);
+                self.windows[window].push(span, at, value);
+            }
+            self.values[index] = Some(value.clone());
+            self.seen[index] = at;
+            bench.touched.add(plan.triggers(*slot));
+        }
+        for position in bench.touched.iter() {
+            self.judge(position, plan, bench.id, bench.stack, bench.desk);
+        }
+        if self.n_open > 0 || self.due != Timestamp::MAX || plan.is_timed() {
+            self.schedule(plan, bench.desk.set);
+        }
+    }
+
+    /// Lets happen what is due, in the order of time and then of rules.
+    pub(crate) fn expire(&mut self, until: Until, bench: &mut Bench<'_, '_>) {
+        while until.includes(self.due) {
+            let at = self.due;
+            (self.now, self.done) = (at, at);
+            for (position, due) in self.due_at(at, bench.plan, bench.desk.set) {
+                match due {
+                    Due::Edge(edge) => self.step(position, edge, bench),
+                    Due::Judge => {
+                        self.judge(position, bench.plan, bench.id, bench.stack, bench.desk);
+                    }
+                }
+            }
+            self.schedule(bench.plan, bench.desk.set);
+        }
+        if let Until::Before(end) = until {
+            self.done = self.done.max(end - Duration::from_micros(1));
+        }
+    }
+
+    /// What is due at `at`, by rule; what an alert does by itself comes before it is judged anew.
+    fn due_at(&self, at: Timestamp, plan: &Plan, set: &RuleSet) -> Vec<(usize, Due)> {
+        let mut all = Vec::new();
+        for (position, episode) in self.episodes.iter().enumerate() {
+            let timing = &set.at(plan.rules[position]).timing;
+            let edge = episode.as_ref().and_then(|episode| episode.phase.due(timing));
+            all.extend(edge.filter(|edge| edge.at == at).map(|it| (position, Due::Edge(it))));
+        }
+        let silent = plan
+            .deadlines
+            .iter()
+            .filter(|(slot, silence, _)| self.seen[*slot as usize] + *silence == at);
+        all.extend(silent.map(|(.., position)| (*position as usize, Due::Judge)));
+        let ebbing = plan.ebbing.iter().filter(|(window, _)| self.leaves_at(*window, plan) == at);
+        all.extend(ebbing.map(|(_, position)| (*position as usize, Due::Judge)));
+        all.sort_by_key(|(position, due)| (*position, matches!(due, Due::Judge)));
+        all.dedup_by(|b, a| a.0 == b.0 && matches!((a.1, b.1), (Due::Judge, Due::Judge)));
+        all
+    }
+
+    fn leaves_at(&self, window: u32, plan: &Plan) -> Timestamp {
+        let span = &plan.windows[window as usize].1;
+        self.windows[window as usize].leaves_at(span).unwrap_or(Timestamp::MAX)
+    }
+
+    fn step(&mut self, position: usize, edge: Edge, bench: &mut Bench<'_, '_>) {
+        let Some(mut episode) = self.episodes[position].take() else { return };
+        episode.phase.enter(edge);
+        let rule = bench.desk.set.at(bench.plan.rules[position]);
+        let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
+        bench.desk.step(subject, &mut episode, edge);
+        if edge.to.is_over() {
+            self.n_open -= 1;
+        } else {
+            self.episodes[position] = Some(episode);
+        }
+    }
+
+    /// Judges the rule at `position` of the plan by the present values.
+    #[inline]
+    fn judge(
+        &mut self,
+        position: usize,
+        plan: &Plan,
+        id: &DeviceId,
+        stack: &mut Stack,
+        desk: &mut Desk<'_>,
+    ) {
+        for window in plan.windows_of(position) {
+            let span = &plan.windows[*window as usize].1;
+            self.windows[*window as usize].advance(span, self.now);
+        }
+        let rule = desk.set.at(plan.rules[position]);
+        let at = self.now;
+        desk.stats.evaluations += 1;
+        let when = rule.when.verdict(plan.view(position, self), stack);
+        if self.episodes[position].is_none() {
+            if when == Verdict::True {
+                let subject = Subject { rule, device: id, view: plan.view(position, self) };
+                self.episodes[position] = Some(desk.open(subject, at));
+                self.n_open += 1;
+            }
+            return;
+        }
+        // Taken out while the rest is looked at.
+        let Some(mut episode) = self.episodes[position].take() else { return };
+        let view = plan.view(position, self);
+        let cleared = || match &rule.clear {
+            Some(clear) => clear.verdict(view, stack) == Verdict::True,
+            None => when == Verdict::False,
+        };
+        let edge = episode.phase.judge(&rule.timing, at, when, cleared);
+        if let Some(edge) = edge {
+            desk.step(Subject { rule, device: id, view }, &mut episode, edge);
+            if edge.to.is_over() {
+                self.n_open -= 1;
+                return;
+            }
+        }
+        self.episodes[position] = Some(episode);
+    }
+
+    /// Works out when something is due next.
+    pub(crate) fn schedule(&mut self, plan: &Plan, set: &RuleSet) {
+        let mut due = Timestamp::MAX;
+        if self.n_open > 0 {
+            for (episode, rule) in self.episodes.iter().zip(&plan.rules) {
+                let Some(episode) = episode else { continue };
+                if let Some(edge) = episode.phase.due(&set.at(*rule).timing) {
+                    due = due.min(edge.at);
+                }
+            }
+        }
+        let later = |at: &Timestamp| *at > self.done;
+        let silent = plan.deadlines.iter().map(|(slot, for_, _)| self.seen[*slot as usize] + *for_);
+        let ebbing = plan.ebbing.iter().map(|(window, _)| self.leaves_at(*window, plan));
+        due = silent.chain(ebbing).filter(later).fold(due, Timestamp::min);
+        self.due = due;
+    }
+
+    /// Forgets what belongs to a time that has not come yet: the device's clock was set back.
+    pub(crate) fn set_back(&mut self, to: Timestamp, plan: &Plan) {
+        let before = to - Duration::from_micros(1);
+        (self.at, self.now, self.done) = (before, to, before);
+        self.seen.fill(to);
+        for (series, (_, span)) in self.windows.iter_mut().zip(&plan.windows) {
+            *series = Series::new(span);
+        }
+    }
+}
+
+/// A state's plain parts, for the snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Instants {
+    pub(crate) at: i64,
+    pub(crate) done: i64,
+    pub(crate) now: i64,
+    pub(crate) seen: Vec<i64>,
+}
+
+impl State {
+    pub(crate) fn instants(&self) -> Instants {
+        Instants {
+            at: self.at.as_micros(),
+            done: self.done.as_micros(),
+            now: self.now.as_micros(),
+            seen: self.seen.iter().map(|at| at.as_micros()).collect(),
+        }
+    }
+
+    pub(crate) fn set_instants(&mut self, instants: &Instants) {
+        self.at = Timestamp::from_micros(instants.at);
+        self.done = Timestamp::from_micros(instants.done);
+        self.now = Timestamp::from_micros(instants.now);
+        for (seen, at) in self.seen.iter_mut().zip(&instants.seen) {
+            *seen = Timestamp::from_micros(*at);
+        }
+    }
+}
