@@ -4,8 +4,9 @@ mod arithmetic;
 mod clocks;
 mod files;
 mod hostile;
-mod machine;
+
 mod numbers;
+mod recordings;
 mod reference;
 mod reload;
 mod restart;

@@ -216,7 +216,7 @@ fn in_order_and_shuffled(seeds: u64) {
 
 #[test]
 fn what_is_known_in_the_end_does_not_depend_on_the_order() {
-    in_order_and_shuffled(200);
+    in_order_and_shuffled(40);
 }
 
 /// The histories above are worth nothing if nothing happens in them.
