@@ -21,7 +21,8 @@ pub struct Metrics {
 }
 
 /// The states in which an alert is not over and this version puts alerts.
-const OPEN: [AlertState; 3] = [AlertState::Pending, AlertState::Firing, AlertState::Recovering];
+const OPEN: [AlertState; 4] =
+    [AlertState::Pending, AlertState::Firing, AlertState::Recovering, AlertState::NoData];
 
 impl Metrics {
     /// Registers all of them; all are 0 until [`Metrics::record`].

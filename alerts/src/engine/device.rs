@@ -222,6 +222,7 @@ impl Device {
         self.live.set_back(at, plan);
         for episode in self.live.episodes.iter_mut().flatten() {
             episode.phase.restart(at);
+            episode.climb.restart(at);
             if episode.alert.fired_at.is_none() {
                 episode.alert.since = at;
             }

@@ -5,6 +5,7 @@ use bellwire_model::{
 };
 
 use super::Stats;
+use super::climb::Climb;
 use super::machine::{Edge, Phase, Why};
 use crate::lang::duration;
 use crate::lang::explain::show;
@@ -17,6 +18,7 @@ use crate::rules::rule::Rule;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Episode {
     pub(crate) phase: Phase,
+    pub(crate) climb: Climb,
     pub(crate) alert: Alert,
     /// When its latest transition happened: the next one is not before it.
     pub(crate) last_at: Timestamp,
@@ -67,12 +69,19 @@ pub(crate) struct Subject<'a> {
 
 impl Desk<'_> {
     /// Opens an episode: the condition has come true at `at`.
-    pub(crate) fn open(&mut self, subject: Subject<'_>, at: Timestamp) -> Box<Episode> {
+    pub(crate) fn open(
+        &mut self,
+        subject: Subject<'_>,
+        phase: Phase,
+        climb: Climb,
+        at: Timestamp,
+        why: Why,
+    ) -> Box<Episode> {
         let Subject { rule, device, .. } = subject;
         let ordinal = self.ordinals.peek(self.cause.position);
-        let phase = Phase::begin(&rule.timing, at);
         let mut episode = Box::new(Episode {
             phase,
+            climb,
             alert: Alert {
                 id: AlertId::of(&rule.name, device, self.cause.position, ordinal),
                 rule: rule.name.clone(),
@@ -88,13 +97,13 @@ impl Desk<'_> {
             last_at: at,
             note: None,
         });
-        self.step(subject, &mut episode, Edge { to: phase.state(), at, why: Why::Began });
+        self.step(subject, &mut episode, Edge { to: phase.state(), at, why });
         episode
     }
 
     /// Writes down a step that the episode's phase has taken.
     pub(crate) fn step(&mut self, subject: Subject<'_>, episode: &mut Episode, edge: Edge) {
-        let reason = reason(subject, edge);
+        let reason = reason(subject, edge, episode.climb.level);
         self.write(subject, episode, edge.to, edge.at, reason);
     }
 
@@ -119,7 +128,8 @@ impl Desk<'_> {
             AlertState::Resolved => alert.resolved_at = Some(at),
             _ => {}
         }
-        say(self.set, subject, alert);
+        let severity = subject.rule.severity_at(episode.climb.level);
+        say(self.set, subject, severity, alert);
         self.stats.count(from, to);
         let alert = alert.clone();
         self.push(Transition {
@@ -153,16 +163,16 @@ impl Desk<'_> {
 }
 
 /// Brings value, severity and summary up to date.
-fn say(set: &RuleSet, subject: Subject<'_>, alert: &mut Alert) {
+fn say(set: &RuleSet, subject: Subject<'_>, severity: Severity, alert: &mut Alert) {
     let value = subject.rule.when.value(subject.view);
     alert.value = value.as_ref().and_then(bellwire_model::Value::number);
-    alert.severity = subject.rule.severity;
+    alert.severity = severity;
     let words = Words { set, subject, severity: alert.severity, value: show(value.as_ref()) };
     alert.summary = subject.rule.summary.render(&words);
 }
 
 /// Why a step was taken, for a person.
-fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge) -> String {
+fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge, level: u8) -> String {
     let Edge { to, why, .. } = edge;
     let when = || rule.when.explain(view);
     let hold = || duration::format(rule.timing.hold);
@@ -182,6 +192,13 @@ fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge) -> String {
         }
         Why::CameBack => format!("{} again", when()),
         Why::StayedClear => format!("clear for {}", keep()),
+        Why::NoData => {
+            let after = rule.no_data.after().unwrap_or_default();
+            format!("no reading for {}", duration::format(after))
+        }
+        Why::Returned => format!("readings have come again: {}", when()),
+        Why::Level => format!("now {}: {}", rule.severity_at(level), when()),
+        Why::Flapping => "its condition changes all the time: held while it flaps".to_owned(),
     }
 }
 

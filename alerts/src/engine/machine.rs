@@ -41,6 +41,8 @@ pub(crate) enum Phase {
         /// When it cleared.
         cleared_at: Timestamp,
     },
+    /// The readings it needs have stopped coming.
+    NoData,
 }
 
 /// Whether a pending condition holds as far as is known.
@@ -67,6 +69,14 @@ pub(crate) enum Why {
     CameBack,
     /// It stayed clear for `keep_firing_for`.
     StayedClear,
+    /// The readings it needs have stopped coming.
+    NoData,
+    /// They have come again.
+    Returned,
+    /// It is worse, or less bad, than it was.
+    Level,
+    /// It changes its mind all the time, or does not any more.
+    Flapping,
 }
 
 /// A step from one state to another.
@@ -99,6 +109,7 @@ impl Phase {
             Self::Pending { .. } => AlertState::Pending,
             Self::Firing => AlertState::Firing,
             Self::Recovering { .. } => AlertState::Recovering,
+            Self::NoData => AlertState::NoData,
         }
     }
 
@@ -113,7 +124,7 @@ impl Phase {
                     Edge::new(AlertState::Inactive, broken, Why::Silence)
                 })
             }
-            Self::Firing => None,
+            Self::Firing | Self::NoData => None,
             Self::Recovering { cleared_at } => {
                 let at = cleared_at + timing.keep_firing;
                 Some(Edge::new(AlertState::Resolved, at, Why::StayedClear))
@@ -151,6 +162,14 @@ impl Phase {
             Self::Recovering { .. } if when == Verdict::True => {
                 Some(self.enter(Edge::new(AlertState::Firing, at, Why::CameBack)))
             }
+            Self::NoData => match when {
+                Verdict::True => {
+                    *self = Self::begin(timing, at);
+                    Some(Edge::new(self.state(), at, Why::Returned))
+                }
+                Verdict::False => Some(Edge::new(AlertState::Resolved, at, Why::Returned)),
+                Verdict::Unknown => None,
+            },
             // Its end is not for a reading to tell: another of the same instant may follow.
             Self::Recovering { .. } => None,
         }
@@ -161,6 +180,7 @@ impl Phase {
         match edge.to {
             AlertState::Firing => *self = Self::Firing,
             AlertState::Recovering => *self = Self::Recovering { cleared_at: edge.at },
+            AlertState::NoData => *self = Self::NoData,
             _ => {}
         }
         edge
@@ -170,7 +190,7 @@ impl Phase {
     pub(crate) fn restart(&mut self, at: Timestamp) {
         match self {
             Self::Pending { since, held_at, .. } => (*since, *held_at) = (at, at),
-            Self::Firing => {}
+            Self::Firing | Self::NoData => {}
             Self::Recovering { cleared_at } => *cleared_at = at,
         }
     }

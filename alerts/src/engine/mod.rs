@@ -1,8 +1,11 @@
 //! The engine: readings, ticks and rules in, transitions out.
 
+pub(crate) mod climb;
 pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod episode;
+pub(crate) mod flap;
+mod judge;
 pub(crate) mod machine;
 pub(crate) mod plan;
 mod recent;

@@ -11,6 +11,7 @@ use super::series::Span;
 use super::state::State;
 use crate::lang::program::View;
 use crate::rules::RuleSet;
+use crate::rules::rule::Rule;
 
 /// No metric of any rule.
 const NONE: u32 = u32::MAX;
@@ -59,6 +60,9 @@ pub(crate) struct Plan {
     pub(crate) deadlines: Box<[(u32, Duration, u32)]>,
     /// Windows, and the rules that are judged as readings leave them.
     pub(crate) ebbing: Box<[(u32, u32)]>,
+    /// The rules that may flap, and those with hours, by their place here; ascending.
+    pub(crate) flapping: Box<[u32]>,
+    pub(crate) scheduled: Box<[u32]>,
 }
 
 impl Plan {
@@ -107,6 +111,8 @@ impl Plan {
             windows: windows.into(),
             deadlines: deadlines.into(),
             ebbing: ebbing.into(),
+            flapping: which(&members, |rule| rule.flapping.is_some()),
+            scheduled: which(&members, |rule| rule.schedule.is_some()),
             rules,
             inputs: inputs.into(),
         }
@@ -138,7 +144,12 @@ impl Plan {
 
     /// Whether a rule may change without a reading, even if there is no alert.
     pub(crate) fn is_timed(&self) -> bool {
-        !self.deadlines.is_empty() || !self.ebbing.is_empty()
+        !self.deadlines.is_empty() || !self.ebbing.is_empty() || !self.scheduled.is_empty()
+    }
+
+    /// Where the inputs of the rule at this place are.
+    pub(crate) fn slots_of(&self, position: usize) -> &[u32] {
+        self.bindings.at(position)
     }
 
     /// A device's state as the rule at this place in the plan sees it.
@@ -158,6 +169,11 @@ impl Plan {
     pub(crate) fn position_of(&self, index: u32, set: &RuleSet) -> Option<usize> {
         self.rules.binary_search_by_key(&index, |rule| set.at(*rule).base).ok()
     }
+}
+
+/// The places of the rules that are so.
+fn which(rules: &[&Rule], is_so: impl Fn(&Rule) -> bool) -> Box<[u32]> {
+    (0..).zip(rules).filter(|(_, rule)| is_so(rule)).map(|(place, _)| place).collect()
 }
 
 /// `RULES_MAX` and the limits of expressions keep all counts within 32 bits.

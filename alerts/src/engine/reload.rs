@@ -17,6 +17,7 @@ use std::sync::Arc;
 use bellwire_model::{AlertState, DeviceId, DeviceKey, LogPosition, Names, Timestamp, Transition};
 use hashbrown::HashMap;
 
+use super::climb::Climb;
 use super::device::Device;
 use super::episode::{Cause, Desk, Episode, Subject};
 use super::machine::Phase;
@@ -188,8 +189,11 @@ impl Change<'_> {
                     episode.phase.restart(self.at);
                     episode.alert.since = self.at;
                 }
-                Phase::Firing | Phase::Recovering { .. } => episode.phase = Phase::Firing,
+                Phase::Firing | Phase::Recovering { .. } | Phase::NoData => {
+                    episode.phase = Phase::Firing;
+                }
             }
+            episode.climb = Climb::default();
             let to = episode.phase.state();
             let reason = format!("the rule was changed and still holds: {facts}");
             desk.write(subject, episode, to, self.at, reason);
@@ -216,7 +220,7 @@ fn close(
 ) {
     let to = match episode.phase {
         Phase::Pending { .. } => AlertState::Inactive,
-        Phase::Firing | Phase::Recovering { .. } => AlertState::Resolved,
+        Phase::Firing | Phase::Recovering { .. } | Phase::NoData => AlertState::Resolved,
     };
     desk.write(subject, episode, to, at, reason);
 }

@@ -11,14 +11,16 @@ use bellwire_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::climb::Climb;
 use super::clock::{DeviceClock, LateRun, Pace};
 use super::device::Device;
 use super::episode::{Cause, Desk, Episode, Ordinals};
+use super::flap::Flap;
 use super::machine::{Holding, Phase};
 use super::plan::Plan;
 use super::recent::{InstantState, Recent};
 use super::series::Series;
-use super::state::{Bench, Instants, State};
+use super::state::{Bench, Hours, Instants, State};
 use super::{Engine, Slot, set_timer};
 use crate::error::RuleError;
 use crate::rules::RuleSet;
@@ -84,6 +86,8 @@ struct StateState<'a> {
     windows: Cow<'a, [Series]>,
     #[serde(borrow)]
     episodes: Vec<EpisodeState<'a>>,
+    flaps: Vec<Flap>,
+    hours: Vec<Hours>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +101,7 @@ enum PhaseState {
     Pending { since: i64, held_at: i64, unknown: bool },
     Firing,
     Recovering { cleared_at: i64 },
+    NoData,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,6 +109,7 @@ struct EpisodeState<'a> {
     /// Its place in the plan.
     position: u32,
     phase: PhaseState,
+    climb: Climb,
     id: u64,
     severity: &'a str,
     since: i64,
@@ -237,6 +243,8 @@ fn save_state(state: &State) -> StateState<'_> {
         values: values.collect(),
         windows: Cow::Borrowed(&state.windows),
         episodes: episodes.collect(),
+        flaps: state.flaps.to_vec(),
+        hours: state.hours.to_vec(),
     }
 }
 
@@ -250,6 +258,8 @@ fn load_state(
     let fits = saved.values.len() == state.values.len()
         && saved.instants.seen.len() == state.seen.len()
         && saved.windows.len() == state.windows.len()
+        && saved.flaps.len() == state.flaps.len()
+        && saved.hours.len() == state.hours.len()
         && saved.windows.iter().zip(&plan.windows).all(|(series, (_, span))| series.fits(span));
     if !fits {
         return Err(SnapshotError::Inconsistent("a device's values do not fit its rules"));
@@ -262,11 +272,13 @@ fn load_state(
         });
     }
     state.windows = saved.windows.into_owned().into();
+    (state.flaps, state.hours) = (saved.flaps.into(), saved.hours.into());
     for episode in saved.episodes {
         let alert = load_alert(&episode, id, plan, rules)?;
         state.n_open += 1;
         state.episodes[episode.position as usize] = Some(Box::new(Episode {
             phase: load_phase(&episode.phase),
+            climb: episode.climb.sound(),
             alert,
             last_at: Timestamp::from_micros(episode.last_at),
             note: episode.note.map(str::to_owned),
@@ -287,10 +299,12 @@ fn save_episode(position: u32, episode: &Episode) -> EpisodeState<'_> {
         Phase::Recovering { cleared_at } => {
             PhaseState::Recovering { cleared_at: cleared_at.as_micros() }
         }
+        Phase::NoData => PhaseState::NoData,
     };
     EpisodeState {
         position,
         phase,
+        climb: episode.climb,
         id: episode.alert.id.0,
         severity: episode.alert.severity.label(),
         since: episode.alert.since.as_micros(),
@@ -340,6 +354,7 @@ fn load_phase(state: &PhaseState) -> Phase {
         PhaseState::Recovering { cleared_at } => {
             Phase::Recovering { cleared_at: Timestamp::from_micros(cleared_at) }
         }
+        PhaseState::NoData => Phase::NoData,
     }
 }
 

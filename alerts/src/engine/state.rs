@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
-use bellwire_model::{DeviceId, Timestamp, Value};
+use bellwire_model::{AlertState, DeviceId, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 use super::episode::{Desk, Episode, Subject};
-use super::machine::Edge;
+use super::flap::Flap;
+use super::machine::{Edge, Phase, Timing, Why};
 use super::plan::Plan;
 use super::series::Series;
 use super::touched::Touched;
 use crate::lang::program::{Stack, Verdict};
 use crate::rules::RuleSet;
+use crate::rules::rule::Rule;
+use crate::rules::schedule::Stretch;
 
 /// A device as of an instant.
 #[derive(Clone, Debug)]
@@ -35,7 +38,27 @@ pub(crate) struct State {
     pub(crate) windows: Box<[Series]>,
     /// The alert of each of the plan's rules, if there is one that is not over.
     pub(crate) episodes: Box<[Option<Box<Episode>>]>,
+    /// What each of the plan's rules that may flap has said lately.
+    pub(crate) flaps: Box<[Flap]>,
+    /// Whether each of the plan's rules with hours is in force, if that was asked, and until when.
+    pub(crate) hours: Box<[Hours]>,
 }
+
+/// Whether a rule is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hours {
+    pub(super) is_active: bool,
+    /// Microseconds; the least value where it was not asked.
+    pub(super) until: i64,
+}
+
+impl Hours {
+    pub(super) const fn of(Stretch { is_active, until }: Stretch) -> Self {
+        Self { is_active, until: until.as_micros() }
+    }
+}
+
+const NEVER_ASKED: Hours = Hours { is_active: false, until: i64::MIN };
 
 /// Up to which event time something that is due shall happen.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +83,18 @@ impl Until {
 enum Due {
     /// An alert's phase ends by itself.
     Edge(Edge),
+    /// A higher level has held for long enough.
+    Rise,
     /// Time alone may have changed what a rule says.
     Judge,
+}
+
+/// What is judged, beside the state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) rule: &'a Rule,
+    pub(super) id: &'a DeviceId,
 }
 
 /// What a state needs of its surroundings to go on.
@@ -90,6 +123,8 @@ impl State {
             seen: vec![Timestamp::MAX; plan.inputs.len()].into(),
             windows: plan.windows.iter().map(|(_, span)| Series::new(span)).collect(),
             episodes: plan.rules.iter().map(|_| None).collect(),
+            flaps: vec![Flap::default(); plan.flapping.len()].into(),
+            hours: vec![NEVER_ASKED; plan.scheduled.len()].into(),
         }
     }
 
@@ -134,6 +169,7 @@ impl State {
             for (position, due) in self.due_at(at, bench.plan, bench.desk.set) {
                 match due {
                     Due::Edge(edge) => self.step(position, edge, bench),
+                    Due::Rise => self.rise(position, bench),
                     Due::Judge => {
                         self.judge(position, bench.plan, bench.id, bench.stack, bench.desk);
                     }
@@ -153,6 +189,8 @@ impl State {
             let timing = &set.at(plan.rules[position]).timing;
             let edge = episode.as_ref().and_then(|episode| episode.phase.due(timing));
             all.extend(edge.filter(|edge| edge.at == at).map(|it| (position, Due::Edge(it))));
+            let rise = episode.as_ref().and_then(|episode| rises_at(episode, timing));
+            all.extend(rise.filter(|rise| *rise == at).map(|_| (position, Due::Rise)));
         }
         let silent = plan
             .deadlines
@@ -161,6 +199,9 @@ impl State {
         all.extend(silent.map(|(.., position)| (*position as usize, Due::Judge)));
         let ebbing = plan.ebbing.iter().filter(|(window, _)| self.leaves_at(*window, plan) == at);
         all.extend(ebbing.map(|(_, position)| (*position as usize, Due::Judge)));
+        let hours = plan.scheduled.iter().zip(&self.hours);
+        let turning = hours.filter(|(_, hours)| hours.until == at.as_micros());
+        all.extend(turning.map(|(position, _)| (*position as usize, Due::Judge)));
         all.sort_by_key(|(position, due)| (*position, matches!(due, Due::Judge)));
         all.dedup_by(|b, a| a.0 == b.0 && matches!((a.1, b.1), (Due::Judge, Due::Judge)));
         all
@@ -173,11 +214,29 @@ impl State {
 
     fn step(&mut self, position: usize, edge: Edge, bench: &mut Bench<'_, '_>) {
         let Some(mut episode) = self.episodes[position].take() else { return };
-        episode.phase.enter(edge);
         let rule = bench.desk.set.at(bench.plan.rules[position]);
+        episode.phase.enter(edge);
+        episode.climb.rise(&rule.timing, edge.at);
         let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
         bench.desk.step(subject, &mut episode, edge);
-        if edge.to.is_over() {
+        self.put_back(position, episode);
+    }
+
+    /// The alert has become worse by lasting.
+    fn rise(&mut self, position: usize, bench: &mut Bench<'_, '_>) {
+        let Some(mut episode) = self.episodes[position].take() else { return };
+        let rule = bench.desk.set.at(bench.plan.rules[position]);
+        if let Some(at) = episode.climb.rise(&rule.timing, self.now) {
+            let edge = Edge { to: AlertState::Firing, at, why: Why::Level };
+            let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
+            bench.desk.step(subject, &mut episode, edge);
+        }
+        self.episodes[position] = Some(episode);
+    }
+
+    /// Keeps an alert that is not over.
+    pub(super) fn put_back(&mut self, position: usize, episode: Box<Episode>) {
+        if episode.alert.state.is_over() {
             self.n_open -= 1;
         } else {
             self.episodes[position] = Some(episode);
@@ -199,50 +258,38 @@ impl State {
             self.windows[*window as usize].advance(span, self.now);
         }
         let rule = desk.set.at(plan.rules[position]);
-        let at = self.now;
         desk.stats.evaluations += 1;
-        let when = rule.when.verdict(plan.view(position, self), stack);
-        if self.episodes[position].is_none() {
-            if when == Verdict::True {
-                let subject = Subject { rule, device: id, view: plan.view(position, self) };
-                self.episodes[position] = Some(desk.open(subject, at));
-                self.n_open += 1;
-            }
-            return;
-        }
-        // Taken out while the rest is looked at.
-        let Some(mut episode) = self.episodes[position].take() else { return };
-        let view = plan.view(position, self);
-        let cleared = || match &rule.clear {
-            Some(clear) => clear.verdict(view, stack) == Verdict::True,
-            None => when == Verdict::False,
-        };
-        let edge = episode.phase.judge(&rule.timing, at, when, cleared);
-        if let Some(edge) = edge {
-            desk.step(Subject { rule, device: id, view }, &mut episode, edge);
-            if edge.to.is_over() {
-                self.n_open -= 1;
+        let mut when = rule.when.verdict(plan.view(position, self), stack);
+        if rule.is_plain() {
+            if when != Verdict::True && self.episodes[position].is_none() {
                 return;
             }
+        } else {
+            if self.has_lost_data(position, rule, plan) {
+                self.lose(position, Surroundings { plan, rule, id }, desk);
+                return;
+            }
+            when = self.within_hours(position, rule, plan, when);
+            when = self.unless_flapping(position, rule, plan, when);
         }
-        self.episodes[position] = Some(episode);
+        self.apply(position, when, Surroundings { plan, rule, id }, stack, desk);
     }
-
     /// Works out when something is due next.
     pub(crate) fn schedule(&mut self, plan: &Plan, set: &RuleSet) {
         let mut due = Timestamp::MAX;
         if self.n_open > 0 {
             for (episode, rule) in self.episodes.iter().zip(&plan.rules) {
                 let Some(episode) = episode else { continue };
-                if let Some(edge) = episode.phase.due(&set.at(*rule).timing) {
-                    due = due.min(edge.at);
-                }
+                let timing = &set.at(*rule).timing;
+                let edge = episode.phase.due(timing).map(|edge| edge.at);
+                due = edge.into_iter().chain(rises_at(episode, timing)).fold(due, Timestamp::min);
             }
         }
         let later = |at: &Timestamp| *at > self.done;
         let silent = plan.deadlines.iter().map(|(slot, for_, _)| self.seen[*slot as usize] + *for_);
         let ebbing = plan.ebbing.iter().map(|(window, _)| self.leaves_at(*window, plan));
-        due = silent.chain(ebbing).filter(later).fold(due, Timestamp::min);
+        let turns = self.hours.iter().map(|hours| Timestamp::from_micros(hours.until));
+        due = silent.chain(ebbing).chain(turns).filter(later).fold(due, Timestamp::min);
         self.due = due;
     }
 
@@ -254,6 +301,15 @@ impl State {
         for (series, (_, span)) in self.windows.iter_mut().zip(&plan.windows) {
             *series = Series::new(span);
         }
+        self.hours.fill(NEVER_ASKED);
+    }
+}
+
+/// When a firing alert becomes worse if it lasts.
+fn rises_at(episode: &Episode, timing: &Timing) -> Option<Timestamp> {
+    match episode.phase {
+        Phase::Firing => episode.climb.due(timing),
+        _ => None,
     }
 }
 

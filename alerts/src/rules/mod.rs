@@ -1,10 +1,13 @@
 //! A rules file, checked and compiled.
 
+pub(crate) mod body;
 pub(crate) mod field;
 pub(crate) mod file;
 pub(crate) mod labels;
+pub(crate) mod options;
 pub(crate) mod place;
 pub(crate) mod rule;
+pub(crate) mod schedule;
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,6 +34,11 @@ pub struct RuleSet {
     text: Arc<str>,
     version: u64,
     rules: Vec<Rule>,
+    /// Rules with other parameters for some devices; their places go on behind those of `rules`.
+    variants: Vec<Rule>,
+    /// For each of `rules`, the selections of its variants and their places; the first that chooses a
+    /// device counts.
+    variants_of: Vec<Vec<(u32, u32)>>,
     /// How long a reading may come after others of its device that are younger.
     lateness: Duration,
     /// Places of the rules by name.
@@ -102,12 +110,31 @@ impl RuleSet {
         (0_u32..)
             .zip(&self.rules)
             .filter(|(_, rule)| rule.select.is_none_or(|select| chosen[select as usize]))
-            .map(|(index, _)| index)
+            .map(|(index, _)| {
+                let variants = self.variants_of[index as usize].iter();
+                let chosen = variants.copied().find(|(select, _)| chosen[*select as usize]);
+                chosen.map_or(index, |(_, variant)| variant)
+            })
             .collect()
     }
 
     pub(crate) fn at(&self, index: u32) -> &Rule {
-        &self.rules[index as usize]
+        let index = index as usize;
+        self.rules.get(index).unwrap_or_else(|| &self.variants[index - self.rules.len()])
+    }
+
+    /// Puts the variants of each rule in place; all rules are there.
+    pub(crate) fn add_variants(&mut self, all: Vec<Vec<body::Variant>>) {
+        for variants in all {
+            let mut places = Vec::new();
+            for (select, rule) in variants {
+                // `FILE_BYTES_MAX` keeps it within 32 bits.
+                let place = self.rules.len() + self.variants.len();
+                places.push((select, u32::try_from(place).expect("few rules")));
+                self.variants.push(rule);
+            }
+            self.variants_of.push(places);
+        }
     }
 
     pub(crate) fn index_of(&self, name: &str) -> Option<u32> {

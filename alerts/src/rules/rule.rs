@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use bellwire_model::{MetricName, RuleName, Severity};
 
+use crate::engine::flap::Bounds;
 use crate::engine::machine::Timing;
 use crate::lang::explain::Condition;
 use crate::lang::names::WindowSpec;
 use crate::lang::template::Template;
+use crate::rules::schedule::Schedule;
 
 /// What to watch, how long it must hold, and what to say.
 #[derive(Clone, Debug)]
@@ -17,6 +19,11 @@ pub struct Rule {
     pub(crate) clear: Option<Condition>,
     pub(crate) timing: Timing,
     pub(crate) severity: Severity,
+    /// Levels above the first, ascending.
+    pub(crate) levels: Vec<Level>,
+    pub(crate) no_data: NoData,
+    pub(crate) flapping: Option<Bounds>,
+    pub(crate) schedule: Option<Schedule>,
     /// As written.
     pub(crate) select_text: Option<Box<str>>,
     /// Which of the rule set's selections it is.
@@ -40,7 +47,48 @@ pub struct Rule {
     pub(crate) base: u32,
 }
 
+/// How bad it is where more than the rule's first condition holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Level {
+    pub(crate) severity: Severity,
+    /// Its condition or that of a higher level.
+    pub(crate) when: Condition,
+    pub(crate) clear: Option<Condition>,
+}
+
+/// What becomes of an alert when the readings it needs stop coming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoData {
+    /// It stays as it is.
+    Keep,
+    /// It says so after this long, also where all was well.
+    Alert(Duration),
+    /// It resolves after this long.
+    Resolve(Duration),
+}
+
+impl NoData {
+    /// After how long a silence something happens.
+    pub(crate) const fn after(self) -> Option<Duration> {
+        match self {
+            Self::Keep => None,
+            Self::Alert(after) | Self::Resolve(after) => Some(after),
+        }
+    }
+}
+
 impl Rule {
+    /// Whether nothing stands between its condition and its alerts.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.no_data == NoData::Keep && self.flapping.is_none() && self.schedule.is_none()
+    }
+
+    /// How bad it is at a level.
+    pub(crate) fn severity_at(&self, level: u8) -> Severity {
+        let above = usize::from(level).checked_sub(1).and_then(|index| self.levels.get(index));
+        above.map_or(self.severity, |level| level.severity)
+    }
+
     /// Its name, unlike any other rule's.
     #[must_use]
     pub const fn name(&self) -> &RuleName {
@@ -103,13 +151,24 @@ impl Rule {
 
     /// Whether `other` decides the same from the same readings, durations aside.
     pub(crate) fn decides_like(&self, other: &Self) -> bool {
-        let clear = match (&self.clear, &other.clear) {
-            (None, None) => true,
-            (Some(mine), Some(theirs)) => mine.decides_like(theirs),
-            _ => false,
-        };
+        let clear = same(self.clear.as_ref(), other.clear.as_ref());
+        let levels = self.levels.len() == other.levels.len()
+            && self.levels.iter().zip(&other.levels).all(|(mine, theirs)| {
+                mine.severity == theirs.severity
+                    && mine.when.decides_like(&theirs.when)
+                    && same(mine.clear.as_ref(), theirs.clear.as_ref())
+            });
         let judged = self.inputs[..self.n_judged] == other.inputs[..other.n_judged];
         let windows = self.windows == other.windows;
-        clear && judged && windows && self.when.decides_like(&other.when)
+        let others = self.schedule == other.schedule && self.no_data == other.no_data;
+        clear && levels && judged && windows && others && self.when.decides_like(&other.when)
+    }
+}
+
+fn same(mine: Option<&Condition>, theirs: Option<&Condition>) -> bool {
+    match (mine, theirs) {
+        (None, None) => true,
+        (Some(mine), Some(theirs)) => mine.decides_like(theirs),
+        _ => false,
     }
 }

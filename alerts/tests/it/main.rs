@@ -5,7 +5,10 @@ mod clocks;
 mod files;
 mod hostile;
 
+mod kapacitor;
 mod numbers;
+mod options;
+mod prometheus;
 mod recordings;
 mod reference;
 mod reload;

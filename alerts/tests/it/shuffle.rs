@@ -42,10 +42,29 @@ for = '3s'
 name = 'few'
 when = 'count(a, 8s) < 3 or changes(mode, 8s) > 2'
 [[rule]]
+name = 'graded'
+levels = { info = 'a > 3', warning = 'a > 5', critical = 'a > 7' }
+clear = { critical = 'a < 6' }
+for = '2s'
+max_gap = '9s'
+[[rule]]
+name = 'lost'
+when = 'b > 7'
+no_data = 'alert'
+no_data_after = '9s'
+[[rule]]
+name = 'nervous'
+when = 'a > 4'
+flapping = { low = 0.1, high = 0.3 }
+[[rule]]
 name = 'words'
 when = \"mode = 'on' and a > 2\"
 keep_firing_for = '5s'
 ";
+
+const RULE_NAMES: [&str; 11] = [
+    "plain", "held", "window", "far", "past", "silent", "few", "graded", "lost", "nervous", "words",
+];
 
 #[derive(Clone, Debug)]
 struct Sent {
@@ -233,7 +252,7 @@ fn the_shuffled_histories_need_corrections() {
             }
         }
     }
-    for rule in ["plain", "held", "window", "far", "past", "silent", "few", "words"] {
+    for rule in RULE_NAMES {
         for correction in [Correction::Retroactive, Correction::Withdrawn] {
             let n = n_corrections.get(&(rule.to_owned(), correction)).copied().unwrap_or(0);
             assert!(n > 5, "{n} times {correction} of {rule}");

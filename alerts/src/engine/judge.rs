@@ -1,0 +1,190 @@
+//! What a verdict does to an alert, and what stands between a condition and its verdict: missing
+//! data, hours, flapping.
+
+use bellwire_model::{AlertState, Timestamp};
+
+use super::climb::Climb;
+use super::episode::{Desk, Subject};
+use super::flap::Turn;
+use super::machine::{Edge, Phase, Why};
+use super::plan::Plan;
+use super::state::{Hours, State, Surroundings};
+use crate::lang::explain::Condition;
+use crate::lang::program::{Stack, Verdict, View};
+use crate::rules::rule::{NoData, Rule};
+
+impl State {
+    /// Does what `when` asks for.
+    pub(super) fn apply(
+        &mut self,
+        position: usize,
+        when: Verdict,
+        Surroundings { plan, rule, id }: Surroundings<'_>,
+        stack: &mut Stack,
+        desk: &mut Desk<'_>,
+    ) {
+        let at = self.now;
+        let taken = self.episodes[position].take();
+        let subject = Subject { rule, device: id, view: plan.view(position, self) };
+        let Some(mut episode) = taken else {
+            if when == Verdict::True {
+                let phase = Phase::begin(&rule.timing, at);
+                let mut climb = Climb::default();
+                climb_by(&mut climb, subject, at, stack);
+                let why = self.why_open(position, plan);
+                let subject = Subject { rule, device: id, view: plan.view(position, self) };
+                self.episodes[position] = Some(desk.open(subject, phase, climb, at, why));
+                self.n_open += 1;
+            }
+            return;
+        };
+        let level = match when {
+            Verdict::True => climb_by(&mut episode.climb, subject, at, stack),
+            _ => None,
+        };
+        let view = subject.view;
+        let cleared = || match &rule.clear {
+            Some(clear) => clear.verdict(view, stack) == Verdict::True,
+            None => when == Verdict::False,
+        };
+        let edge = episode.phase.judge(&rule.timing, at, when, cleared).or_else(|| {
+            let is_firing = episode.phase == Phase::Firing;
+            let changed = level.filter(|_| is_firing);
+            changed.map(|at| Edge { to: AlertState::Firing, at, why: Why::Level })
+        });
+        if let Some(edge) = edge {
+            desk.step(subject, &mut episode, edge);
+        }
+        self.put_back(position, episode);
+    }
+
+    /// Why an alert begins.
+    fn why_open(&self, position: usize, plan: &Plan) -> Why {
+        let place = plan.flapping.binary_search_by_key(&position, |it| *it as usize);
+        match place {
+            Ok(place) if self.flaps[place].is_flapping => Why::Flapping,
+            _ => Why::Began,
+        }
+    }
+
+    /// When the latest reading came that the rule needs.
+    fn last_seen(&self, position: usize, rule: &Rule, plan: &Plan) -> Timestamp {
+        let slots = plan.slots_of(position).iter().take(rule.n_judged);
+        let seen = slots.map(|slot| self.seen[*slot as usize]);
+        seen.max().unwrap_or(self.now)
+    }
+
+    /// Whether the readings that the rule needs have stopped coming, and it does something then.
+    pub(super) fn has_lost_data(&self, position: usize, rule: &Rule, plan: &Plan) -> bool {
+        let after = rule.no_data.after();
+        after.is_some_and(|after| self.now.since(self.last_seen(position, rule, plan)) >= after)
+    }
+
+    /// Does what the rule says about missing data.
+    pub(super) fn lose(
+        &mut self,
+        position: usize,
+        Surroundings { plan, rule, id }: Surroundings<'_>,
+        desk: &mut Desk<'_>,
+    ) {
+        let at = self.now;
+        let to = match rule.no_data {
+            NoData::Keep => return,
+            NoData::Alert(_) => AlertState::NoData,
+            NoData::Resolve(_) => AlertState::Resolved,
+        };
+        let taken = self.episodes[position].take();
+        let subject = Subject { rule, device: id, view: plan.view(position, self) };
+        let Some(mut episode) = taken else {
+            if to == AlertState::NoData {
+                let climb = Climb::default();
+                self.episodes[position] =
+                    Some(desk.open(subject, Phase::NoData, climb, at, Why::NoData));
+                self.n_open += 1;
+            }
+            return;
+        };
+        let to = match episode.phase {
+            Phase::NoData => {
+                self.episodes[position] = Some(episode);
+                return;
+            }
+            Phase::Pending { .. } if to == AlertState::Resolved => AlertState::Inactive,
+            _ => to,
+        };
+        let edge = Edge { to, at, why: Why::NoData };
+        episode.phase.enter(edge);
+        desk.step(subject, &mut episode, edge);
+        self.put_back(position, episode);
+    }
+
+    /// Outside of its hours a rule does not hold; and what was read long ago says nothing when they
+    /// begin.
+    pub(super) fn within_hours(
+        &mut self,
+        position: usize,
+        rule: &Rule,
+        plan: &Plan,
+        when: Verdict,
+    ) -> Verdict {
+        let Some(schedule) = &rule.schedule else { return when };
+        let Ok(place) = plan.scheduled.binary_search_by_key(&position, |it| *it as usize) else {
+            return when;
+        };
+        if self.now.as_micros() >= self.hours[place].until {
+            self.hours[place] = Hours::of(schedule.stretch(self.now));
+        }
+        let silence = self.now.since(self.last_seen(position, rule, plan));
+        match self.hours[place].is_active {
+            false => Verdict::False,
+            true if silence > rule.timing.max_gap => Verdict::Unknown,
+            true => when,
+        }
+    }
+
+    /// While a rule flaps, it is taken to hold.
+    pub(super) fn unless_flapping(
+        &mut self,
+        position: usize,
+        rule: &Rule,
+        plan: &Plan,
+        when: Verdict,
+    ) -> Verdict {
+        let Some(bounds) = rule.flapping else { return when };
+        let place = plan.flapping.binary_search_by_key(&position, |it| *it as usize);
+        let Some(flap) = place.ok().map(|place| &mut self.flaps[place]) else { return when };
+        if when == Verdict::Unknown {
+            return when;
+        }
+        let turn = flap.note(when == Verdict::True, bounds);
+        if turn == Some(Turn::Began)
+            && let Some(episode) = &mut self.episodes[position]
+        {
+            episode.note =
+                Some(format!("it flaps: {:.0} % of its verdicts changed", flap.share() * 100.0));
+        }
+        if flap.is_flapping { Verdict::True } else { when }
+    }
+}
+
+/// Takes what the present values say of the levels above the first.
+fn climb_by(
+    climb: &mut Climb,
+    Subject { rule, view, .. }: Subject<'_>,
+    at: Timestamp,
+    stack: &mut Stack,
+) -> Option<Timestamp> {
+    if rule.levels.is_empty() {
+        return None;
+    }
+    let verdicts: Vec<Verdict> =
+        rule.levels.iter().map(|level| level.when.verdict(view, stack)).collect();
+    climb.judge(&rule.timing, at, verdicts.into_iter(), |level| {
+        let clear = rule.levels.get(level - 1).and_then(|level| level.clear.as_ref());
+        clear.is_none_or(|clear| is_true(clear, view, stack))
+    })
+}
+
+fn is_true(condition: &Condition, view: View<'_>, stack: &mut Stack) -> bool {
+    condition.verdict(view, stack) == Verdict::True
+}

@@ -1,0 +1,524 @@
+//! Reads one rule of a file.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwire_model::{RuleName, Severity};
+use hashbrown::HashMap;
+use toml::de::{DeTable, DeValue};
+
+use super::field::{Field, Reader, number_in};
+use super::rule::{Level, Rule};
+use super::{RuleSet, options};
+use crate::engine::machine::Timing;
+use crate::lang::explain::Condition;
+use crate::lang::functions::Function;
+use crate::lang::names::{Names, Param, Params};
+use crate::lang::select::Select;
+use crate::lang::template::Template;
+use crate::lang::{Problem, duration, lexer};
+use crate::suggest;
+
+/// How long a device may be silent before a `for` run breaks, where the rule does not say and
+/// `for` is not longer: Prometheus' staleness.
+const MAX_GAP_DEFAULT: Duration = Duration::from_mins(5);
+/// What operators read where the rule does not say.
+const SUMMARY_DEFAULT: &str = "{rule} on {device}: {value}";
+
+/// The selections read so far, by text.
+pub(super) type Selects = HashMap<String, u32>;
+
+/// The keys of a rule.
+const KEYS: [&str; 17] = [
+    "name",
+    "when",
+    "levels",
+    "clear",
+    "for",
+    "keep_firing_for",
+    "max_gap",
+    "severity",
+    "select",
+    "params",
+    "override",
+    "no_data",
+    "no_data_after",
+    "flapping",
+    "active",
+    "time_zone",
+    "summary",
+];
+
+/// A rule for devices that a selection chooses, with other parameters than the rule's own.
+pub(crate) type Variant = (u32, Rule);
+
+/// Reads one rule, and the variants of it, the last of which comes first.
+pub(super) fn read_rule(
+    reader: &mut Reader<'_>,
+    table: &DeTable<'_>,
+    range: Range<usize>,
+    selects: &mut Selects,
+    set: &mut RuleSet,
+) -> Option<(Rule, Vec<Variant>)> {
+    reader.rule = table.get("name").and_then(|name| name.get_ref().as_str()).map(str::to_owned);
+    let fields = Fields(reader.fields(table, KEYS));
+    if fields.get("name").is_none() {
+        reader.error(range.clone(), None, "the rule lacks `name`", None);
+    }
+    if fields.get("when").is_none() && fields.get("levels").is_none() {
+        reader.error(range, None, "the rule lacks `when`", None);
+    }
+    let name = fields.get("name").and_then(|field| read_name(reader, field, set));
+    let params = fields.get("params").map_or_else(Params::new, |it| read_params(reader, it));
+    let overrides = match fields.get("override") {
+        None => Vec::new(),
+        Some(field) => read_overrides(reader, field, &params, selects, set),
+    };
+    let n_errors = reader.errors.len();
+    let rule = read_body(reader, &fields, &params, selects, set, name.as_ref());
+    if reader.errors.len() > n_errors {
+        return None;
+    }
+    let mut variants = Vec::new();
+    for (select, params) in overrides.into_iter().rev() {
+        let variant = read_body(reader, &fields, &params, selects, set, name.as_ref())?;
+        variants.push((select, variant));
+    }
+    Some((rule?, variants))
+}
+
+/// The fields of a rule by key.
+struct Fields<'t, 'd>([Option<Field<'t, 'd>>; KEYS.len()]);
+
+impl<'t, 'd> Fields<'t, 'd> {
+    fn get(&self, key: &'static str) -> Option<Field<'t, 'd>> {
+        KEYS.iter().position(|known| *known == key).and_then(|index| self.0[index])
+    }
+}
+
+/// Reads all of a rule but its name, with these parameters.
+fn read_body(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_, '_>,
+    params: &Params,
+    selects: &mut Selects,
+    set: &mut RuleSet,
+    name: Option<&RuleName>,
+) -> Option<Rule> {
+    let n_errors = reader.errors.len();
+    let timing = read_timing(reader, fields);
+    let severity = fields.get("severity").map(|field| read_severity(reader, field));
+    let select_text = fields.get("select").and_then(|field| field.get_ref().as_str());
+    let select = fields.get("select").map(|field| read_select(reader, field, selects, set));
+    let mut names = Names::new(params);
+    let conditions = read_conditions(reader, fields, &mut names);
+    let n_judged = names.inputs.len();
+    let summary = read_summary(reader, fields.get("summary"), &mut names);
+    let no_data = options::read_no_data(reader, fields.get("no_data"), fields.get("no_data_after"));
+    let flapping = fields.get("flapping").map(|field| options::read_flapping(reader, field));
+    let schedule = options::read_schedule(reader, fields.get("active"), fields.get("time_zone"));
+    if reader.errors.len() == n_errors
+        && let Some(params) = fields.get("params")
+    {
+        report_unused(reader, params, &names);
+    }
+    let Names { inputs, windows, ebbing, mut deadlines, .. } = names;
+    let timing = timing.map(|timing| match fields.get("max_gap") {
+        Some(_) => timing,
+        None => outlasting_silence(timing, &deadlines),
+    });
+    let (timing, no_data, conditions) = (timing?, no_data?, conditions?);
+    let after = no_data.resolve(&timing).after();
+    for input in 0..n_judged {
+        // `NODES_MAX` keeps it below 65,536.
+        deadlines.extend(after.map(|after| (u16::try_from(input).unwrap_or(u16::MAX), after)));
+    }
+    let (summary_text, summary) = summary?;
+    let input_ids = inputs.iter().map(|name| input_id(set, name)).collect();
+    let Conditions { when, clear, severity: of_level, levels } = conditions;
+    let severity = match (of_level, severity) {
+        (Some(severity), _) => severity,
+        (None, Some(severity)) => severity?,
+        (None, None) => Severity::Warning,
+    };
+    Some(Rule {
+        name: name?.clone(),
+        when,
+        clear,
+        timing,
+        severity,
+        levels,
+        no_data: no_data.resolve(&timing),
+        flapping: flapping.flatten(),
+        schedule: schedule?,
+        select_text: select_text.map(Into::into),
+        select: match select {
+            None => None,
+            Some(select) => Some(select?),
+        },
+        summary_text: summary_text.into(),
+        summary,
+        inputs,
+        n_judged,
+        input_ids,
+        windows,
+        ebbing,
+        deadlines,
+        base: u32::try_from(set.rules.len()).expect("few rules"),
+    })
+}
+
+/// `when`, or `levels`, and `clear`.
+struct Conditions {
+    when: Condition,
+    clear: Option<Condition>,
+    /// Of the first level.
+    severity: Option<Severity>,
+    levels: Vec<Level>,
+}
+
+fn read_conditions(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_, '_>,
+    names: &mut Names<'_>,
+) -> Option<Conditions> {
+    let (when, levels) = (fields.get("when"), fields.get("levels"));
+    if let (Some(_), Some(levels)) = (when, levels) {
+        let help = "each level has a condition of its own: leave `when` out".to_owned();
+        let message = "`when` and `levels` exclude each other";
+        reader.error(levels.span(), Some("levels"), message, Some(help));
+        return None;
+    }
+    if let Some(levels) = levels {
+        if let Some(severity) = fields.get("severity") {
+            let message = "`severity` and `levels` exclude each other";
+            reader.error(severity.span(), Some("severity"), message, None);
+        }
+        return read_levels(reader, levels, fields.get("clear"), names);
+    }
+    let when = when.and_then(|field| read_condition(reader, "when", field, names));
+    let clear = match fields.get("clear") {
+        None => None,
+        Some(field) => Some(read_condition(reader, "clear", field, names)?),
+    };
+    Some(Conditions { when: when?, clear, severity: None, levels: Vec::new() })
+}
+
+/// `levels = { warning = "t > 80", critical = "t > 90" }`, and `clear` for some of them.
+fn read_levels(
+    reader: &mut Reader<'_>,
+    field: Field<'_, '_>,
+    clear: Option<Field<'_, '_>>,
+    names: &mut Names<'_>,
+) -> Option<Conditions> {
+    let by_severity = read_by_severity(reader, "levels", field)?;
+    let clears = match clear {
+        None => Vec::new(),
+        Some(field) => read_by_severity(reader, "clear", field)?,
+    };
+    if by_severity.is_empty() {
+        let help = "write `levels = { warning = \"t > 80\", critical = \"t > 90\" }`".to_owned();
+        reader.error(field.span(), Some("levels"), "there is no level", Some(help));
+        return None;
+    }
+    let n_errors = reader.errors.len();
+    for (_, field) in &by_severity {
+        read_condition(reader, "levels", field, names);
+    }
+    let mut levels = Vec::new();
+    for (index, (severity, _)) in by_severity.iter().enumerate() {
+        // A level holds where a higher one does.
+        let texts: Vec<_> =
+            by_severity[index..].iter().filter_map(|(_, it)| it.get_ref().as_str()).collect();
+        let text = match texts.as_slice() {
+            [only] => (*only).to_owned(),
+            all => format!("({})", all.join(") or (")),
+        };
+        let when = Condition::parse(&text, names).ok();
+        let clear = clears.iter().find(|(other, _)| other == severity);
+        let clear = match clear {
+            None => None,
+            Some((_, field)) => Some(read_condition(reader, "clear", field, names)?),
+        };
+        if let Some(when) = when {
+            levels.push(Level { severity: *severity, when, clear });
+        }
+    }
+    if reader.errors.len() > n_errors {
+        return None;
+    }
+    if levels.len() < by_severity.len() {
+        let message = "the levels together are too long";
+        reader.error(field.span(), Some("levels"), message, None);
+        return None;
+    }
+    let Level { severity, when, clear } = levels.remove(0);
+    Some(Conditions { when, clear, severity: Some(severity), levels })
+}
+
+/// The entries of a table whose keys are severities, in their order.
+fn read_by_severity<'t, 'd>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    field: Field<'t, 'd>,
+) -> Option<Vec<(Severity, Field<'t, 'd>)>> {
+    let Some(table) = field.get_ref().as_table() else {
+        let help = format!("write `{key} = {{ warning = \"…\", critical = \"…\" }}`");
+        reader.wrong_type(key, field, "a table of conditions by severity", Some(help));
+        return None;
+    };
+    let mut found = Vec::new();
+    for (name, value) in table {
+        let label = name.get_ref().as_ref();
+        match Severity::from_label(label) {
+            Some(severity) => found.push((severity, value)),
+            None => {
+                let labels: Vec<_> = Severity::ALL.iter().map(|it| it.label()).collect();
+                let help = format!("the severities are {}", suggest::list(&labels));
+                let message = format!("unknown severity `{label}`");
+                reader.error(name.span(), Some(key), message, Some(help));
+            }
+        }
+    }
+    found.sort_by_key(|(severity, _)| *severity);
+    Some(found)
+}
+
+/// `[[rule.override]]`: which devices, and the parameters that are other for them.
+fn read_overrides(
+    reader: &mut Reader<'_>,
+    field: Field<'_, '_>,
+    params: &Params,
+    selects: &mut Selects,
+    set: &mut RuleSet,
+) -> Vec<(u32, Params)> {
+    let mut overrides = Vec::new();
+    for (table, range) in reader.tables_in("override", field) {
+        let [select, own] = reader.fields(table, ["select", "params"]);
+        let (Some(select), Some(own)) = (select, own) else {
+            let missing = if select.is_none() { "select" } else { "params" };
+            let message = format!("the override lacks `{missing}`");
+            let help = "write `select = \"device = 'f-1'\"` and `params = { limit = 90 }`";
+            reader.error(range, Some("override"), message, Some(help.to_owned()));
+            continue;
+        };
+        let select = read_select(reader, select, selects, set);
+        let mut merged = params.clone();
+        for (name, param) in read_params(reader, own) {
+            if !params.contains_key(&name) {
+                let message = format!("the rule has no parameter `{name}`");
+                let near = suggest::nearest(&name, params.keys().map(String::as_str));
+                let help = near.map(|near| format!("did you mean `{near}`?"));
+                reader.error(own.span(), Some("override"), message, help);
+            }
+            merged.insert(name, param);
+        }
+        overrides.extend(select.map(|select| (select, merged)));
+    }
+    overrides
+}
+
+/// The place of a metric among the set's, known or new.
+fn input_id(set: &mut RuleSet, name: &bellwire_model::MetricName) -> u32 {
+    // At most `FILE_BYTES_MAX` names fit in a file.
+    let next = u32::try_from(set.inputs.len()).expect("fewer metrics than bytes");
+    *set.inputs.entry(name.clone()).or_insert(next)
+}
+
+fn read_name(reader: &mut Reader<'_>, field: Field<'_, '_>, set: &RuleSet) -> Option<RuleName> {
+    let text = reader.text_in("name", field)?;
+    let name = match RuleName::new(text) {
+        Ok(name) => name,
+        Err(error) => {
+            reader.error(field.span(), Some("name"), error.to_string(), None);
+            return None;
+        }
+    };
+    if set.index_of(text).is_some() {
+        let message = format!("there is another rule `{text}` above");
+        let help = "alerts are known by their rule's name: give each its own".to_owned();
+        reader.error(field.span(), Some("name"), message, Some(help));
+        return None;
+    }
+    Some(name)
+}
+
+fn read_params(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Params {
+    let mut params = Params::new();
+    let Some(table) = field.get_ref().as_table() else {
+        let help = "write `params = { limit = 90 }`".to_owned();
+        reader.wrong_type("params", field, "a table", Some(help));
+        return params;
+    };
+    for (key, value) in table {
+        let name = key.get_ref().as_ref();
+        let taken = lexer::KEYWORDS.contains(&name) || Function::named(name).is_some();
+        if taken || !lexer::is_name(name) {
+            let help = if taken {
+                "the language has another use for this word"
+            } else {
+                "a parameter's name has letters, digits and `_`, and begins with no digit"
+            };
+            let message = format!("`{name}` cannot be a parameter");
+            reader.error(key.span(), Some("params"), message, Some(help.to_owned()));
+            continue;
+        }
+        let param = match value.get_ref() {
+            DeValue::Boolean(truth) => Some(Param::Truth(*truth)),
+            DeValue::String(text) => Some(Param::Text(Arc::from(text.as_ref()))),
+            _ => number_in(value).map(Param::Number),
+        };
+        match param {
+            Some(param) => {
+                params.insert(name.to_owned(), param);
+            }
+            None => reader.wrong_type("params", value, "finite numbers, booleans or texts", None),
+        }
+    }
+    params
+}
+
+/// A parameter that nothing uses is a slip, and the metric that looks like it is the place.
+fn report_unused(reader: &mut Reader<'_>, params: Field<'_, '_>, names: &Names<'_>) {
+    let Some(params) = params.get_ref().as_table() else { return };
+    for (key, _) in params {
+        let name = key.get_ref().as_ref();
+        if names.used_params.iter().any(|used| used == name) {
+            continue;
+        }
+        let metrics = names.inputs.iter().map(bellwire_model::MetricName::as_str);
+        let help = match suggest::nearest(name, metrics) {
+            Some(near) => format!("the rule uses `{near}`, which is taken for a metric"),
+            None => "use it or drop it".to_owned(),
+        };
+        let message = format!("the parameter `{name}` is not used");
+        reader.error(key.span(), Some("params"), message, Some(help));
+    }
+}
+
+pub(super) fn read_duration(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    field: Option<Field<'_, '_>>,
+) -> Option<Option<Duration>> {
+    let Some(field) = field else { return Some(None) };
+    let Some(text) = field.get_ref().as_str() else {
+        reader.wrong_type(key, field, "a duration in quotes", Some(duration::HELP.to_owned()));
+        return None;
+    };
+    match duration::parse(text) {
+        Ok(duration) => Some(Some(duration)),
+        Err(message) => {
+            reader.error(field.span(), Some(key), message, Some(duration::HELP.to_owned()));
+            None
+        }
+    }
+}
+
+fn read_timing(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> Option<Timing> {
+    let (hold, keep) = (fields.get("for"), fields.get("keep_firing_for"));
+    let gap = fields.get("max_gap");
+    let hold = read_duration(reader, "for", hold);
+    let keep_firing = read_duration(reader, "keep_firing_for", keep);
+    let max_gap = read_duration(reader, "max_gap", gap);
+    if let (Some(Some(Duration::ZERO)), Some(field)) = (max_gap, gap) {
+        let help = "name the longest silence that may pass between two readings".to_owned();
+        reader.error(field.span(), Some("max_gap"), "`max_gap` is zero", Some(help));
+        return None;
+    }
+    let hold = hold?.unwrap_or_default();
+    // A device that reports every ten minutes must be able to hold for half an hour, without its
+    // owner knowing of `max_gap`: a rule that never fires is worse than one that trusts silence.
+    let max_gap = max_gap?.unwrap_or(MAX_GAP_DEFAULT.max(hold));
+    Some(Timing { hold, keep_firing: keep_firing?.unwrap_or_default(), max_gap })
+}
+
+/// Of a rule that is about silence, silence breaks no run.
+fn outlasting_silence(timing: Timing, deadlines: &[(u16, Duration)]) -> Timing {
+    match deadlines {
+        [] => timing,
+        _ => Timing { max_gap: duration::MAX, ..timing },
+    }
+}
+
+fn read_severity(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Option<Severity> {
+    let text = reader.text_in("severity", field)?;
+    let severity = Severity::from_label(text);
+    if severity.is_none() {
+        let labels: Vec<_> = Severity::ALL.iter().map(|severity| severity.label()).collect();
+        let help = match suggest::nearest(text, labels.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the severities are {}", suggest::list(&labels)),
+        };
+        let message = format!("unknown severity `{text}`");
+        reader.error(field.span(), Some("severity"), message, Some(help));
+    }
+    severity
+}
+
+fn read_select(
+    reader: &mut Reader<'_>,
+    field: Field<'_, '_>,
+    selects: &mut Selects,
+    set: &mut RuleSet,
+) -> Option<u32> {
+    let text = reader.text_in("select", field)?;
+    if let Some(&index) = selects.get(text) {
+        return Some(index);
+    }
+    match Select::parse(text) {
+        Ok(select) => {
+            // At most one for each rule.
+            let index = u32::try_from(set.selects.len()).expect("few selections");
+            set.selects.push(select);
+            selects.insert(text.to_owned(), index);
+            Some(index)
+        }
+        Err(problem) => {
+            reader.problem("select", field, problem);
+            None
+        }
+    }
+}
+
+fn read_condition(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    field: Field<'_, '_>,
+    names: &mut Names<'_>,
+) -> Option<Condition> {
+    let text = reader.text_in(key, field)?;
+    let condition = Condition::parse(text, names);
+    take(reader, key, field, condition)
+}
+
+fn read_summary<'t>(
+    reader: &mut Reader<'_>,
+    field: Option<Field<'t, '_>>,
+    names: &mut Names<'_>,
+) -> Option<(&'t str, Template)> {
+    let Some(field) = field else {
+        return Some((SUMMARY_DEFAULT, Template::parse(SUMMARY_DEFAULT, names).ok()?));
+    };
+    let text = reader.text_in("summary", field)?;
+    let template = Template::parse(text, names);
+    Some((text, take(reader, "summary", field, template)?))
+}
+
+fn take<T>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    field: Field<'_, '_>,
+    read: Result<T, Vec<Problem>>,
+) -> Option<T> {
+    match read {
+        Ok(value) => Some(value),
+        Err(problems) => {
+            for problem in problems {
+                reader.problem(key, field, problem);
+            }
+            None
+        }
+    }
+}

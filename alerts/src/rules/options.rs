@@ -1,0 +1,141 @@
+//! Reads what a rule may say beside its conditions: missing data, flapping, hours.
+
+use std::time::Duration;
+
+use super::body::read_duration;
+use super::field::{Field, Reader, number_in};
+use super::rule::NoData;
+use super::schedule::Schedule;
+use crate::engine::flap::Bounds;
+use crate::engine::machine::Timing;
+use crate::lang::duration;
+use crate::suggest;
+
+/// Kapacitor's usual bounds.
+const FLAPPING: Bounds = Bounds { low: 0.25, high: 0.5 };
+
+/// What a rule says about missing data.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Policy {
+    word: Word,
+    after: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Keep,
+    Alert,
+    Resolve,
+}
+
+impl Policy {
+    /// Where it does not say after how long, it is after `max_gap`.
+    pub(super) fn resolve(self, timing: &Timing) -> NoData {
+        let after = self.after.unwrap_or(timing.max_gap);
+        match self.word {
+            Word::Keep => NoData::Keep,
+            Word::Alert => NoData::Alert(after),
+            Word::Resolve => NoData::Resolve(after),
+        }
+    }
+}
+
+pub(super) fn read_no_data(
+    reader: &mut Reader<'_>,
+    policy: Option<Field<'_, '_>>,
+    after: Option<Field<'_, '_>>,
+) -> Option<Policy> {
+    const WORDS: [(&str, Word); 3] =
+        [("keep", Word::Keep), ("alert", Word::Alert), ("resolve", Word::Resolve)];
+    let duration = read_duration(reader, "no_data_after", after)?;
+    let Some(field) = policy else {
+        if let Some(after) = after {
+            let help = "say `no_data = \"alert\"` or `no_data = \"resolve\"`".to_owned();
+            let message = "`no_data_after` does nothing without `no_data`";
+            reader.error(after.span(), Some("no_data_after"), message, Some(help));
+        }
+        return Some(Policy { word: Word::Keep, after: None });
+    };
+    let text = reader.text_in("no_data", field)?;
+    let Some((_, word)) = WORDS.iter().find(|(known, _)| *known == text) else {
+        let known = WORDS.map(|(word, _)| word);
+        let help = match suggest::nearest(text, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it may be {}", suggest::list(&known)),
+        };
+        reader.error(field.span(), Some("no_data"), format!("unknown policy `{text}`"), Some(help));
+        return None;
+    };
+    if let Some(short) = duration.filter(|after| *after < Duration::from_secs(1)) {
+        let message = format!("{} is too short to tell silence", duration::format(short));
+        let place = after.map_or(0..0, |field| field.span());
+        reader.error(place, Some("no_data_after"), message, None);
+        return None;
+    }
+    Some(Policy { word: *word, after: duration })
+}
+
+/// `true`, or `{ low = 0.25, high = 0.5 }`.
+pub(super) fn read_flapping(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Option<Bounds> {
+    if let Some(wanted) = field.get_ref().as_bool() {
+        return wanted.then_some(FLAPPING);
+    }
+    let help = "write `flapping = true` or `flapping = { low = 0.25, high = 0.5 }`".to_owned();
+    let Some(table) = field.get_ref().as_table() else {
+        reader.wrong_type("flapping", field, "a boolean or a table", Some(help));
+        return None;
+    };
+    let [low, high] = reader.fields(table, ["low", "high"]);
+    let mut share = |field: Option<Field<'_, '_>>, default: f64| match field {
+        None => Some(default),
+        Some(field) => {
+            let number = number_in(field).filter(|number| (0.0..=1.0).contains(number));
+            if number.is_none() {
+                let message = "a share must be a number from 0 to 1";
+                reader.error(field.span(), Some("flapping"), message, None);
+            }
+            number
+        }
+    };
+    let (low, high) = (share(low, FLAPPING.low)?, share(high, FLAPPING.high)?);
+    if low > high {
+        reader.error(field.span(), Some("flapping"), "`low` is above `high`", Some(help));
+        return None;
+    }
+    Some(Bounds { low, high })
+}
+
+pub(super) fn read_schedule(
+    reader: &mut Reader<'_>,
+    active: Option<Field<'_, '_>>,
+    zone: Option<Field<'_, '_>>,
+) -> Option<Option<Schedule>> {
+    let Some(field) = active else {
+        if let Some(zone) = zone {
+            let message = "`time_zone` does nothing without `active`";
+            reader.error(zone.span(), Some("time_zone"), message, None);
+        }
+        return Some(None);
+    };
+    let zone_text = match zone {
+        None => "UTC",
+        Some(zone) => reader.text_in("time_zone", zone)?,
+    };
+    let text = reader.text_in("active", field)?;
+    let zone = match Schedule::zone(zone_text) {
+        Ok(known) => known,
+        Err(help) => {
+            let place = zone.map_or(0..0, |field| field.span());
+            let message = format!("unknown time zone `{zone_text}`");
+            reader.error(place, Some("time_zone"), message, Some(help));
+            return None;
+        }
+    };
+    match Schedule::parse(text, zone) {
+        Ok(schedule) => Some(Some(schedule)),
+        Err(problem) => {
+            reader.problem("active", field, problem);
+            None
+        }
+    }
+}
