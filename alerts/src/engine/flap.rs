@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lang::program::Verdict;
+
 /// So many verdicts are looked at.
 pub(crate) const VERDICTS: u32 = 21;
 const WEIGHT_MIN: f64 = 0.8;
@@ -35,8 +37,12 @@ pub(crate) enum Turn {
 }
 
 impl Flap {
-    /// Takes a verdict.
-    pub(crate) fn note(&mut self, is_true: bool, bounds: Bounds) -> Option<Turn> {
+    /// Takes a verdict; one that is unknown is none.
+    pub(crate) fn note(&mut self, verdict: Verdict, bounds: Bounds) -> Option<Turn> {
+        if verdict == Verdict::Unknown {
+            return None;
+        }
+        let is_true = verdict == Verdict::True;
         let is_change = is_true != self.was_true;
         self.was_true = is_true;
         self.changes = (self.changes << 1 | u32::from(is_change)) & ((1 << (VERDICTS - 1)) - 1);
@@ -81,7 +87,8 @@ mod tests {
         ] {
             let mut flap = Flap::default();
             for verdict in verdicts.chars() {
-                flap.note(verdict == '1', Bounds { low: 0.0, high: 2.0 });
+                let verdict = if verdict == '1' { Verdict::True } else { Verdict::False };
+                flap.note(verdict, Bounds { low: 0.0, high: 2.0 });
             }
             assert!((flap.share() - share).abs() < 0.001, "{verdicts}: {}", flap.share());
         }
@@ -92,8 +99,8 @@ mod tests {
         let mut flap = Flap::default();
         let mut turns = Vec::new();
         for n in 0..60 {
-            let is_true = if n < 20 { n % 2 == 0 } else { false };
-            turns.extend(flap.note(is_true, BOUNDS).map(|turn| (n, turn)));
+            let verdict = if n < 20 && n % 2 == 0 { Verdict::True } else { Verdict::False };
+            turns.extend(flap.note(verdict, BOUNDS).map(|turn| (n, turn)));
         }
         assert_eq!(turns, [(8, Turn::Began), (34, Turn::Ended)]);
     }

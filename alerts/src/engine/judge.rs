@@ -153,17 +153,17 @@ impl State {
         let Some(bounds) = rule.flapping else { return when };
         let place = plan.flapping.binary_search_by_key(&position, |it| *it as usize);
         let Some(flap) = place.ok().map(|place| &mut self.flaps[place]) else { return when };
-        if when == Verdict::Unknown {
-            return when;
-        }
-        let turn = flap.note(when == Verdict::True, bounds);
+        let turn = flap.note(when, bounds);
         if turn == Some(Turn::Began)
             && let Some(episode) = &mut self.episodes[position]
         {
             episode.note =
                 Some(format!("it flaps: {:.0} % of its verdicts changed", flap.share() * 100.0));
         }
-        if flap.is_flapping { Verdict::True } else { when }
+        match when {
+            Verdict::True | Verdict::False if flap.is_flapping => Verdict::True,
+            _ => when,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A rules file, checked and compiled.
 
 pub(crate) mod body;
+mod conditions;
 pub(crate) mod field;
 pub(crate) mod file;
 pub(crate) mod labels;

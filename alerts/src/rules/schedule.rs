@@ -170,11 +170,17 @@ mod tests {
         Timestamp::from_micros(time.timestamp_micros())
     }
 
+    #[derive(Clone, Copy, PartialEq)]
+    enum Then {
+        On,
+        Off,
+    }
+
     #[track_caller]
-    fn check(schedule: &str, zone: &str, now: &str, is_active: bool, until: &str) {
+    fn check(schedule: &str, zone: &str, now: &str, then: Then, until: &str) {
         let zone = Schedule::zone(zone).expect("a zone");
         let schedule = Schedule::parse(schedule, zone).expect("a schedule");
-        let expected = Stretch { is_active, until: at(until) };
+        let expected = Stretch { is_active: then == Then::On, until: at(until) };
         assert_eq!(schedule.stretch(at(now)), expected);
     }
 
@@ -183,14 +189,14 @@ mod tests {
         let shifts = "mon-fri 06:00-22:00, sat 08:00-12:00";
         let berlin = "Europe/Berlin";
         // 2026-11-27 is a Friday.
-        check(shifts, berlin, "2026-11-27T04:59:59Z", false, "2026-11-27T05:00:00Z");
-        check(shifts, berlin, "2026-11-27T05:00:00Z", true, "2026-11-27T21:00:00Z");
-        check(shifts, berlin, "2026-11-27T21:00:00Z", false, "2026-11-28T07:00:00Z");
-        check(shifts, berlin, "2026-11-28T11:00:00Z", false, "2026-11-30T05:00:00Z");
-        check("22:00-06:00", "UTC", "2026-11-27T23:00:00Z", true, "2026-11-28T06:00:00Z");
-        check("fri 22:00-06:00", "UTC", "2026-11-28T05:00:00Z", true, "2026-11-28T06:00:00Z");
-        check("sat-mon", "UTC", "2026-11-27T12:00:00Z", false, "2026-11-28T00:00:00Z");
-        check("sat-mon", "UTC", "2026-11-29T12:00:00Z", true, "2026-12-01T00:00:00Z");
+        check(shifts, berlin, "2026-11-27T04:59:59Z", Then::Off, "2026-11-27T05:00:00Z");
+        check(shifts, berlin, "2026-11-27T05:00:00Z", Then::On, "2026-11-27T21:00:00Z");
+        check(shifts, berlin, "2026-11-27T21:00:00Z", Then::Off, "2026-11-28T07:00:00Z");
+        check(shifts, berlin, "2026-11-28T11:00:00Z", Then::Off, "2026-11-30T05:00:00Z");
+        check("22:00-06:00", "UTC", "2026-11-27T23:00:00Z", Then::On, "2026-11-28T06:00:00Z");
+        check("fri 22:00-06:00", "UTC", "2026-11-28T05:00:00Z", Then::On, "2026-11-28T06:00:00Z");
+        check("sat-mon", "UTC", "2026-11-27T12:00:00Z", Then::Off, "2026-11-28T00:00:00Z");
+        check("sat-mon", "UTC", "2026-11-29T12:00:00Z", Then::On, "2026-12-01T00:00:00Z");
     }
 
     #[test]
@@ -200,21 +206,21 @@ mod tests {
             "06:00-22:00",
             "Europe/Berlin",
             "2026-03-28T22:00:00Z",
-            false,
+            Then::Off,
             "2026-03-29T04:00:00Z",
         );
         check(
             "06:00-22:00",
             "Europe/Berlin",
             "2026-10-24T21:00:00Z",
-            false,
+            Then::Off,
             "2026-10-25T05:00:00Z",
         );
         check(
             "02:30-05:00",
             "Europe/Berlin",
             "2026-03-29T00:00:00Z",
-            false,
+            Then::Off,
             "2026-03-29T01:30:00Z",
         );
     }
