@@ -5,6 +5,7 @@
 //! such states are kept, one of which is at least the lateness old. What comes out is compared with
 //! what was said; the difference is said as [`Correction`]s.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{Alert, AlertId, AlertState, Correction, LogPosition, Timestamp, Transition};
@@ -82,13 +83,13 @@ impl Device {
     /// Takes an instant that is not before any other, or is late by no more than `lateness`.
     pub(crate) fn take(
         &mut self,
-        instant: Instant,
+        instant: Instant<'_>,
         lateness: Duration,
         bench: &mut Bench<'_, '_>,
     ) -> Place {
         let n = bench.desk.out.len();
         if lateness.is_zero() {
-            self.live.take(instant.at, &instant.readings, bench);
+            self.live.take(instant.at, instant.readings, bench);
             return Place::Last;
         }
         let at = instant.at;
@@ -106,7 +107,7 @@ impl Device {
         }
         if at <= self.base.end() {
             // Of the very instant at which everything was settled.
-            self.live.take(at, &instant.readings, bench);
+            self.live.take(at, instant.readings, bench);
             self.settle();
             return Place::Last;
         }
@@ -116,8 +117,7 @@ impl Device {
             Place::Last if at > self.live.done => {
                 // Event time is where this reading is, whatever ticks made of those before.
                 self.shown = Timestamp::from_micros(i64::MIN);
-                let readings = self.recent.last_readings();
-                self.live.take(at, readings, bench);
+                self.live.take(at, instant.readings, bench);
                 self.said.extend_from_slice(&bench.desk.out[n..]);
             }
             Place::Last | Place::Inside => self.correct(at, bench),
@@ -181,7 +181,7 @@ impl Device {
                 self.n_before_middle = bench.desk.out.len();
                 is_middle_due = false;
             }
-            self.live.take(instant.at, &instant.readings, &mut bench);
+            self.live.take(instant.at, instant.readings, &mut bench);
         }
         if is_middle_due {
             self.middle.clone_from(&self.live);
@@ -221,6 +221,7 @@ impl Device {
         let at = self.clock.watermark;
         self.live.set_back(at, plan);
         for episode in self.live.episodes.iter_mut().flatten() {
+            let episode = Arc::make_mut(episode);
             episode.phase.restart(at);
             episode.climb.restart(at);
             if episode.alert.fired_at.is_none() {
@@ -230,7 +231,7 @@ impl Device {
             episode.note =
                 Some(format!("the device's clock stepped back by {}", duration::format(back)));
         }
-        self.live.schedule(plan, set);
+        self.live.reschedule(plan, set);
         self.shown = Timestamp::from_micros(i64::MIN);
         self.settle();
     }
@@ -289,8 +290,8 @@ fn is_same_step(old: &Transition, new: &Transition) -> bool {
 
 fn rename(state: &mut State, ids: &HashMap<AlertId, AlertId>) {
     for episode in state.episodes.iter_mut().flatten() {
-        if let Some(id) = ids.get(&episode.alert.id) {
-            episode.alert.id = *id;
+        if let Some(id) = ids.get(&episode.alert.id).filter(|id| **id != episode.alert.id) {
+            Arc::make_mut(episode).alert.id = *id;
         }
     }
 }

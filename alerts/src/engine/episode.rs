@@ -1,5 +1,7 @@
 //! An alert that is not over, and how its steps become transitions with words.
 
+use std::sync::Arc;
+
 use bellwire_model::{
     Alert, AlertId, AlertState, DeviceId, LogPosition, Severity, Timestamp, Transition,
 };
@@ -76,10 +78,10 @@ impl Desk<'_> {
         climb: Climb,
         at: Timestamp,
         why: Why,
-    ) -> Box<Episode> {
+    ) -> Arc<Episode> {
         let Subject { rule, device, .. } = subject;
         let ordinal = self.ordinals.peek(self.cause.position);
-        let mut episode = Box::new(Episode {
+        let mut episode = Episode {
             phase,
             climb,
             alert: Alert {
@@ -96,9 +98,9 @@ impl Desk<'_> {
             },
             last_at: at,
             note: None,
-        });
+        };
         self.step(subject, &mut episode, Edge { to: phase.state(), at, why });
-        episode
+        Arc::new(episode)
     }
 
     /// Writes down a step that the episode's phase has taken.

@@ -1,6 +1,8 @@
 //! What a verdict does to an alert, and what stands between a condition and its verdict: missing
 //! data, hours, flapping.
 
+use std::sync::Arc;
+
 use bellwire_model::{AlertState, Timestamp};
 
 use super::climb::Climb;
@@ -24,6 +26,9 @@ impl State {
         desk: &mut Desk<'_>,
     ) {
         let at = self.now;
+        if when == Verdict::True && rule.levels.is_empty() && self.is_firing(position) {
+            return;
+        }
         let taken = self.episodes[position].take();
         let subject = Subject { rule, device: id, view: plan.view(position, self) };
         let Some(mut episode) = taken else {
@@ -35,11 +40,13 @@ impl State {
                 let subject = Subject { rule, device: id, view: plan.view(position, self) };
                 self.episodes[position] = Some(desk.open(subject, phase, climb, at, why));
                 self.n_open += 1;
+                self.is_due_known = false;
             }
             return;
         };
+        let own = Arc::make_mut(&mut episode);
         let level = match when {
-            Verdict::True => climb_by(&mut episode.climb, subject, at, stack),
+            Verdict::True => climb_by(&mut own.climb, subject, at, stack),
             _ => None,
         };
         let view = subject.view;
@@ -47,15 +54,25 @@ impl State {
             Some(clear) => clear.verdict(view, stack) == Verdict::True,
             None => when == Verdict::False,
         };
-        let edge = episode.phase.judge(&rule.timing, at, when, cleared).or_else(|| {
-            let is_firing = episode.phase == Phase::Firing;
+        let before = own.phase.due(&rule.timing);
+        let edge = own.phase.judge(&rule.timing, at, when, cleared).or_else(|| {
+            let is_firing = own.phase == Phase::Firing;
             let changed = level.filter(|_| is_firing);
             changed.map(|at| Edge { to: AlertState::Firing, at, why: Why::Level })
         });
         if let Some(edge) = edge {
-            desk.step(subject, &mut episode, edge);
+            desk.step(subject, own, edge);
         }
-        self.put_back(position, episode);
+        let is_same = edge.is_none() && own.phase.due(&rule.timing) == before;
+        if is_same && rule.levels.is_empty() {
+            self.episodes[position] = Some(episode);
+        } else {
+            self.put_back(position, episode);
+        }
+    }
+
+    fn is_firing(&self, position: usize) -> bool {
+        self.episodes[position].as_ref().is_some_and(|episode| episode.phase == Phase::Firing)
     }
 
     /// Why an alert begins.
@@ -101,6 +118,7 @@ impl State {
                 self.episodes[position] =
                     Some(desk.open(subject, Phase::NoData, climb, at, Why::NoData));
                 self.n_open += 1;
+                self.is_due_known = false;
             }
             return;
         };
@@ -113,8 +131,9 @@ impl State {
             _ => to,
         };
         let edge = Edge { to, at, why: Why::NoData };
-        episode.phase.enter(edge);
-        desk.step(subject, &mut episode, edge);
+        let own = Arc::make_mut(&mut episode);
+        own.phase.enter(edge);
+        desk.step(subject, own, edge);
         self.put_back(position, episode);
     }
 
@@ -157,7 +176,7 @@ impl State {
         if turn == Some(Turn::Began)
             && let Some(episode) = &mut self.episodes[position]
         {
-            episode.note =
+            Arc::make_mut(episode).note =
                 Some(format!("it flaps: {:.0} % of its verdicts changed", flap.share() * 100.0));
         }
         match when {

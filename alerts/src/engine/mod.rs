@@ -29,7 +29,7 @@ use device::Device;
 use episode::{Cause, Desk, Ordinals};
 use plan::Plans;
 use recent::{Instant, Place};
-use state::{Bench, Until};
+use state::{Bench, Reading, Until};
 pub use stats::Stats;
 use touched::Touched;
 
@@ -66,6 +66,7 @@ pub struct Engine {
     /// Scratch; nothing in it outlives a call.
     stack: Stack,
     touched: Touched,
+    readings: Vec<Reading>,
 }
 
 /// What is known of a device.
@@ -119,7 +120,9 @@ impl Engine {
             Some(Slot::Unwatched) => return,
             Some(Slot::Unseen) | None => self.meet(observation, names),
         }
-        let Self { rules, plans, devices, timers, ordinals, stats, stack, touched, .. } = self;
+        let Self {
+            rules, plans, devices, timers, ordinals, stats, stack, touched, readings, ..
+        } = self;
         let Slot::Watched(device) = &mut devices[key.index()] else { return };
         let lateness = rules.lateness();
         let at = observation.at;
@@ -136,14 +139,16 @@ impl Engine {
                 false
             }
         };
-        let mut readings = Vec::with_capacity(observation.readings.len());
+        readings.clear();
         for reading in observation.readings {
             let Some(input) = plans.input_id(reading.metric, rules, names) else { continue };
             let Some(slot) = plans.at(device.plan).slot(input) else { continue };
             readings.push((slot, reading.value.clone()));
         }
-        readings.sort_unstable_by_key(|(slot, _)| *slot);
-        let instant = Instant { at, seq: observation.seq, readings: readings.into() };
+        if !readings.is_sorted_by_key(|(slot, _)| *slot) {
+            readings.sort_unstable_by_key(|(slot, _)| *slot);
+        }
+        let instant = Instant { at, seq: observation.seq, readings };
         let cause = Cause { position: observation.position, received_at: observation.received_at };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         let (plan, id) = (plans.at(device.plan), names.device(key));

@@ -12,23 +12,13 @@ use super::state::Reading;
 pub(crate) const RECENT_MAX: usize = 4_096;
 
 /// The readings of one instant that rules need.
-#[derive(Clone, Debug)]
-pub(crate) struct Instant {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Instant<'a> {
     pub(crate) at: Timestamp,
     /// The device's own counter.
     pub(crate) seq: Option<u64>,
-    pub(crate) readings: Box<[Reading]>,
-}
-
-impl Instant {
-    /// Readings of one instant are in the order of the device's counter, then of what they say:
-    /// so that their order does not depend on how they came.
-    fn order(&self, other: &Self) -> Ordering {
-        self.at
-            .cmp(&other.at)
-            .then(self.seq.cmp(&other.seq))
-            .then_with(|| readings_order(&self.readings, &other.readings))
-    }
+    /// By slot.
+    pub(crate) readings: &'a [Reading],
 }
 
 fn readings_order(left: &[Reading], right: &[Reading]) -> Ordering {
@@ -61,53 +51,110 @@ pub(crate) enum Place {
     Known,
 }
 
+/// What is remembered of one instant.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    at: Timestamp,
+    seq: Option<u64>,
+    /// Behind the last of its readings, counted from the first that ever was.
+    end: u64,
+}
+
 /// What is remembered.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Recent(VecDeque<Instant>);
+pub(crate) struct Recent {
+    entries: VecDeque<Entry>,
+    readings: VecDeque<Reading>,
+    /// How many readings there were before the first of `readings`.
+    n_dropped: u64,
+}
 
 impl Recent {
-    pub(crate) fn add(&mut self, instant: Instant) -> Place {
-        let order = self.0.back().map_or(Ordering::Less, |last| last.order(&instant));
-        match order {
-            Ordering::Less => {
-                self.0.push_back(instant);
-                Place::Last
-            }
-            Ordering::Equal => Place::Known,
-            Ordering::Greater => match self.0.binary_search_by(|it| it.order(&instant)) {
-                Ok(_) => Place::Known,
-                Err(place) => {
-                    self.0.insert(place, instant);
-                    Place::Inside
-                }
-            },
+    /// Readings of one instant are in the order of the device's counter, then of what they say: so
+    /// that their order does not depend on how they came.
+    #[inline]
+    pub(crate) fn add(&mut self, instant: Instant<'_>) -> Place {
+        let is_last = self.entries.back().is_none_or(|last| last.at < instant.at);
+        if !is_last {
+            return self.put(instant);
         }
+        self.readings.extend(instant.readings.iter().cloned());
+        let end = self.n_dropped + self.readings.len() as u64;
+        self.entries.push_back(Entry { at: instant.at, seq: instant.seq, end });
+        Place::Last
     }
 
-    /// Of the latest instant.
-    pub(crate) fn last_readings(&self) -> &[Reading] {
-        self.0.back().map_or(&[], |last| &last.readings)
+    #[cold]
+    fn put(&mut self, instant: Instant<'_>) -> Place {
+        let found = self.search(instant);
+        let Err(place) = found else { return Place::Known };
+        let start = self.start(place);
+        let n = instant.readings.len();
+        for (index, reading) in instant.readings.iter().enumerate() {
+            self.readings.insert(start + index, reading.clone());
+        }
+        let end = self.n_dropped + (start + n) as u64;
+        self.entries.insert(place, Entry { at: instant.at, seq: instant.seq, end });
+        for later in self.entries.range_mut(place + 1..) {
+            later.end += n as u64;
+        }
+        if place + 1 == self.entries.len() { Place::Last } else { Place::Inside }
+    }
+
+    /// Where an instant is, or would be.
+    fn search(&mut self, instant: Instant<'_>) -> Result<usize, usize> {
+        self.readings.make_contiguous();
+        let (mut low, mut high) = (0, self.entries.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            let known = self.instant(middle);
+            let order = (known.at.cmp(&instant.at))
+                .then(known.seq.cmp(&instant.seq))
+                .then_with(|| readings_order(known.readings, instant.readings));
+            match order {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(low)
+    }
+
+    /// Where the readings of an instant begin.
+    fn start(&self, place: usize) -> usize {
+        let before = place.checked_sub(1).map_or(self.n_dropped, |before| self.entries[before].end);
+        usize::try_from(before - self.n_dropped).unwrap_or(usize::MAX)
+    }
+
+    /// The instant at a place; its readings must have been made contiguous.
+    fn instant(&self, place: usize) -> Instant<'_> {
+        let Entry { at, seq, .. } = self.entries[place];
+        let readings = &self.readings.as_slices().0[self.start(place)..self.start(place + 1)];
+        Instant { at, seq, readings }
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.0.len() >= RECENT_MAX
+        self.entries.len() >= RECENT_MAX
     }
 
     /// Drops what is not after `end`.
     pub(crate) fn drop_through(&mut self, end: Timestamp) {
-        while self.0.front().is_some_and(|first| first.at <= end) {
-            self.0.pop_front();
-        }
+        let n = self.entries.partition_point(|entry| entry.at <= end);
+        let n_readings = self.start(n);
+        self.n_dropped += n_readings as u64;
+        self.entries.drain(..n);
+        self.readings.drain(..n_readings);
     }
 
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
     /// Those after `start`.
-    pub(crate) fn after(&self, start: Timestamp) -> impl Iterator<Item = &Instant> {
-        let first = self.0.partition_point(|it| it.at <= start);
-        self.0.range(first..)
+    pub(crate) fn after(&mut self, start: Timestamp) -> impl Iterator<Item = Instant<'_>> {
+        self.readings.make_contiguous();
+        let first = self.entries.partition_point(|entry| entry.at <= start);
+        (first..self.entries.len()).map(|place| self.instant(place))
     }
 }
 
@@ -122,32 +169,42 @@ pub(crate) struct InstantState {
 
 impl Recent {
     pub(crate) fn save(&self) -> Vec<InstantState> {
-        self.0.iter().map(save).collect()
+        let save_at = |place: usize| {
+            let Entry { at, seq, .. } = self.entries[place];
+            let readings = self.readings.range(self.start(place)..self.start(place + 1));
+            save(at, seq, readings)
+        };
+        (0..self.entries.len()).map(save_at).collect()
     }
 
     /// `None` if a reading is of none of `n_slots` inputs.
     pub(crate) fn load(states: Vec<InstantState>, n_slots: usize) -> Option<Self> {
-        let recent = Self(states.into_iter().map(load).collect());
-        let mut readings = recent.0.iter().flat_map(|instant| &instant.readings);
-        readings.all(|(slot, _)| (*slot as usize) < n_slots).then_some(recent)
+        let mut recent = Self::default();
+        for InstantState { at, seq, numbers, texts } in states {
+            let numbers = numbers.into_iter().map(|(slot, it)| (slot, Value::Number(it)));
+            let texts = texts.into_iter().map(|(slot, it)| (slot, Value::Text(it.into())));
+            let mut readings: Vec<Reading> = numbers.chain(texts).collect();
+            readings.sort_by_key(|(slot, _)| *slot);
+            if readings.iter().any(|(slot, _)| *slot as usize >= n_slots) {
+                return None;
+            }
+            recent.add(Instant { at: Timestamp::from_micros(at), seq, readings: &readings });
+        }
+        Some(recent)
     }
 }
 
-fn save(instant: &Instant) -> InstantState {
+fn save<'a>(
+    at: Timestamp,
+    seq: Option<u64>,
+    readings: impl Iterator<Item = &'a Reading>,
+) -> InstantState {
     let (mut numbers, mut texts) = (Vec::new(), Vec::new());
-    for (slot, value) in &instant.readings {
+    for (slot, value) in readings {
         match value {
             Value::Number(number) => numbers.push((*slot, *number)),
             Value::Text(text) => texts.push((*slot, text.to_string())),
         }
     }
-    InstantState { at: instant.at.as_micros(), seq: instant.seq, numbers, texts }
-}
-
-fn load(state: InstantState) -> Instant {
-    let numbers = state.numbers.into_iter().map(|(slot, it)| (slot, Value::Number(it)));
-    let texts = state.texts.into_iter().map(|(slot, it)| (slot, Value::Text(it.into())));
-    let mut readings: Vec<Reading> = numbers.chain(texts).collect();
-    readings.sort_by_key(|(slot, _)| *slot);
-    Instant { at: Timestamp::from_micros(state.at), seq: state.seq, readings: readings.into() }
+    InstantState { at: at.as_micros(), seq, numbers, texts }
 }

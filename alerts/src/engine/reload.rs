@@ -67,7 +67,7 @@ impl Engine {
             *slot = match change.apply(*old, plans, stack, &mut desk) {
                 None => Slot::Unwatched,
                 Some(mut device) => {
-                    device.live.schedule(plans.at(device.plan), desk.set);
+                    device.live.reschedule(plans.at(device.plan), desk.set);
                     device.settle();
                     set_timer(timers, key, &mut device);
                     Slot::Watched(Box::new(device))
@@ -119,13 +119,13 @@ impl Change<'_> {
                 };
                 let view = self.old_plan.view(old_position, &old_state);
                 let subject = Subject { rule: old_rule, device: self.id, view };
-                close(desk, subject, &mut episode, self.at, reason.to_owned());
+                close(desk, subject, Arc::make_mut(&mut episode), self.at, reason.to_owned());
                 continue;
             };
             let rule = desk.set.at(plan.rules[position]);
             let view = plan.view(position, &device.live);
             let subject = Subject { rule, device: self.id, view };
-            if self.carry(old_rule, subject, &mut episode, stack, desk) {
+            if self.carry(old_rule, subject, Arc::make_mut(&mut episode), stack, desk) {
                 device.live.episodes[position] = Some(episode);
                 device.live.n_open += 1;
             }

@@ -276,7 +276,7 @@ fn load_state(
     for episode in saved.episodes {
         let alert = load_alert(&episode, id, plan, rules)?;
         state.n_open += 1;
-        state.episodes[episode.position as usize] = Some(Box::new(Episode {
+        state.episodes[episode.position as usize] = Some(Arc::new(Episode {
             phase: load_phase(&episode.phase),
             climb: episode.climb.sound(),
             alert,
@@ -284,7 +284,7 @@ fn load_state(
             note: episode.note.map(str::to_owned),
         }));
     }
-    state.schedule(plan, rules);
+    state.reschedule(plan, rules);
     Ok(state)
 }
 

@@ -1,6 +1,7 @@
 //! All that a device's readings have come to, as of one instant of its event time: a pure function
 //! of the readings up to it, in their order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{AlertState, DeviceId, Timestamp, Value};
@@ -28,6 +29,9 @@ pub(crate) struct State {
     pub(crate) now: Timestamp,
     /// The earliest event time at which an alert changes without a reading.
     pub(crate) due: Timestamp,
+    /// The part of `due` that alerts have, while `is_due_known`.
+    alerts_due: Timestamp,
+    pub(super) is_due_known: bool,
     /// How many of `episodes` there are.
     pub(crate) n_open: u32,
     /// The last value of each of the plan's inputs.
@@ -37,7 +41,7 @@ pub(crate) struct State {
     /// The plan's windows.
     pub(crate) windows: Box<[Series]>,
     /// The alert of each of the plan's rules, if there is one that is not over.
-    pub(crate) episodes: Box<[Option<Box<Episode>>]>,
+    pub(crate) episodes: Box<[Option<Arc<Episode>>]>,
     /// What each of the plan's rules that may flap has said lately.
     pub(crate) flaps: Box<[Flap]>,
     /// Whether each of the plan's rules with hours is in force, if that was asked, and until when.
@@ -118,6 +122,8 @@ impl State {
             done: Timestamp::from_micros(i64::MIN),
             now: Timestamp::EPOCH,
             due: Timestamp::MAX,
+            alerts_due: Timestamp::MAX,
+            is_due_known: false,
             n_open: 0,
             values: vec![None; plan.inputs.len()].into(),
             seen: vec![Timestamp::MAX; plan.inputs.len()].into(),
@@ -215,10 +221,11 @@ impl State {
     fn step(&mut self, position: usize, edge: Edge, bench: &mut Bench<'_, '_>) {
         let Some(mut episode) = self.episodes[position].take() else { return };
         let rule = bench.desk.set.at(bench.plan.rules[position]);
-        episode.phase.enter(edge);
-        episode.climb.rise(&rule.timing, edge.at);
+        let own = Arc::make_mut(&mut episode);
+        own.phase.enter(edge);
+        own.climb.rise(&rule.timing, edge.at);
         let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
-        bench.desk.step(subject, &mut episode, edge);
+        bench.desk.step(subject, own, edge);
         self.put_back(position, episode);
     }
 
@@ -226,16 +233,18 @@ impl State {
     fn rise(&mut self, position: usize, bench: &mut Bench<'_, '_>) {
         let Some(mut episode) = self.episodes[position].take() else { return };
         let rule = bench.desk.set.at(bench.plan.rules[position]);
-        if let Some(at) = episode.climb.rise(&rule.timing, self.now) {
+        let own = Arc::make_mut(&mut episode);
+        if let Some(at) = own.climb.rise(&rule.timing, self.now) {
             let edge = Edge { to: AlertState::Firing, at, why: Why::Level };
             let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
-            bench.desk.step(subject, &mut episode, edge);
+            bench.desk.step(subject, own, edge);
         }
-        self.episodes[position] = Some(episode);
+        self.put_back(position, episode);
     }
 
-    /// Keeps an alert that is not over.
-    pub(super) fn put_back(&mut self, position: usize, episode: Box<Episode>) {
+    /// Keeps an alert that is not over. What is due has to be worked out anew.
+    pub(super) fn put_back(&mut self, position: usize, episode: Arc<Episode>) {
+        self.is_due_known = false;
         if episode.alert.state.is_over() {
             self.n_open -= 1;
         } else {
@@ -275,22 +284,36 @@ impl State {
         self.apply(position, when, Surroundings { plan, rule, id }, stack, desk);
     }
     /// Works out when something is due next.
-    pub(crate) fn schedule(&mut self, plan: &Plan, set: &RuleSet) {
-        let mut due = Timestamp::MAX;
-        if self.n_open > 0 {
-            for (episode, rule) in self.episodes.iter().zip(&plan.rules) {
-                let Some(episode) = episode else { continue };
-                let timing = &set.at(*rule).timing;
-                let edge = episode.phase.due(timing).map(|edge| edge.at);
-                due = edge.into_iter().chain(rises_at(episode, timing)).fold(due, Timestamp::min);
-            }
+    pub(super) fn schedule(&mut self, plan: &Plan, set: &RuleSet) {
+        if !self.is_due_known {
+            self.alerts_due = self.alerts_due_now(plan, set);
+            self.is_due_known = true;
         }
+        let due = self.alerts_due;
         let later = |at: &Timestamp| *at > self.done;
         let silent = plan.deadlines.iter().map(|(slot, for_, _)| self.seen[*slot as usize] + *for_);
         let ebbing = plan.ebbing.iter().map(|(window, _)| self.leaves_at(*window, plan));
         let turns = self.hours.iter().map(|hours| Timestamp::from_micros(hours.until));
-        due = silent.chain(ebbing).chain(turns).filter(later).fold(due, Timestamp::min);
-        self.due = due;
+        self.due = silent.chain(ebbing).chain(turns).filter(later).fold(due, Timestamp::min);
+    }
+
+    fn alerts_due_now(&self, plan: &Plan, set: &RuleSet) -> Timestamp {
+        if self.n_open == 0 {
+            return Timestamp::MAX;
+        }
+        let pairs = self.episodes.iter().zip(&plan.rules);
+        let dues = pairs.filter_map(|(episode, rule)| {
+            let (episode, timing) = (episode.as_ref()?, &set.at(*rule).timing);
+            let edge = episode.phase.due(timing).map(|edge| edge.at);
+            edge.into_iter().chain(rises_at(episode, timing)).min()
+        });
+        dues.min().unwrap_or(Timestamp::MAX)
+    }
+
+    /// What is due has changed from outside.
+    pub(crate) fn reschedule(&mut self, plan: &Plan, set: &RuleSet) {
+        self.is_due_known = false;
+        self.schedule(plan, set);
     }
 
     /// Forgets what belongs to a time that has not come yet: the device's clock was set back.
