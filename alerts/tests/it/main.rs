@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod clocks;
+mod docs;
 mod files;
 mod hostile;
 
