@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use bellwire_fleet::bench::{cpu_time, time_fdatasync};
 use bellwire_fleet::{
     Bound, FleetConfig, FleetReport, Histogram, ProbeConfig, PublishedLog, Surroundings,
@@ -330,13 +330,31 @@ async fn latest(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         stop.cancel();
         anyhow::Ok(report)
     };
-    let asking = ask_again(&service.http, "/api/v1/latest", stop.clone());
+    let asking = {
+        let (http, stop) = (service.http.clone(), stop.clone());
+        on_thread("asking", async move || ask_again(&http, "/api/v1/latest", stop).await)?
+    };
     let (report, (asked, bytes)) = tokio::try_join!(loading, asking)?;
     println!("latest readings of {} devices, at {} publishes/s", args.devices, 2.0 * args.rate);
     println!("  an answer                   {:.1} MB", bytes as f64 / 1e6);
     print_line("answered whole after", Quantiles::of(&asked));
     exact &= check(service, &report).await?;
     Ok(exact)
+}
+
+/// Does `work` on a thread of its own: what one measures is not to wait behind the other. Gives what
+/// waits for its end.
+fn on_thread<T: Send + 'static>(
+    name: &str,
+    work: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<T>>> {
+    let run = move || runtime::single_thread()?.block_on(work());
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    let panicked = format!("the thread `{name}` panicked");
+    Ok(async move {
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
+        joined.map_err(|_| anyhow!(panicked))?
+    })
 }
 
 /// Times the answers for `path`, one after the other; gives also the length of the last.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use bellwire_broker::access::DevicePattern;
 use bellwire_fleet::{Bound, FleetConfig, FleetReport, Login};
 use bellwire_store::{AccountKind, Secret};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{EXIT_FAILURE, EXIT_OK, Failure};
-use super::{around, check, print_cpu, print_line};
+use super::{around, check, on_thread, print_cpu, print_line};
 use crate::care::access::Credentials;
 use crate::config::Config;
 use crate::measure::Quantiles;
@@ -169,23 +169,18 @@ async fn measure(
     let mut good = report(service, &calm).await?;
 
     let stop = CancellationToken::new();
-    // On a thread of its own: what the publishers measure is not to wait behind the storm's clients.
     let storm = {
         let (address, stop) = (service.mqtt.parse()?, stop.clone());
         let (n, at_once, storm_of) = (args.n, args.at_once, passwords.storm);
-        let run = move || {
+        on_thread("storm", async move || {
             let (wish, passwords) = (Wish::Commands, storm_of.as_deref());
-            let guests = Guests { address, prefix: STORM, n, at_once, wish, passwords };
-            runtime::single_thread()?.block_on(storm(guests, stop))
-        };
-        std::thread::Builder::new().name("storm".to_owned()).spawn(run)?
+            storm(Guests { address, prefix: STORM, n, at_once, wish, passwords }, stop).await
+        })?
     };
     let before = service.cpu()?;
     let stormy = bellwire_fleet::run(steady(args, service, &login, "stormy"), around()).await?;
     stop.cancel();
-    let joined = tokio::task::spawn_blocking(move || storm.join()).await?;
-    let stormed =
-        joined.map_err(|_| anyhow!("the storm's thread panicked"))?.context("the storm")?;
+    let stormed = storm.await.context("the storm")?;
     print_storm(args, stormed);
     print_cpu(&before, &service.cpu()?, stormy.progress.acknowledged);
     good &= report(service, &stormy).await?;
