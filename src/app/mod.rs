@@ -289,10 +289,32 @@ async fn finish(name: &str, (token, task): Running) {
 /// Wrong certificates are said before anything starts.
 fn check_certificates(config: &Config) -> Result<(), ConfigError> {
     if config.mqtt.listeners().any(|(_, transport, _)| transport.has_tls()) {
-        bellwire_broker::look_at_tls(&config.mqtt.tls)
-            .map_err(|error| ConfigError::Value(format!("mqtt.tls: {}", chain(&error))))?;
+        read_certificates(config)?;
     }
     Ok(())
+}
+
+/// Reads the files that `mqtt.tls` names, as a listener would.
+fn read_certificates(config: &Config) -> Result<(), ConfigError> {
+    bellwire_broker::look_at_tls(&config.mqtt.tls)
+        .map(drop)
+        .map_err(|error| ConfigError::Value(format!("mqtt.{}", chain(&error))))
+}
+
+/// Reads all files that the configuration names but the rules, also those that nothing uses yet.
+///
+/// # Errors
+/// The first that cannot be used, with its key.
+pub(crate) fn check_files(config: &Config) -> Result<(), ConfigError> {
+    let tls = &config.mqtt.tls;
+    let named = [&tls.cert_file, &tls.key_file, &tls.client_ca_file, &tls.client_crl_file];
+    if named.into_iter().any(Option::is_some) {
+        read_certificates(config)?;
+    }
+    let reader = config.database.reader.check_password();
+    reader.map_err(|error| {
+        ConfigError::Value(format!("database.reader.password_file: {}", chain(&error)))
+    })
 }
 
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {

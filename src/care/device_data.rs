@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use bellwire_model::{DeviceId, Timestamp};
-use bellwire_store::{Erased, Exported};
+use bellwire_store::{AccountKind, Database, Erased, Exported};
 
 use super::reach::{Reached, unavailable};
 use crate::config::Config;
@@ -64,7 +64,49 @@ pub(crate) async fn objection(
     Ok((standing.open_alerts > 0).then(|| format!("`{device}` has open alerts")))
 }
 
-/// Removes what is stored of `device`; with `before`, a midnight in UTC, only what is from before it.
+/// How much of a device goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent {
+    /// What is from before a midnight in UTC.
+    Before(Timestamp),
+    /// All that is stored of it.
+    Data,
+    /// That, and its credentials are revoked as of this moment, before anything goes.
+    DataAndCredentials(Timestamp),
+}
+
+/// What became of a device's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They are not valid any more.
+    Revoked,
+    /// They were not asked for.
+    Kept,
+    /// There are none that are valid.
+    Absent,
+}
+
+impl Fate {
+    /// As JSON has it.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Kept => "kept",
+            Self::Absent => "none",
+        }
+    }
+
+    /// As a sentence.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Revoked => "Its credentials are revoked.",
+            Self::Kept => "Its credentials stay.",
+            Self::Absent => "It has no credentials.",
+        }
+    }
+}
+
+/// Removes what is stored of `device`.
 ///
 /// # Errors
 /// If the database is away, or the device is not known. Run again, it goes on.
@@ -72,13 +114,36 @@ pub(crate) async fn erase(
     config: &Config,
     data_dir: &Path,
     device: &DeviceId,
-    before: Option<Timestamp>,
+    extent: Extent,
     progress: impl FnMut(Erased) + Send,
-) -> anyhow::Result<Erased> {
+) -> anyhow::Result<(Erased, Fate)> {
     let reached = Reached::open(config, data_dir).await?;
-    let erased = reached.database.erase_device(device, before, progress).await.map_err(unavailable);
+    let erased = erase_in(&reached.database, device, extent, progress).await.map_err(unavailable);
     reached.close().await;
     erased?.with_context(|| not_known(device))
+}
+
+async fn erase_in(
+    database: &Database,
+    device: &DeviceId,
+    extent: Extent,
+    progress: impl FnMut(Erased) + Send,
+) -> Result<Option<(Erased, Fate)>, bellwire_store::Error> {
+    if database.standing(device).await?.is_none() {
+        return Ok(None);
+    }
+    let (before, fate) = match extent {
+        Extent::Before(before) => (Some(before), Fate::Kept),
+        Extent::Data => (None, Fate::Kept),
+        Extent::DataAndCredentials(now) => {
+            // First, so that little of what is still on its way is left behind.
+            let access = database.access();
+            let revoked = access.revoke(AccountKind::Device, device.as_str(), now).await?;
+            (None, if revoked { Fate::Revoked } else { Fate::Absent })
+        }
+    };
+    let erased = database.erase_device(device, before, progress).await?;
+    Ok(erased.map(|erased| (erased, fate)))
 }
 
 fn not_known(device: &DeviceId) -> String {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use bellwire_fleet::bench::time_fdatasync;
+use anyhow::{Context, anyhow, bail};
+use bellwire_fleet::bench::{cpu_time, time_fdatasync};
 use bellwire_fleet::{
     Bound, FleetConfig, FleetReport, Histogram, ProbeConfig, PublishedLog, Surroundings,
 };
@@ -35,21 +35,44 @@ mod storm;
 pub(super) struct BenchArgs {
     #[command(subcommand)]
     part: Option<Part>,
-    /// Seconds of each part
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// Connections of the saturating part
-    #[arg(long, default_value_t = 100)]
-    connections: u32,
-    /// Publishes on their way per connection
-    #[arg(long, default_value_t = 32)]
-    in_flight: u16,
+    #[command(flatten)]
+    load: Load,
     /// Publishes per second of the part that measures latency
     #[arg(long, default_value_t = 5_000.0)]
     rate: f64,
     /// Devices of the part that asks for the latest readings of all; 0 leaves it out
     #[arg(long, default_value_t = 10_000)]
     devices: u32,
+}
+
+/// How much at once, and for how long.
+#[derive(Clone, Copy, Debug, Args)]
+struct Load {
+    /// Seconds of each part
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Connections that publish
+    #[arg(long, default_value_t = 100)]
+    connections: u32,
+    /// Publishes on their way per connection
+    #[arg(long, default_value_t = 32)]
+    in_flight: u16,
+}
+
+impl Load {
+    /// Of as many devices as there are connections, as fast as whoever listens there acknowledges.
+    fn at(self, address: &str) -> FleetConfig {
+        FleetConfig {
+            address: address.to_owned(),
+            devices: self.connections,
+            connections: self.connections,
+            prefix: "load".to_owned(),
+            rate: None,
+            in_flight: self.in_flight,
+            bound: Bound::Duration(Duration::from_secs(self.seconds)),
+            ..FleetConfig::default()
+        }
+    }
 }
 
 /// What is measured apart from the whole service's journey.
@@ -88,13 +111,19 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
     // One thread: the generator shall cost the service as little as it can.
     runtime::single_thread()?.block_on(async {
         let service = Service::start(RULES).await?;
-        let (exact, ours) = saturate(args, &service).await?;
-        let exact = latency(args, &service).await? && exact;
-        let exact = latest(args, &service).await? && exact;
-        service.stop().await?;
-        yardstick(args, ours).await?;
+        let measured = journey(args, &service).await;
+        let (exact, ours) = service.stop_after(measured).await?;
+        on_mosquitto(async |subject| yardstick(args.load, ours, subject).await).await?;
         Ok(if exact { EXIT_OK } else { EXIT_FAILURE })
     })
+}
+
+/// Every part of the whole service's journey; whether nothing was lost, and what it cost.
+async fn journey(args: &BenchArgs, service: &Service) -> anyhow::Result<(bool, Saturated)> {
+    let (exact, ours) = saturate(args, service).await?;
+    let exact = latency(args, service).await? && exact;
+    let exact = latest(args, service).await? && exact;
+    Ok((exact, ours))
 }
 
 fn around() -> Surroundings {
@@ -118,35 +147,30 @@ struct Saturated {
     cpu: f64,
 }
 
-/// As many publishes as whoever listens there acknowledges.
-fn saturating(args: &BenchArgs, address: &str) -> FleetConfig {
-    FleetConfig {
-        address: address.to_owned(),
-        devices: args.connections,
-        connections: args.connections,
-        prefix: "load".to_owned(),
-        rate: None,
-        in_flight: args.in_flight,
-        bound: Bound::Duration(Duration::from_secs(args.seconds)),
-        ..FleetConfig::default()
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn saturated(report: &FleetReport, elapsed: Duration, cpu: Duration) -> Saturated {
     let n = report.progress.acknowledged as f64;
     Saturated { rate: n / elapsed.as_secs_f64(), cpu: cpu.as_secs_f64() / (n / 1e6) }
 }
 
-/// The same load on mosquitto, which acknowledges from memory and stores nothing.
-async fn yardstick(args: &BenchArgs, ours: Saturated) -> anyhow::Result<()> {
+/// Measures a mosquitto of our own, if it is installed.
+async fn on_mosquitto(
+    measure: impl AsyncFnOnce(Subject) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let Some(mosquitto) = Mosquitto::start().await? else {
         println!("mosquitto is not installed: nothing to compare with");
         return Ok(());
     };
-    let before = mosquitto.cpu()?;
-    let report = bellwire_fleet::run(saturating(args, &mosquitto.address), around()).await?;
-    let theirs = saturated(&report, report.progress.elapsed, mosquitto.cpu()? - before);
+    let (address, pid) = (mosquitto.address.parse()?, mosquitto.pid()?);
+    measure(Subject { name: "mosquitto", address, pid }).await
+}
+
+/// The same load on mosquitto, which acknowledges from memory and stores nothing.
+async fn yardstick(load: Load, ours: Saturated, subject: Subject) -> anyhow::Result<()> {
+    let before = cpu_time(subject.pid)?;
+    let report = bellwire_fleet::run(load.at(&subject.address.to_string()), around()).await?;
+    let cpu = cpu_time(subject.pid)? - before;
+    let theirs = saturated(&report, report.progress.elapsed, cpu);
     println!("mosquitto under the same load: acknowledged from memory, nothing stored");
     println!("  acknowledged                {:.0}/s", theirs.rate);
     println!("  mosquitto                   {:.2} CPU-s per million publishes", theirs.cpu);
@@ -160,7 +184,7 @@ async fn yardstick(args: &BenchArgs, ours: Saturated) -> anyhow::Result<()> {
 
 /// Saturates the service; then waits until all of it is stored.
 async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<(bool, Saturated)> {
-    let config = saturating(args, &service.mqtt);
+    let config = args.load.at(&service.mqtt);
     let before = (service.cpu()?, Scrape::take(&service.http).await?);
     let begun = Instant::now();
     let report = bellwire_fleet::run(config, around()).await?;
@@ -172,7 +196,7 @@ async fn saturate(args: &BenchArgs, service: &Service) -> anyhow::Result<(bool, 
     let after = Scrape::take(&service.http).await?;
     println!(
         "saturated: {} connections × {} on their way, QoS 1, three metrics",
-        args.connections, args.in_flight
+        args.load.connections, args.load.in_flight
     );
     print_rates(&report, acked_after, stored_after);
     print_cpu(&before.0, &cpu, report.progress.acknowledged);
@@ -236,14 +260,9 @@ async fn check(service: &Service, report: &FleetReport) -> anyhow::Result<bool> 
 /// A steady rate beside which a probe crosses a rule's threshold and a screen watches.
 async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
     let config = FleetConfig {
-        address: service.mqtt.clone(),
-        devices: args.connections,
-        connections: args.connections,
         prefix: "steady".to_owned(),
         rate: Some(args.rate),
-        in_flight: args.in_flight,
-        bound: Bound::Duration(Duration::from_secs(args.seconds)),
-        ..FleetConfig::default()
+        ..args.load.at(&service.mqtt)
     };
     let (stop, published, seen) =
         (CancellationToken::new(), Arc::new(PublishedLog::default()), SharedSeen::default());
@@ -295,32 +314,47 @@ async fn latest(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         return Ok(true);
     }
     let config = |n_first, bound| FleetConfig {
-        address: service.mqtt.clone(),
         devices: args.devices,
-        connections: args.connections,
         prefix: "large".to_owned(),
         rate: Some(2.0 * args.rate),
-        in_flight: args.in_flight,
         bound,
         n_first,
-        ..FleetConfig::default()
+        ..args.load.at(&service.mqtt)
     };
     let once = config(1, Bound::Messages(args.devices.into()));
     let mut exact = check(service, &bellwire_fleet::run(once, around()).await?).await?;
     let stop = CancellationToken::new();
     let loading = async {
-        let for_long = Bound::Duration(Duration::from_secs(args.seconds));
+        let for_long = Bound::Duration(Duration::from_secs(args.load.seconds));
         let report = bellwire_fleet::run(config(1_000_000, for_long), around()).await?;
         stop.cancel();
         anyhow::Ok(report)
     };
-    let asking = ask_again(&service.http, "/api/v1/latest", stop.clone());
+    let asking = {
+        let (http, stop) = (service.http.clone(), stop.clone());
+        on_thread("asking", async move || ask_again(&http, "/api/v1/latest", stop).await)?
+    };
     let (report, (asked, bytes)) = tokio::try_join!(loading, asking)?;
     println!("latest readings of {} devices, at {} publishes/s", args.devices, 2.0 * args.rate);
     println!("  an answer                   {:.1} MB", bytes as f64 / 1e6);
     print_line("answered whole after", Quantiles::of(&asked));
     exact &= check(service, &report).await?;
     Ok(exact)
+}
+
+/// Does `work` on a thread of its own: what one measures is not to wait behind the other. Gives what
+/// waits for its end.
+fn on_thread<T: Send + 'static>(
+    name: &str,
+    work: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<T>>> {
+    let run = move || runtime::single_thread()?.block_on(work());
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+    let panicked = format!("the thread `{name}` panicked");
+    Ok(async move {
+        let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
+        joined.map_err(|_| anyhow!(panicked))?
+    })
 }
 
 /// Times the answers for `path`, one after the other; gives also the length of the last.

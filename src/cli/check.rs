@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Common, EXIT_OK, Failure};
-use crate::app::rules;
+use crate::app::{self, rules};
 use crate::config::{self, Environment};
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,7 @@ pub(super) fn config(common: &Common) -> Result<u8, Failure> {
     for sentence in config::unknown_variables(&Environment::of_process()) {
         eprintln!("bellwire: {sentence}");
     }
+    app::check_files(&config)?;
     match &config.rules {
         Some(path) => {
             let (_, rules) = rules::read(path)?;

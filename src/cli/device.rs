@@ -7,13 +7,14 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use bellwire_model::{Clock, DeviceId, Timestamp};
+use bellwire_store::Erased;
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::access::{self, device_id};
 use super::{Common, EXIT_OK, Failure, print_json};
-use crate::care::device_data;
+use crate::care::device_data::{self, Extent, Fate};
 use crate::clock::SystemClock;
 use crate::config::Environment;
 use crate::{logging, runtime};
@@ -30,7 +31,7 @@ pub(super) enum DeviceCommand {
     List(access::ListArgs),
     /// Give out everything that is stored of a device, a JSON object on each line.
     Export(ExportArgs),
-    /// Remove everything that is stored of a device, for good.
+    /// Remove everything that is stored of a device, for good, and revoke its credentials.
     Erase(EraseArgs),
 }
 
@@ -56,6 +57,9 @@ pub(super) struct EraseArgs {
     /// Only what is from before this day (UTC), e.g. 2026-01-31
     #[arg(long, value_name = "DATE")]
     before: Option<NaiveDate>,
+    /// Its credentials stay valid, as with --before
+    #[arg(long)]
+    keep_credentials: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -112,8 +116,8 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
         Timestamp::from_secs(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
     });
     let runtime = runtime::multi_thread()?;
+    let now = SystemClock.now();
     if !args.force {
-        let now = SystemClock.now();
         let objection = device_data::objection(&config, &data_dir, device, before, now);
         if let Some(objection) = runtime.block_on(objection)? {
             return Err(anyhow::anyhow!("{objection}: --force erases it nevertheless").into());
@@ -125,16 +129,27 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
         }
         device_data::confirm(device)?;
     }
+    let extent = match before {
+        Some(before) => Extent::Before(before),
+        None if args.keep_credentials => Extent::Data,
+        None => Extent::DataAndCredentials(now),
+    };
     let shows = io::stderr().is_terminal();
-    let erasing = device_data::erase(&config, &data_dir, device, before, |so_far| {
+    let erasing = device_data::erase(&config, &data_dir, device, extent, |so_far| {
         if shows {
             eprint!("\r{} readings erased", so_far.readings);
         }
     });
-    let erased = runtime.block_on(erasing)?;
+    let (erased, fate) = runtime.block_on(erasing)?;
     if shows {
         eprintln!();
     }
+    tell(args, erased, fate)
+}
+
+/// What was removed, and what was not.
+fn tell(args: &EraseArgs, erased: Erased, fate: Fate) -> Result<u8, Failure> {
+    let device = &args.device;
     if args.json {
         print_json(&json!({
             "device": device.as_str(),
@@ -142,6 +157,7 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
             "quarantined": erased.quarantined,
             "transitions": erased.transitions,
             "alerts": erased.alerts,
+            "credentials": fate.label(),
         }))?;
         return Ok(EXIT_OK);
     }
@@ -150,8 +166,9 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
         erased.readings, erased.quarantined, erased.alerts, erased.transitions
     );
     println!(
-        "Its name and its account stay; the service has its latest values until newer ones come, \
-         the log its payloads until they are trimmed, backups what they had."
+        "{} Its name and its account stay; the service has its latest values until newer ones come, \
+         the log its payloads until they are trimmed, backups what they had.",
+        fate.sentence()
     );
     Ok(EXIT_OK)
 }

@@ -33,6 +33,27 @@ struct Endpoints {
     database: Option<String>,
 }
 
+/// Whom the service lets in over MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Everyone.
+    Open,
+    /// Who has credentials; without limits per source, since all come from one.
+    Credentials,
+}
+
+/// Lets the service take as many new connections as it can, beyond `door.connects_per_second_max`.
+pub(crate) fn any_connect_rate() -> (&'static str, String) {
+    ("BELLWIRE_MQTT_DOOR_CONNECTS_PER_SECOND_MAX", "0".to_owned())
+}
+
+/// The keys of limits per source.
+const SOURCE_LIMITS: [&str; 3] = [
+    "BELLWIRE_MQTT_DOOR_HANDSHAKES_PER_SOURCE_MAX",
+    "BELLWIRE_MQTT_DOOR_CONNECTIONS_PER_SOURCE_MAX",
+    "BELLWIRE_MQTT_DOOR_CONNECTS_PER_SOURCE_PER_SECOND_MAX",
+];
+
 /// CPU time used so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CpuTimes {
@@ -48,30 +69,29 @@ impl Service {
     /// # Errors
     /// If it does not start; what it said is in the error.
     pub(crate) async fn start(rules: &str) -> anyhow::Result<Self> {
-        Self::start_with(rules, &[]).await
+        Self::start_with(rules, Door::Open, &[]).await
     }
 
-    /// The same, with more of the environment.
+    /// The same, with another door and more of the environment.
     ///
     /// # Errors
     /// If it does not start; what it said is in the error.
     pub(crate) async fn start_with(
         rules: &str,
+        door: Door,
         environment: &[(&str, String)],
     ) -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("bellwire-bench-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         std::fs::write(dir.join("rules.toml"), rules)?;
         let log = std::fs::File::create(dir.join("stderr.log"))?;
-        let child = Command::new(std::env::current_exe()?)
-            .args([
-                "serve",
-                "--insecure",
-                "--mqtt-listen",
-                "127.0.0.1:0",
-                "--http-listen",
-                "127.0.0.1:0",
-            ])
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["serve", "--mqtt-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+        match door {
+            Door::Open => command.arg("--insecure"),
+            Door::Credentials => command.envs(SOURCE_LIMITS.map(|name| (name, "0"))),
+        };
+        let child = command
             .arg("--data-dir")
             .arg(dir.join("data"))
             .arg("--rules")
@@ -130,6 +150,17 @@ impl Service {
     #[must_use]
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// Stops it, also where measuring failed: killed, it would leave its database behind.
+    ///
+    /// # Errors
+    /// Those of `measured`, or if it does not end.
+    pub(crate) async fn stop_after<T>(self, measured: anyhow::Result<T>) -> anyhow::Result<T> {
+        let stopped = self.stop().await;
+        let measured = measured?;
+        stopped?;
+        Ok(measured)
     }
 
     /// Stops it and removes its data.

@@ -39,6 +39,15 @@ pub(crate) struct Guests<'a> {
     pub(crate) at_once: usize,
     /// What they ask for.
     pub(crate) wish: Wish,
+    /// Each one's password, to go with its client identifier as user name; `None` where nobody is asked.
+    pub(crate) passwords: Option<&'a [String]>,
+}
+
+impl Guests<'_> {
+    /// A guest's client identifier.
+    pub(crate) fn id(prefix: &str, number: usize) -> String {
+        format!("{prefix}-{number:05}")
+    }
 }
 
 /// The connections of those who came.
@@ -79,8 +88,9 @@ async fn join(guests: &Guests<'_>, number: usize) -> anyhow::Result<TcpStream> {
     }
     let mut stream = socket.connect(guests.address).await?;
     stream.set_nodelay(true)?;
-    let id = format!("{}-{number:05}", guests.prefix);
-    stream.write_all(&connect(&id)).await?;
+    let id = Guests::id(guests.prefix, number);
+    let password = guests.passwords.and_then(|passwords| passwords.get(number));
+    stream.write_all(&connect(&id, password.map(String::as_str))).await?;
     let mut connack = [0; 4];
     stream.read_exact(&mut connack).await.context("the broker hung up on CONNECT")?;
     ensure!(connack == [0x20, 2, 0, 0], "CONNACK says {connack:x?}");
@@ -93,10 +103,16 @@ async fn join(guests: &Guests<'_>, number: usize) -> anyhow::Result<TcpStream> {
     Ok(stream)
 }
 
-fn connect(id: &str) -> Vec<u8> {
-    let mut body = b"\0\x04MQTT\x04\x02".to_vec();
+/// A CONNECT that asks for a clean session; with a password the user name is `id`.
+fn connect(id: &str, password: Option<&str>) -> Vec<u8> {
+    let mut body = b"\0\x04MQTT\x04".to_vec();
+    body.push(if password.is_some() { 0xC2 } else { 2 });
     body.extend(KEEPALIVE_S.to_be_bytes());
     text(id, &mut body);
+    if let Some(password) = password {
+        text(id, &mut body);
+        text(password, &mut body);
+    }
     packet(0x10, &body)
 }
 
@@ -130,7 +146,9 @@ mod tests {
 
     #[test]
     fn packets_are_as_the_standard_has_them() {
-        assert_eq!(connect("c"), b"\x10\x0D\0\x04MQTT\x04\x02\x0E\x10\0\x01c");
+        assert_eq!(connect("c", None), b"\x10\x0D\0\x04MQTT\x04\x02\x0E\x10\0\x01c");
+        let named = b"\x10\x13\0\x04MQTT\x04\xC2\x0E\x10\0\x01c\0\x01c\0\x01p";
+        assert_eq!(connect("c", Some("p")), named);
         assert_eq!(subscribe("a"), b"\x82\x06\0\x01\0\x01a\x01");
         assert_eq!(packet(0x30, &[0; 200])[..3], [0x30, 0xC8, 1]);
     }

@@ -7,7 +7,6 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use bellwire_fleet::bench::cpu_time;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
@@ -68,14 +67,6 @@ impl Mosquitto {
     /// If it has ended.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("mosquitto has ended")
-    }
-
-    /// CPU time used so far.
-    ///
-    /// # Errors
-    /// If it has ended.
-    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
-        Ok(cpu_time(self.pid()?)?)
     }
 }
 

@@ -144,12 +144,25 @@ async fn a_device_is_erased_once_one_insists() {
     let erased: Value = serde_json::from_str(&succeed(&service, &older).await).unwrap();
     let expected = json!({
         "device": "oven-1", "readings": 2, "quarantined": 0, "transitions": 0, "alerts": 0,
+        "credentials": "kept",
     });
     assert_eq!(erased, expected);
     fail(&service, &["device", "erase", "oven-1", "--before", "soon"], 2, "invalid value").await;
 
+    let token = succeed(&service, &["device", "add", "oven-1"]).await;
+    assert!(token.starts_with("bwd_"), "{token}");
+    let state = async || {
+        let listed = succeed(&service, &["device", "list", "--json"]).await;
+        serde_json::from_str::<Value>(&listed).unwrap()[0]["state"].clone()
+    };
+    let data = ["device", "erase", "oven-1", "--before", "2024-01-01", "--force", "--yes"];
+    assert!(succeed(&service, &data).await.contains("Its credentials stay."));
+    assert_eq!(state().await, "active");
+
     let all = ["device", "erase", "oven-1", "--force", "--yes"];
     let said = succeed(&service, &all).await;
+    assert!(said.contains("Its credentials are revoked."), "{said}");
+    assert_eq!(state().await, "revoked");
     assert!(said.contains("1 readings, 1 quarantined payloads, 1 alerts"), "{said}");
     assert_eq!(in_views(&service, "oven-1").await, [0; 5]);
     assert_eq!(in_views(&service, "oven-2").await[2], 1);
@@ -169,7 +182,11 @@ async fn goes_on(service: &mut Service) {
     let exported = lines(&succeed(service, &["device", "export", "oven-1"]).await);
     assert_eq!((n_of(&exported, "reading"), n_of(&exported, "account")), (1, 1));
     // Stopped, its server is started for it, and stopped.
-    succeed(service, &["device", "erase", "oven-1", "--force", "--yes"]).await;
+    succeed(service, &["device", "add", "oven-1"]).await;
+    let kept = ["device", "erase", "oven-1", "--force", "--yes", "--keep-credentials"];
+    assert!(succeed(service, &kept).await.contains("Its credentials stay."));
+    let again = ["device", "erase", "oven-2", "--force", "--yes"];
+    assert!(succeed(service, &again).await.contains("It has no credentials."));
     assert_eq!(service.postgres_pid(), None);
     service.launch().await;
     assert_eq!(in_views(service, "oven-1").await[2], 0);

@@ -139,6 +139,17 @@ async fn wrong_certificates_are_a_wrong_configuration() {
         .await;
     service.set("BELLWIRE_MQTT_TLS_CERT_FILE", files.cert.to_str().unwrap());
     service.set("BELLWIRE_MQTT_TLS_KEY_FILE", files.key.to_str().unwrap());
-    crate::backup::fail(&service, &["serve", "--insecure"], 78, "no private key (PEM)").await;
+    for command in [&["serve", "--insecure"][..], &["check-config"]] {
+        crate::backup::fail(&service, command, 78, "mqtt.tls.key_file: ").await;
+        crate::backup::fail(&service, command, 78, "no private key (PEM)").await;
+    }
+    files.write(2090, None);
+    crate::backup::succeed(&service, &["check-config"]).await;
+    service.set("BELLWIRE_MQTT_TLS_CLIENT_CA_FILE", "/nowhere/ca.pem");
+    let said = "mqtt.tls.client_ca_file: cannot read /nowhere/ca.pem: No such file";
+    crate::backup::fail(&service, &["check-config"], 78, said).await;
+    // Also before anything listens with it.
+    service.set("BELLWIRE_MQTT_TLS_LISTEN", "");
+    crate::backup::fail(&service, &["check-config"], 78, said).await;
     assert!(!service.data_dir().join("log").exists(), "nothing has started");
 }

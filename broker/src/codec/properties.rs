@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use mqtt_protocol_core::mqtt::packet::{Properties, PropertiesParse, Property};
 
-use crate::close::Close;
+use crate::close::{Close, CloseKind};
 use crate::codec::{Parsed, refused};
 
 /// Whether a text has U+0000, which no string of MQTT may have. [MQTT-1.5.4-2]
@@ -50,7 +50,13 @@ pub(crate) struct PublishProperties<'a> {
 /// Reads `bytes`, a property length of `length_bytes` and the properties, and checks that a client's
 /// PUBLISH may carry them.
 pub(crate) fn of_publish(bytes: &[u8], length_bytes: usize) -> Parsed<PublishProperties<'_>> {
-    let (properties, _) = Properties::parse(bytes).map_err(refused)?;
+    let (properties, _) = Properties::parse(bytes).map_err(|error| {
+        // [MQTT-3.3.2-8] and 3.3.4: 0 is as invalid as one that is too great
+        if has_alias_zero(&bytes[length_bytes..]) {
+            return CloseKind::TopicAliasInvalid.into();
+        }
+        refused(error)
+    })?;
     let mut found = PublishProperties::default();
     let mut seen = 0_u64;
     for property in &properties {
@@ -61,7 +67,6 @@ pub(crate) fn of_publish(bytes: &[u8], length_bytes: usize) -> Parsed<PublishPro
             | Property::ResponseTopic(_)
             | Property::CorrelationData(_) => {}
             Property::MessageExpiryInterval(it) => found.expiry_s = Some(it.val()),
-            // [MQTT-3.3.2-8] not 0: the crate sees to that
             Property::TopicAlias(it) => found.alias = Some(it.val()),
             // [MQTT-3.3.4-6] a subscription identifier, say
             _ => return Err(Close::protocol("property is not allowed in PUBLISH")),
@@ -87,10 +92,17 @@ pub(crate) fn of_publish(bytes: &[u8], length_bytes: usize) -> Parsed<PublishPro
     Ok(found)
 }
 
+/// Whether what makes `properties` unreadable is a topic alias of 0: the crate does not say.
+fn has_alias_zero(mut properties: &[u8]) -> bool {
+    while let Ok((_, n_bytes)) = Property::parse(properties) {
+        properties = &properties[n_bytes..];
+    }
+    properties.starts_with(&[0x23, 0, 0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::close::CloseKind;
 
     fn read(bytes: &[u8]) -> Parsed<PublishProperties<'_>> {
         of_publish(bytes, 1)
@@ -110,7 +122,9 @@ mod tests {
     fn wrong_publish_properties_are_refused() {
         for (wrong, kind) in [
             (&[4, 0x01, 0, 0x01, 0][..], CloseKind::Protocol),
-            (&[3, 0x23, 0, 0], CloseKind::Protocol),
+            (&[3, 0x23, 0, 0], CloseKind::TopicAliasInvalid),
+            (&[5, 0x01, 1, 0x23, 0, 0], CloseKind::TopicAliasInvalid),
+            (&[5, 0x01, 7, 0x23, 0, 0], CloseKind::Protocol),
             (&[2, 0x0B, 1], CloseKind::Protocol),
             (&[4, 0x08, 0, 1, b'#'], CloseKind::Protocol),
             (&[4, 0x03, 0, 1, 0], CloseKind::Malformed),

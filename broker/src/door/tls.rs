@@ -27,8 +27,10 @@ pub enum TlsError {
     #[error("{0} is not set")]
     NotSet(&'static str),
     /// A file cannot be read.
-    #[error("cannot read {path}")]
+    #[error("{key}: cannot read {path}")]
     Read {
+        /// The key of the configuration that names it.
+        key: &'static str,
         /// Which.
         path: PathBuf,
         /// What the system says.
@@ -36,18 +38,23 @@ pub enum TlsError {
         source: io::Error,
     },
     /// A file does not hold what it should.
-    #[error("{path} has no {what} (PEM) that can be read")]
+    #[error("{key}: {path} has no {what} (PEM) that can be read")]
     Content {
+        /// The key of the configuration that names it.
+        key: &'static str,
         /// Which.
         path: PathBuf,
         /// What should be in it.
         what: &'static str,
     },
     /// Certificate and key cannot be used, or do not belong together.
-    #[error("certificate and key cannot be used")]
+    #[error("tls.cert_file, tls.key_file: certificate and key cannot be used")]
     Unusable(#[source] rustls::Error),
+    /// An authority's certificate cannot be used.
+    #[error("tls.client_ca_file: a certificate cannot be used")]
+    Authority(#[source] rustls::Error),
     /// The authorities or their lists of revoked certificates cannot be used.
-    #[error("client_ca_file and client_crl_file cannot be used")]
+    #[error("tls.client_ca_file, tls.client_crl_file: they cannot be used")]
     Authorities(#[source] VerifierBuilderError),
 }
 
@@ -104,6 +111,10 @@ impl fmt::Debug for TlsHandle {
 pub fn look(config: &TlsConfig) -> Result<TlsFacts, TlsError> {
     let contents = read(config)?;
     build(config, &contents)?;
+    if let Some(pem) = &contents.client_ca {
+        // Also where clients are not asked for certificates yet.
+        client_ca_file(config).items::<CertificateDer<'static>>(pem, "certificate")?;
+    }
     facts(config, &contents)
 }
 
@@ -167,40 +178,68 @@ impl TlsHandle {
     }
 }
 
-fn set<'a>(file: &'a Option<PathBuf>, key: &'static str) -> Result<&'a Path, TlsError> {
-    file.as_deref().ok_or(TlsError::NotSet(key))
+/// A key of the configuration, and the file that it names.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    key: &'static str,
+    path: Option<&'a Path>,
+}
+
+impl Named<'_> {
+    /// Its bytes; `None` if none is named.
+    fn read(self) -> Result<Option<Vec<u8>>, TlsError> {
+        let Self { key, path: Some(path) } = self else { return Ok(None) };
+        let read = std::fs::read(path);
+        read.map(Some).map_err(|source| TlsError::Read { key, path: path.to_owned(), source })
+    }
+
+    /// The same of one that must be named.
+    fn require(self) -> Result<Vec<u8>, TlsError> {
+        self.read()?.ok_or(TlsError::NotSet(self.key))
+    }
+
+    /// It does not hold what it should.
+    fn lacks(self, what: &'static str) -> TlsError {
+        TlsError::Content { key: self.key, path: self.path.unwrap_or(Path::new("")).into(), what }
+    }
+
+    /// Every item of a kind in `pem`, which it holds; at least one.
+    fn items<T: PemObject>(self, pem: &[u8], what: &'static str) -> Result<Vec<T>, TlsError> {
+        let items: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
+        items.ok().filter(|items| !items.is_empty()).ok_or_else(|| self.lacks(what))
+    }
+}
+
+fn cert_file(config: &TlsConfig) -> Named<'_> {
+    Named { key: "tls.cert_file", path: config.cert_file.as_deref() }
+}
+
+fn key_file(config: &TlsConfig) -> Named<'_> {
+    Named { key: "tls.key_file", path: config.key_file.as_deref() }
+}
+
+fn client_ca_file(config: &TlsConfig) -> Named<'_> {
+    Named { key: "tls.client_ca_file", path: config.client_ca_file.as_deref() }
+}
+
+fn client_crl_file(config: &TlsConfig) -> Named<'_> {
+    Named { key: "tls.client_crl_file", path: config.client_crl_file.as_deref() }
 }
 
 fn read(config: &TlsConfig) -> Result<Contents, TlsError> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
-    };
     Ok(Contents {
-        cert: read(set(&config.cert_file, "tls.cert_file")?)?,
-        key: read(set(&config.key_file, "tls.key_file")?)?,
-        client_ca: config.client_ca_file.as_deref().map(read).transpose()?,
-        client_crl: config.client_crl_file.as_deref().map(read).transpose()?,
+        cert: cert_file(config).require()?,
+        key: key_file(config).require()?,
+        client_ca: client_ca_file(config).read()?,
+        client_crl: client_crl_file(config).read()?,
     })
-}
-
-/// Every item of a kind in a file; at least one.
-fn items<T: PemObject>(
-    pem: &[u8],
-    path: &Option<PathBuf>,
-    what: &'static str,
-) -> Result<Vec<T>, TlsError> {
-    let items: Result<Vec<T>, _> = T::pem_slice_iter(pem).collect();
-    match items {
-        Ok(items) if !items.is_empty() => Ok(items),
-        _ => Err(TlsError::Content { path: path.clone().unwrap_or_default(), what }),
-    }
 }
 
 fn certificates(
     config: &TlsConfig,
     contents: &Contents,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    items(&contents.cert, &config.cert_file, "certificate")
+    cert_file(config).items(&contents.cert, "certificate")
 }
 
 fn revocations(
@@ -208,10 +247,12 @@ fn revocations(
     contents: &Contents,
 ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     match &contents.client_crl {
-        Some(pem) => items(pem, &config.client_crl_file, "list of revoked certificates"),
+        Some(pem) => client_crl_file(config).items(pem, REVOCATIONS),
         None => Ok(Vec::new()),
     }
 }
+
+const REVOCATIONS: &str = "list of revoked certificates";
 
 /// The one provider there is: named here, so that it does not matter what others install.
 fn provider() -> Arc<CryptoProvider> {
@@ -221,7 +262,7 @@ fn provider() -> Arc<CryptoProvider> {
 fn build(config: &TlsConfig, contents: &Contents) -> Result<ServerConfig, TlsError> {
     let chain = certificates(config, contents)?;
     let mut keys: Vec<PrivateKeyDer<'static>> =
-        items(&contents.key, &config.key_file, "private key")?;
+        key_file(config).items(&contents.key, "private key")?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Unusable)?;
@@ -253,8 +294,8 @@ fn verifier(
         return Ok(None);
     };
     let mut roots = RootCertStore::empty();
-    for authority in items(pem, &config.client_ca_file, "certificate")? {
-        roots.add(authority).map_err(TlsError::Unusable)?;
+    for authority in client_ca_file(config).items(pem, "certificate")? {
+        roots.add(authority).map_err(TlsError::Authority)?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
     if contents.client_crl.is_some() {
@@ -269,20 +310,16 @@ fn verifier(
 }
 
 fn facts(config: &TlsConfig, contents: &Contents) -> Result<TlsFacts, TlsError> {
-    let unreadable = |path: &Option<PathBuf>, what| TlsError::Content {
-        path: path.clone().unwrap_or_default(),
-        what,
-    };
     let chain = certificates(config, contents)?;
     let expires_at = chain.first().and_then(|first| identity::expiry(first).ok());
     let mut due = Vec::new();
     for list in revocations(config, contents)? {
         let (_, list) = CertificateRevocationList::from_der(&list)
-            .map_err(|_| unreadable(&config.client_crl_file, "list of revoked certificates"))?;
+            .map_err(|_| client_crl_file(config).lacks(REVOCATIONS))?;
         due.extend(list.next_update().map(|at| Timestamp::from_secs(at.timestamp())));
     }
     Ok(TlsFacts {
-        expires_at: expires_at.ok_or_else(|| unreadable(&config.cert_file, "certificate"))?,
+        expires_at: expires_at.ok_or_else(|| cert_file(config).lacks("certificate"))?,
         revocations_due_at: due.into_iter().min(),
     })
 }

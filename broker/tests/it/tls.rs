@@ -125,7 +125,8 @@ async fn certificates_are_replaced_while_sessions_stay() {
     // A certificate without its key is no use, and changes nothing.
     let identity = new.issue("broker");
     files.write("cert.pem", &identity.cert);
-    assert_eq!(tls.reload().unwrap_err().to_string(), "certificate and key cannot be used");
+    let said = tls.reload().unwrap_err().to_string();
+    assert_eq!(said, "tls.cert_file, tls.key_file: certificate and key cannot be used");
     files.write("key.pem", "");
     assert!(
         tls.reload().unwrap_err().to_string().ends_with("no private key (PEM) that can be read")

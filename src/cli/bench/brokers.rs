@@ -5,14 +5,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bellwire_fleet::FleetConfig;
 use bellwire_fleet::bench::cpu_time;
-use bellwire_fleet::{Bound, FleetConfig};
 use clap::Args;
 
 use super::super::{EXIT_FAILURE, EXIT_OK, Failure};
-use super::{Subject, around, check};
+use super::{Load, Subject, around, check, on_mosquitto};
 use crate::measure::child::Service;
-use crate::measure::mosquitto::Mosquitto;
 use crate::measure::process::thread_times;
 use crate::measure::rumqttd::Rumqttd;
 use crate::runtime;
@@ -22,15 +21,8 @@ const UNTIL_ACKNOWLEDGED: [&str; 3] = ["worker", "log-appender", "log-spares"];
 
 #[derive(Debug, Args)]
 pub(super) struct BrokersArgs {
-    /// Seconds on each broker
-    #[arg(long, default_value_t = 10)]
-    seconds: u64,
-    /// Connections
-    #[arg(long, default_value_t = 100)]
-    connections: u32,
-    /// Publishes on their way per connection
-    #[arg(long, default_value_t = 32)]
-    in_flight: u16,
+    #[command(flatten)]
+    load: Load,
     /// Publishes per second; absent: as many as are acknowledged
     #[arg(long)]
     rate: Option<f64>,
@@ -40,20 +32,13 @@ pub(super) fn run(args: &BrokersArgs) -> Result<u8, Failure> {
     runtime::single_thread()?.block_on(async {
         println!(
             "QoS 1 publishes, no subscriber; {} connections × {} on their way",
-            args.connections, args.in_flight
+            args.load.connections, args.load.in_flight
         );
         let ours = Service::start("").await?;
         let subject = Subject { name: "bellwire", address: ours.mqtt.parse()?, pid: ours.pid()? };
-        let report = measure(args, subject).await?;
-        let exact = check(&ours, &report).await?;
-        ours.stop().await?;
-        match Mosquitto::start().await? {
-            None => println!("mosquitto is not installed: nothing to compare with"),
-            Some(it) => {
-                let (address, pid) = (it.address.parse()?, it.pid()?);
-                measure(args, Subject { name: "mosquitto", address, pid }).await?;
-            }
-        }
+        let measured = async { check(&ours, &measure(args, subject).await?).await }.await;
+        let exact = ours.stop_after(measured).await?;
+        on_mosquitto(async |subject| measure(args, subject).await.map(drop)).await?;
         let rumqttd = Rumqttd::start().await?;
         let (address, pid) = (rumqttd.address, rumqttd.pid()?);
         measure(args, Subject { name: "rumqttd", address, pid }).await?;
@@ -66,16 +51,7 @@ async fn measure(
     args: &BrokersArgs,
     subject: Subject,
 ) -> anyhow::Result<bellwire_fleet::FleetReport> {
-    let config = FleetConfig {
-        address: subject.address.to_string(),
-        devices: args.connections,
-        connections: args.connections,
-        prefix: "load".to_owned(),
-        rate: args.rate,
-        in_flight: args.in_flight,
-        bound: Bound::Duration(Duration::from_secs(args.seconds)),
-        ..FleetConfig::default()
-    };
+    let config = FleetConfig { rate: args.rate, ..args.load.at(&subject.address.to_string()) };
     let before = (cpu_time(subject.pid)?, thread_times(subject.pid)?);
     let report = bellwire_fleet::run(config, around()).await?;
     let cpu = cpu_time(subject.pid)? - before.0;

@@ -9,10 +9,9 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::super::{EXIT_OK, Failure};
-use super::Subject;
-use crate::measure::child::Service;
+use super::{Subject, on_mosquitto};
+use crate::measure::child::{Door, Service, any_connect_rate};
 use crate::measure::crowd::{Crowd, Guests, Wish};
-use crate::measure::mosquitto::Mosquitto;
 use crate::measure::process::{memory_bytes, open_files};
 use crate::measure::rumqttd::Rumqttd;
 use crate::runtime;
@@ -41,17 +40,11 @@ pub(super) fn run(args: &ConnectionsArgs) -> Result<u8, Failure> {
     runtime::single_thread()?.block_on(async {
         println!("{} idle connections, each subscribed to its own command topic", args.n);
         let most = ("BELLWIRE_MQTT_CONNECTIONS_MAX", (args.n + WARM_UP).to_string());
-        let ours = Service::start_with("", &[most]).await?;
+        let ours = Service::start_with("", Door::Open, &[most, any_connect_rate()]).await?;
         let subject = Subject { name: "bellwire", address: ours.mqtt.parse()?, pid: ours.pid()? };
-        measure(args, subject).await?;
-        ours.stop().await?;
-        match Mosquitto::start().await? {
-            None => println!("mosquitto is not installed: nothing to compare with"),
-            Some(it) => {
-                let (address, pid) = (it.address.parse()?, it.pid()?);
-                measure(args, Subject { name: "mosquitto", address, pid }).await?;
-            }
-        }
+        let measured = measure(args, subject).await;
+        ours.stop_after(measured).await?;
+        on_mosquitto(async |subject| measure(args, subject).await).await?;
         if !args.without_rumqttd {
             let rumqttd = Rumqttd::start().await?;
             let (address, pid) = (rumqttd.address, rumqttd.pid()?);
@@ -72,6 +65,7 @@ async fn measure(args: &ConnectionsArgs, subject: Subject) -> anyhow::Result<()>
         n: args.n,
         at_once: args.at_once,
         wish: Wish::Commands,
+        passwords: None,
     };
     let files = open_files(subject.pid)?;
     drop(Crowd::join(&Guests { n: WARM_UP, prefix: "warm", ..all }).await?);

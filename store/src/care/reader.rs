@@ -84,6 +84,14 @@ impl ReaderConfig {
         }
     }
 
+    /// Whether the password can be had from its file, if one is named.
+    ///
+    /// # Errors
+    /// [`Error`]: it cannot be read, or has none.
+    pub fn check_password(&self) -> Result<(), Error> {
+        self.password().map(drop)
+    }
+
     fn password(&self) -> Result<Option<Secret>, Error> {
         let Some(path) = &self.password_file else { return Ok(self.password.clone()) };
         let text = std::fs::read_to_string(path).map_err(|source| Error::Files {

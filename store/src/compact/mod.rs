@@ -13,6 +13,7 @@
 //! while `fresh_state` says so, in `reading` from then on. Killed anywhere, the next run goes on
 //! where the state says.
 
+mod index;
 mod read;
 mod rollup;
 mod write;

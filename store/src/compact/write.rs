@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use tokio_postgres::Client;
 
+use super::index::{PIECE_ROWS, Summaries};
 use super::read::{Row, read};
 use super::rollup::{Level, Rollup, rollups};
 use crate::connect::failed;
@@ -26,11 +27,17 @@ pub(super) struct Carrier {
     encoder: Encoder,
     /// Where rows went since the last [`Carrier::summarize`].
     touched: Vec<Box<str>>,
+    summaries: Summaries,
 }
 
 impl Carrier {
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, encoder: Encoder::default(), touched: Vec::new() }
+        Self {
+            mode,
+            encoder: Encoder::default(),
+            touched: Vec::new(),
+            summaries: Summaries::default(),
+        }
     }
 
     /// Carries over what lies in `pages` of `table`, in the open transaction; says how many rows.
@@ -81,7 +88,23 @@ impl Carrier {
         Ok(())
     }
 
+    /// Piece by piece, so that the index keeps up.
     async fn copy(
+        &mut self,
+        client: &Client,
+        table: &str,
+        rows: impl Iterator<Item = &Row> + Send,
+    ) -> Result<(), Error> {
+        self.summaries.begin(client, table).await?;
+        let mut rows = rows.peekable();
+        while rows.peek().is_some() {
+            self.copy_piece(client, table, rows.by_ref().take(PIECE_ROWS)).await?;
+            self.summaries.catch_up(client, table).await?;
+        }
+        Ok(())
+    }
+
+    async fn copy_piece(
         &mut self,
         client: &Client,
         table: &str,
@@ -105,7 +128,7 @@ impl Carrier {
         Ok(())
     }
 
-    /// Lets the index know the new pages: until then it has them read for every device.
+    /// Lets the index know those new pages that it was not told of while they came.
     pub(super) async fn summarize(&mut self, client: &Client) -> Result<(), Error> {
         let doing = "summarising the readings' index";
         let sql = match self.mode {
@@ -132,6 +155,7 @@ impl Carrier {
         let touched: Vec<&str> = self.touched.iter().map(|table| &**table).collect();
         client.execute(sql, &[&touched]).await.map_err(failed(doing))?;
         self.touched.clear();
+        self.summaries.end();
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ on_every_kind! {
     ; native:
     a_table_that_is_being_read_is_not_emptied,
     one_compactor_works_at_a_time,
+    the_index_knows_what_is_being_carried_over,
 }
 
 async fn stored(store: &Database, position: &mut u64, rows: Vec<bellwire_model::Reading>) {
@@ -124,6 +125,40 @@ async fn one_compactor_works_at_a_time(kind: Kind) {
     let unlock = "SELECT pg_advisory_unlock(7090192401145228656)";
     other.batch_execute(unlock).await.expect("unlocked");
     assert_eq!(compact(&store).await, Compacted::Rows(10));
+}
+
+/// Also before the transaction that adds it is over: what the index does not know, every question reads.
+async fn the_index_knows_what_is_being_carried_over(kind: Kind) {
+    let database = kind.database().await;
+    let store = database.open();
+    let (client, other) = (sql(&database.url).await, sql(&database.url).await);
+    // The first makes the partition, which others see only once it is committed.
+    stored(&store, &mut 0, readings(0, 1)).await;
+    compact_all(&store).await;
+    stored(&store, &mut 0, readings(1, 70_000)).await;
+    // The rollups wait for this lock: when they do, the readings have been added.
+    let lock = "BEGIN; LOCK TABLE bellwire.reading_1m IN SHARE MODE";
+    other.batch_execute(lock).await.expect("locked");
+    let looking = async {
+        let waiting = "SELECT count(*) FROM pg_locks \
+                       WHERE relation = 'bellwire.reading_1m'::regclass AND NOT granted";
+        wait_until("the rollups wait", async || number(&client, waiting).await == 1).await;
+        assert_eq!(number(&client, SETTLED).await, 1, "nothing is committed");
+        let n_ranges = number(
+            &client,
+            "SELECT sum(brin_summarize_new_values(i.indexrelid))::int8 \
+             FROM pg_inherits h JOIN pg_index i ON i.indrelid = h.inhrelid \
+             JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam \
+             WHERE h.inhparent = 'bellwire.reading'::regclass AND a.amname = 'brin'",
+        )
+        .await;
+        other.batch_execute("COMMIT").await.expect("unlocked");
+        n_ranges
+    };
+    let (n_ranges, compacted) = tokio::join!(looking, compact(&store));
+    assert_eq!(compacted, Compacted::Rows(70_000));
+    assert!(n_ranges <= 1, "all but the last, which may not be whole: {n_ranges}");
+    assert_eq!(tally(&client).await, (70_001, 70_001));
 }
 
 async fn rollups_take_what_came_late_into_account(kind: Kind) {

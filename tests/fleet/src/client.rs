@@ -4,7 +4,7 @@ use bellwire_model::QoS;
 use rumqttc::v5;
 
 use crate::source::Verdict;
-use crate::{LinkError, Protocol};
+use crate::{FleetConfig, LinkError, Protocol};
 
 /// The half of a client that is asked to publish.
 pub(crate) enum Asker {
@@ -35,18 +35,17 @@ pub(crate) enum Heard {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QueueFull;
 
-/// A client that keeps its session and has at most `in_flight` publishes on their way.
-pub(crate) fn new(
-    protocol: Protocol,
-    id: &str,
-    (host, port): (&str, u16),
-    in_flight: u16,
-) -> (Asker, Events) {
+/// A client that keeps its session and has at most `config.in_flight` publishes on their way.
+pub(crate) fn new(config: &FleetConfig, id: &str, (host, port): (&str, u16)) -> (Asker, Events) {
+    let FleetConfig { in_flight, ref login, .. } = *config;
     let places = usize::from(in_flight);
-    match protocol {
+    match config.protocol {
         Protocol::V4 => {
             let mut options = rumqttc::MqttOptions::new(id, host, port);
             options.set_clean_session(false).set_inflight(in_flight);
+            if let Some(login) = login {
+                options.set_credentials(&login.user, &login.password);
+            }
             let (asker, events) = rumqttc::AsyncClient::new(options, places);
             (Asker::V4(asker), Events::V4(Box::new(events)))
         }
@@ -54,6 +53,9 @@ pub(crate) fn new(
             let mut options = v5::MqttOptions::new(id, host, port);
             options.set_clean_start(false).set_session_expiry_interval(Some(3600));
             options.set_outgoing_inflight_upper_limit(in_flight);
+            if let Some(login) = login {
+                options.set_credentials(&login.user, &login.password);
+            }
             let (asker, events) = v5::AsyncClient::new(options, places);
             (Asker::V5(asker), Events::V5(Box::new(events)))
         }

@@ -1,5 +1,6 @@
 //! What a run of the fleet is asked to do.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,21 @@ pub enum Driver {
     Rumqttc,
 }
 
+/// The user name and password that all connections come with.
+#[derive(Clone)]
+pub struct Login {
+    /// The user name.
+    pub user: String,
+    /// The password: never shown.
+    pub password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
 /// When a run ends of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -71,6 +87,8 @@ pub struct Faults {
 pub struct FleetConfig {
     /// The service's `host:port`.
     pub address: String,
+    /// Who they say they are; `None` where nobody is asked.
+    pub login: Option<Arc<Login>>,
     /// How many devices, at least 1. They are named `{prefix}-00001` and on.
     pub devices: u32,
     /// What device names and client identifiers begin with. Runs that share a database need
@@ -114,6 +132,7 @@ impl Default for FleetConfig {
     fn default() -> Self {
         Self {
             address: "127.0.0.1:1883".to_owned(),
+            login: None,
             devices: 100,
             prefix: "device".to_owned(),
             connections: 100,

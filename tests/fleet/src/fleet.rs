@@ -76,6 +76,7 @@ fn raw_settings(config: &FleetConfig, number: u32) -> LinkSettings {
     LinkSettings {
         address: config.address.as_str().into(),
         client_id: client_id(config, number),
+        login: config.login.clone(),
         protocol: config.protocol,
         qos: config.qos,
         in_flight: config.in_flight,

@@ -127,6 +127,7 @@ impl FreezerFleet {
             let settings = LinkSettings {
                 address: self.config.address.as_str().into(),
                 client_id: device.as_str().to_owned(),
+                login: None,
                 protocol: self.config.protocol,
                 qos: QoS::AtLeastOnce,
                 in_flight: 32,

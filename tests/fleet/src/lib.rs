@@ -43,7 +43,7 @@ mod verify;
 mod window;
 
 pub use acks::{AckLog, DeviceAcks};
-pub use config::{Bound, Driver, Faults, FleetConfig, Protocol, Surroundings};
+pub use config::{Bound, Driver, Faults, FleetConfig, Login, Protocol, Surroundings};
 pub use error::{FleetError, LinkError};
 pub use fleet::{FleetReport, run};
 pub use freezers::{Failure, FreezerConfig, FreezerFleet};

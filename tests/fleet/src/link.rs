@@ -131,8 +131,8 @@ impl<S: Source> Link<S> {
 
     async fn connect(&mut self) -> Result<TcpStream, LinkError> {
         let mut hello = Vec::with_capacity(64);
-        let LinkSettings { protocol, client_id, address, .. } = &self.settings;
-        packet::connect(&mut hello, *protocol, client_id, KEEPALIVE_S);
+        let LinkSettings { protocol, client_id, login, address, .. } = &self.settings;
+        packet::connect(&mut hello, *protocol, client_id, login.as_deref(), KEEPALIVE_S);
         let answer = self.socket.open(address, &hello);
         let (stream, incoming) = tokio::time::timeout(CONNECT_TIMEOUT, answer)
             .await

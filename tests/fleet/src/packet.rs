@@ -2,7 +2,7 @@
 
 use bellwire_model::QoS;
 
-use crate::Protocol;
+use crate::{Login, Protocol};
 
 /// The longest packet a server may send us, in bytes: we subscribe to nothing.
 const INCOMING_BYTES_MAX: usize = 16 * 1024;
@@ -40,8 +40,16 @@ pub(crate) const PINGREQ: [u8; 2] = [0xc0, 0];
 pub(crate) const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 /// Appends a CONNECT that asks for the session to be kept, so that a DUP after it makes sense.
-pub(crate) fn connect(out: &mut Vec<u8>, protocol: Protocol, client_id: &str, keepalive_s: u16) {
-    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', protocol.level(), 0];
+pub(crate) fn connect(
+    out: &mut Vec<u8>,
+    protocol: Protocol,
+    client_id: &str,
+    login: Option<&Login>,
+    keepalive_s: u16,
+) {
+    // [MQTT-3.1.2-16], [MQTT-3.1.2-19]: user name and password, and no clean session
+    let flags = if login.is_some() { 0xC0 } else { 0 };
+    let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', protocol.level(), flags];
     body.extend_from_slice(&keepalive_s.to_be_bytes());
     if protocol == Protocol::V5 {
         // Session Expiry Interval: an hour, longer than any run.
@@ -49,6 +57,10 @@ pub(crate) fn connect(out: &mut Vec<u8>, protocol: Protocol, client_id: &str, ke
         body.extend_from_slice(&3600_u32.to_be_bytes());
     }
     push_text(&mut body, client_id);
+    if let Some(login) = login {
+        push_text(&mut body, &login.user);
+        push_text(&mut body, &login.password);
+    }
     out.push(0x10);
     push_length(out, body.len());
     out.extend_from_slice(&body);

@@ -81,6 +81,7 @@ pub async fn probe(config: ProbeConfig, surroundings: Surroundings) -> FleetRepo
     let settings = LinkSettings {
         address: config.address.as_str().into(),
         client_id: config.device.as_str().to_owned(),
+        login: None,
         protocol: config.protocol,
         qos: QoS::AtLeastOnce,
         in_flight: 64,

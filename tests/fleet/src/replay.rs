@@ -75,6 +75,7 @@ pub async fn replay_csv(
     let settings = LinkSettings {
         address: config.address.as_str().into(),
         client_id: config.device.as_str().to_owned(),
+        login: None,
         protocol: config.protocol,
         qos: QoS::AtLeastOnce,
         in_flight: config.in_flight.clamp(1, 1000),

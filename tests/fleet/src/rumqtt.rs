@@ -40,7 +40,7 @@ pub(crate) async fn run(
         .zip(1..)
         .map(|(mut load, number)| {
             let id = client_id(config, number);
-            let (asker, events) = client::new(config.protocol, &id, (host, port), config.in_flight);
+            let (asker, events) = client::new(config, &id, (host, port));
             async move {
                 load.begin(began);
                 Book::new(config, shared, asker, load).run(events).await

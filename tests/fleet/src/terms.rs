@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::source::Moment;
 use crate::tally::Tally;
-use crate::{LinkError, Protocol, Surroundings};
+use crate::{LinkError, Login, Protocol, Surroundings};
 
 /// What a connection needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkSettings {
     pub(crate) address: Arc<str>,
     pub(crate) client_id: String,
+    pub(crate) login: Option<Arc<Login>>,
     pub(crate) protocol: Protocol,
     pub(crate) qos: QoS,
     pub(crate) in_flight: u16,

@@ -117,6 +117,9 @@ fn wrong_publishes_close_the_connection() {
     check(CONNECT_V5, b"\x30\x07\0\x01a\x03\x23\0\x21", &[0xE0, 1, 0x94], {
         closed(CloseKind::TopicAliasInvalid)
     });
+    check(CONNECT_V5, b"\x30\x07\0\x01a\x03\x23\0\0", &[0xE0, 1, 0x94], {
+        closed(CloseKind::TopicAliasInvalid)
+    });
     check(CONNECT_V5, b"\x30\x06\0\0\x03\x23\0\x01", &[0xE0, 1, 0x82], {
         closed(CloseKind::Protocol)
     });
