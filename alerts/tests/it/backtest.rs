@@ -7,7 +7,7 @@ use bellwire_model::{
     AlertState, DeviceId, MetricName, Names, Reading, Timestamp, Transition, Value,
 };
 
-use crate::rng::Rng;
+use crate::rng::{Rng, for_seeds};
 use crate::world::{START, World, at, rules};
 
 const HOT: &str = "[[rule]]\nname = 'hot'\nwhen = 't > 10'\nclear = 't < 8'\nfor = '30s'\n\
@@ -19,10 +19,10 @@ type Row<'a> = (i64, &'a str, f64);
 /// Runs `rows`, which are in order, and lets time pass to the last.
 fn run(text: &str, rows: &[Row<'_>]) -> Vec<Transition> {
     let (mut driver, mut names) = (Driver::new(rules(text)), Names::default());
-    let metric = names.add_metric(&MetricName::new("t").unwrap()).unwrap();
+    let metric = names.add_metric(&MetricName::new("t").expect("a name")).expect("room");
     let mut out = Vec::new();
     for (secs, device, value) in rows {
-        let device = names.add_device(&DeviceId::new(device).unwrap()).unwrap();
+        let device = names.add_device(&DeviceId::new(device).expect("a name")).expect("room");
         let reading = Reading { device, metric, at: at(*secs), value: Value::Number(*value) };
         driver.observe(&[reading], &names, &mut out);
     }
@@ -73,13 +73,13 @@ fn readings_that_go_back_are_judged_as_the_engine_judges_a_clock_that_steps() {
 /// Live, with a tick each second, over seeds: nothing differs but the record that says so.
 #[test]
 fn a_backtest_says_what_the_live_engine_said() {
-    for seed in 0..200 {
+    for_seeds(200, |seed| {
         let mut rng = Rng::new(seed);
         let mut rows: Vec<(i64, String, f64)> = Vec::new();
         let mut secs = 0;
         for _ in 0..60 {
-            secs += 1 + i64::try_from(rng.below(40)).unwrap();
-            let value = [-3.0, 5.0, 9.0, 11.0, 12.0][usize::try_from(rng.below(5)).unwrap()];
+            secs += 1 + rng.below(40);
+            let value = rng.pick(&[-3.0, 5.0, 9.0, 11.0, 12.0]);
             rows.push((secs, format!("d-{}", rng.below(3)), value));
         }
         let mut world = World::new(HOT);
@@ -98,7 +98,7 @@ fn a_backtest_says_what_the_live_engine_said() {
             rows.iter().map(|(at, device, value)| (*at, &**device, *value)).collect();
         let tried: Vec<_> = run(HOT, &rows).iter().map(whole).collect();
         assert_eq!(sorted(tried), sorted(live), "seed {seed}");
-    }
+    });
 }
 
 /// All that a transition says but for the records that it came with.
