@@ -1,6 +1,7 @@
 //! A backtest on what is stored: one thread reads and sorts, another judges.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use bellwire_model::{Reading, Timestamp, Transition};
 use bellwire_store::{Database, Replay, Wanted};
@@ -12,6 +13,8 @@ use super::trial::{Outcome, Rules, Trial};
 /// What there is to hear while it runs.
 #[derive(Debug)]
 pub(crate) enum Said<'a> {
+    /// The readings can be had.
+    Begun,
     /// A rule that is tried says something.
     Transition(&'a Transition),
     /// So many readings of about so many have been judged, up to this time.
@@ -30,6 +33,9 @@ pub(crate) enum StoredError {
         /// The limit.
         limit: u64,
     },
+    /// It may not take so long.
+    #[error("the backtest took too long")]
+    TooLong,
     /// Whoever heard it wants no more.
     #[error("the backtest was given up")]
     GivenUp,
@@ -45,6 +51,8 @@ pub(crate) struct Limits {
     pub(crate) wanted: Wanted,
     /// The most that are judged.
     pub(crate) readings_max: u64,
+    /// How long reading may take, if there is a limit.
+    pub(crate) time_max: Option<Duration>,
 }
 
 /// Tries `rules` on the stored readings. The runtime's thread reads; `hear` is called on another.
@@ -56,15 +64,18 @@ pub(crate) fn run(
     database: &Database,
     rules: &Rules,
     limits: Limits,
-    hear: impl FnMut(Said<'_>) -> ControlFlow<()> + Send,
+    mut hear: impl FnMut(Said<'_>) -> ControlFlow<()> + Send,
 ) -> Result<Outcome, StoredError> {
-    let Limits { wanted, readings_max } = limits;
+    let Limits { wanted, readings_max, time_max } = limits;
     // What no rule uses need not be read.
     let wanted = Wanted { metrics: Some(rules.metrics()), ..wanted };
     let replay = runtime.block_on(database.replay(&wanted))?;
     let n_expected = replay.n_expected();
     if n_expected > readings_max {
         return Err(StoredError::TooMany { found: n_expected, limit: readings_max });
+    }
+    if hear(Said::Begun).is_break() {
+        return Err(StoredError::GivenUp);
     }
     let names = std::sync::Arc::clone(replay.names());
     // One stretch is judged while the next is sorted and a third waits: three of them in memory.
@@ -74,7 +85,7 @@ pub(crate) fn run(
         let judge =
             std::thread::Builder::new().name("backtest judge".into()).spawn_scoped(scope, judge);
         let judge = judge.map_err(|_| StoredError::GivenUp)?;
-        let read = runtime.block_on(read(replay, stretches));
+        let read = runtime.block_on(read(replay, stretches, time_max));
         let outcome = judge.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         read?;
         outcome
@@ -85,13 +96,22 @@ pub(crate) fn run(
 async fn read(
     mut replay: Replay,
     stretches: mpsc::Sender<Vec<Reading>>,
+    time_max: Option<Duration>,
 ) -> Result<(), StoredError> {
-    while let Some(stretch) = replay.next().await? {
-        if stretches.send(stretch).await.is_err() {
-            break;
+    let reading = async {
+        while let Some(stretch) = replay.next().await? {
+            if stretches.send(stretch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    match time_max {
+        None => reading.await,
+        Some(limit) => {
+            tokio::time::timeout(limit, reading).await.unwrap_or(Err(StoredError::TooLong))
         }
     }
-    Ok(())
 }
 
 fn judge(

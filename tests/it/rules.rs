@@ -6,6 +6,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::cli::{bellwire, check};
+use crate::support::http;
 use crate::support::raw::RawClient;
 use crate::support::service::{Service, Settings};
 
@@ -144,6 +145,7 @@ async fn what_is_stored_is_tried_beside_the_service_and_without_it() {
     let beside = stdout(&run(&[]));
     assert_eq!(short(&beside), expected);
     assert_eq!(short(&stdout(&run(&["--device", "b"]))).matches("b ").count(), 2);
+    over_http(&service, &std::fs::read_to_string(&rules).unwrap()).await;
     let none = run(&["--to", "2020-01-01"]);
     check(&none, 0, &["nothing is stored of `t`", "without --from, --to and --device"]);
 
@@ -151,6 +153,39 @@ async fn what_is_stored_is_tried_beside_the_service_and_without_it() {
     assert_eq!(stdout(&run(&[])), beside, "the database is started for it");
     assert_eq!(service.postgres_pid(), None, "and stopped again");
     service.assert_quiet(&[]);
+}
+
+/// The rule in force, then a draft of it beside it.
+async fn over_http(service: &Service, draft: &str) {
+    let path = "/api/v1/rules/hot/backtest";
+    let lines = |body: &str| -> Vec<Value> {
+        body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let of_type =
+        |lines: &[Value], kind: &str| lines.iter().filter(|it| it["type"] == kind).count();
+    let (status, body) = http::post(&service.http(), path, "{}").await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let found = lines(&body);
+    assert_eq!((of_type(&found, "transition"), of_type(&found, "progress")), (6, 1), "{body}");
+    let summary = found.last().unwrap();
+    assert_eq!(summary["type"], "summary", "{body}");
+    assert_eq!((&summary["readings"], &summary["rules"][0]["fired"]), (&8.into(), &2.into()));
+    assert_eq!(summary["difference"], Value::Null);
+    let body = serde_json::json!({"rules": draft, "device": "a"}).to_string();
+    let (status, body) = http::post(&service.http(), path, &body).await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let found = lines(&body);
+    let summary = found.last().unwrap();
+    assert_eq!(summary["rules"][0]["held_short"], 1, "{body}");
+    assert_eq!(summary["difference"]["only_running"], 1, "{body}");
+    for (path, body, status, code) in [
+        ("/api/v1/rules/hto/backtest", "{}", 404, "rule_not_found"),
+        (path, "{\"rules\": \"[[rule]]\"}", 422, "invalid_rules"),
+    ] {
+        let (found, body) = http::post(&service.http(), path, body).await.unwrap();
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((found, &problem["code"]), (status, &code.into()), "{body}");
+    }
 }
 
 /// `device from>to at` of each line.
@@ -180,6 +215,30 @@ fn the_tests_of_the_examples_pass() {
         }
     }
     assert!(n_files > 0);
+}
+
+/// The example in the guide, with the rules of the README.
+#[test]
+fn the_guide_is_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let block = |page: &str| {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let (_, rest) = text.split_once("```toml\n").unwrap();
+        rest.split_once("```").unwrap().0.to_owned()
+    };
+    let files = Files::new();
+    files.write("freezers.toml", &block("README.md"));
+    let test = block("docs/guides/rules.md");
+    let path = files.write("freezer.test.toml", &test);
+    has(&stdout(&bellwire(&["rules", "test", &path], &[])), &["2 tests in 1 file: 2 passed"]);
+    let wrong = test.replace("{ at = \"3m\", rule", "{ at = \"2m50s\", rule");
+    let path = files.write("freezer.test.toml", &wrong);
+    let output = bellwire(&["rules", "test", &path], &[]);
+    let guide = std::fs::read_to_string(root.join("docs/guides/rules.md")).unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap().replace(&path, "freezer.test.toml");
+    for line in shown.lines() {
+        assert!(guide.contains(&format!("    {line}\n")), "the guide does not show: {line}");
+    }
 }
 
 /// A test of [`HOT`] with readings a minute apart.

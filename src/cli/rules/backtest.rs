@@ -172,9 +172,10 @@ fn stored(
     let reached = runtime.block_on(Reached::open(&config, &data_dir))?;
     let wanted =
         Wanted { from: args.from, to: args.to, device: args.device.clone(), metrics: None };
-    let limits = Limits { wanted, readings_max: u64::MAX };
+    let limits = Limits { wanted, readings_max: u64::MAX, time_max: None };
     let progress = Progress::new();
     let tried = stored::run(&runtime, &reached.database, rules, limits, |said| match said {
+        Said::Begun => ControlFlow::Continue(()),
         Said::Transition(transition) => hear(transition),
         Said::Progress { n_readings, n_expected, at } => {
             progress.show(n_readings, n_expected, at);
