@@ -4,6 +4,7 @@
 //! installation needs beside that.
 
 pub mod app;
+mod backtest;
 mod care;
 pub mod cli;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod config;
 mod logging;
 mod measure;
 mod open_files;
+mod rule_test;
 mod runtime;
 
 /// The exit code for an error: found by its type, wherever in the chain it is.

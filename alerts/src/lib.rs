@@ -9,6 +9,7 @@
 //!
 //! [`Transition`]: bellwire_model::Transition
 
+pub mod backtest;
 pub mod engine;
 pub mod error;
 mod lang;

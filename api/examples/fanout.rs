@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading,
-    Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
-    RuleInfo,
+    AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
+    BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading, Page, Place, PortError,
+    PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, RuleInfo,
 };
 use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
 use bellwire_model::{
@@ -54,7 +54,8 @@ async fn serve(n_clients: u64, per_second: u64, secs: u64) -> Outcome {
     let ports = Ports {
         present: Arc::clone(&nothing) as _,
         history: Arc::clone(&nothing) as _,
-        health: nothing,
+        health: Arc::clone(&nothing) as _,
+        backtests: nothing,
     };
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let api = Api::bind(config, ports, Arc::clone(&hub), registry, clock, tracker.clone()).await?;
@@ -169,6 +170,12 @@ struct Nothing;
 impl Clock for Nothing {
     fn now(&self) -> Timestamp {
         Timestamp::EPOCH
+    }
+}
+
+impl Backtests for Nothing {
+    fn begin(&self, _: BacktestRequest) -> BacktestFuture<'_> {
+        Box::pin(std::future::ready(Err(BacktestError::Busy)))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Config {
     /// Milliseconds a client has to send the head of a request, and that an idle connection is
     /// kept. Default 15000: a slow sender must not hold a connection for ever.
     pub header_timeout_ms: NonZeroU64,
-    /// Bytes a request's body may have. Default 65536: nothing yet takes a body.
+    /// Bytes a request's body may have. Default 1048576: rules to be tried are the longest.
     pub request_body_bytes_max: u64,
     /// Milliseconds until a query of history is given up. Default 15000: longer than the
     /// database's own statement timeout should be.
@@ -26,6 +26,11 @@ pub struct Config {
     /// The most queries of history at once. Default 16: more would only wait for the database's
     /// connections. Further ones wait here, within `history_timeout_ms`.
     pub history_queries_max: NonZeroUsize,
+    /// The most readings that one backtest over HTTP judges. Default 100000000: a thousand devices for
+    /// two months, one reading a minute. On the command line there is no such limit.
+    pub backtest_readings_max: u64,
+    /// Milliseconds that one backtest over HTTP may take. Default 300000. There is one at a time.
+    pub backtest_timeout_ms: NonZeroU64,
     /// Milliseconds that requests and live clients have to finish when the service stops. Default
     /// 5000: a page's worth of rows on a slow line.
     pub shutdown_grace_ms: NonZeroU64,
@@ -39,9 +44,11 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             connections_max: size(2048),
             header_timeout_ms: millis(15_000),
-            request_body_bytes_max: 65_536,
+            request_body_bytes_max: 1_048_576,
             history_timeout_ms: millis(15_000),
             history_queries_max: size(16),
+            backtest_readings_max: 100_000_000,
+            backtest_timeout_ms: millis(300_000),
             shutdown_grace_ms: millis(5_000),
             live: LiveConfig::default(),
         }

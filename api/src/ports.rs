@@ -3,6 +3,8 @@
 //! `src` implements these over *judge*'s memory, the journal and the database. Nothing here knows
 //! SQL or HTTP.
 
+mod backtests;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
@@ -14,6 +16,8 @@ use bellwire_model::{
     Alert, AlertId, AlertState, ClockSkew, Cursor, DeviceId, DeviceLedger, LogId, LogPosition,
     MetricName, Quarantined, RuleName, Severity, Timestamp, Transition, Value,
 };
+
+pub use backtests::{BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests};
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -41,6 +45,8 @@ pub struct Ports {
     pub history: Arc<dyn History>,
     /// How well the service is.
     pub health: Arc<dyn Health>,
+    /// Tries rules on history.
+    pub backtests: Arc<dyn Backtests>,
 }
 
 /// A device, as lists show it.

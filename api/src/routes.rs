@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::app::App;
 use crate::live::{events, poll, websocket};
@@ -23,6 +23,7 @@ const AUDIT: &str = "/api/v1/devices/{id}/audit";
 const ALERTS: &str = "/api/v1/alerts";
 const ALERT: &str = "/api/v1/alerts/{id}";
 const RULES: &str = "/api/v1/rules";
+const BACKTEST: &str = "/api/v1/rules/{name}/backtest";
 const QUARANTINE: &str = "/api/v1/quarantine";
 const LIVE: &str = "/api/v1/live";
 const LIVE_EVENTS: &str = "/api/v1/live/events";
@@ -32,7 +33,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 17] = [
+pub(crate) const TEMPLATES: [&str; 18] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -43,6 +44,7 @@ pub(crate) const TEMPLATES: [&str; 17] = [
     ALERTS,
     ALERT,
     RULES,
+    BACKTEST,
     QUARANTINE,
     LIVE,
     LIVE_EVENTS,
@@ -65,6 +67,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))
         .route(RULES, get(http::rules::list))
+        .route(BACKTEST, post(http::rules::backtest::run))
         .route(QUARANTINE, get(http::quarantine::list))
         .route(LIVE, get(websocket::live))
         .route(LIVE_EVENTS, get(events::events))
@@ -95,15 +98,19 @@ async fn fallback(
         return Err(Problem::not_found("route_not_found", detail));
     }
     if !matches!(method, Method::GET | Method::HEAD) {
-        return Err(wrong_method().await);
+        return Err(wrong_method(uri).await);
     }
     console::serve(&console::Embedded, uri.path(), &headers)
 }
 
-async fn wrong_method() -> Problem {
+async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        "This route takes GET and HEAD only.",
+        if uri.path().ends_with("/backtest") {
+            "This route takes POST only."
+        } else {
+            "This route takes GET and HEAD only."
+        },
     )
 }

@@ -2,6 +2,7 @@
 //! journey, and stopped in the same order.
 
 mod access;
+mod backtests;
 mod certificates;
 mod compaction;
 mod endpoints;
@@ -386,7 +387,7 @@ async fn open_broker(
 async fn open_api(
     common: &Common,
     spine: &Spine,
-    database: &Database,
+    database: &Arc<Database>,
 ) -> anyhow::Result<(Running, SocketAddr)> {
     let kept = Kept {
         log: spine.log().id(),
@@ -403,7 +404,14 @@ async fn open_api(
         clock: Arc::clone(&common.clock),
     };
     let health = ServiceHealth { log: spine.log(), database: spine.database_state() };
-    let ports = Ports { present: Arc::new(now), history: Arc::new(kept), health: Arc::new(health) };
+    let tracker = common.tracker.clone();
+    let backtests = backtests::StoredHistory::new(Arc::clone(database), spine.rules(), tracker);
+    let ports = Ports {
+        present: Arc::new(now),
+        history: Arc::new(kept),
+        health: Arc::new(health),
+        backtests: Arc::new(backtests),
+    };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(
         common.config.http.clone(),

@@ -26,6 +26,7 @@ use crate::{logging, open_files, runtime};
 /// How long verification waits for readings on their way to the database.
 const SETTLE: Duration = Duration::from_secs(120);
 
+mod backtest;
 mod brokers;
 mod connections;
 mod storm;
@@ -84,6 +85,8 @@ enum Part {
     Storm(storm::StormArgs),
     /// The cost of acknowledging a publish durably, beside other brokers
     Brokers(brokers::BrokersArgs),
+    /// Rules tried on a month of a fleet's history
+    Backtest(backtest::BacktestArgs),
 }
 
 const RULES: &str = "
@@ -107,6 +110,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
         Some(Part::Connections(args)) => return connections::run(args),
         Some(Part::Storm(args)) => return storm::run(args),
         Some(Part::Brokers(args)) => return brokers::run(args),
+        Some(Part::Backtest(args)) => return backtest::run(args),
     }
     // One thread: the generator shall cost the service as little as it can.
     runtime::single_thread()?.block_on(async {

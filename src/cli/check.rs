@@ -1,23 +1,11 @@
-//! `bellwire check-config`, `rules check`, `config example|show`: says what is wrong before it
-//! runs.
-
-use std::path::PathBuf;
+//! `bellwire check-config`, `config example|show`: says what is wrong before it runs.
 
 use clap::Subcommand;
 
 use super::{Common, EXIT_OK, Failure};
 use crate::app::{self, rules};
+use crate::backtest::words;
 use crate::config::{self, Environment};
-
-#[derive(Debug, Subcommand)]
-pub(super) enum RulesCommand {
-    /// Check a file of rules and labels, and show every mistake with its place.
-    Check {
-        /// The file (TOML)
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
@@ -38,24 +26,13 @@ pub(super) fn config(common: &Common) -> Result<u8, Failure> {
             let (_, rules) = rules::read(path)?;
             println!(
                 "The configuration is right; {} in {}.",
-                count(rules.rules().len()),
+                words::count(rules.rules().len() as u64, "rule"),
                 path.display()
             );
         }
         None => println!("The configuration is right; it names no rules."),
     }
     Ok(EXIT_OK)
-}
-
-pub(super) fn rules(command: &RulesCommand) -> Result<u8, Failure> {
-    let RulesCommand::Check { file } = command;
-    let (_, rules) = rules::read(file)?;
-    println!("{} in {}, no mistake.", count(rules.rules().len()), file.display());
-    Ok(EXIT_OK)
-}
-
-fn count(rules: usize) -> String {
-    if rules == 1 { "1 rule".to_owned() } else { format!("{rules} rules") }
 }
 
 pub(super) fn show(command: &ConfigCommand) -> Result<u8, Failure> {

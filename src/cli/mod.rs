@@ -9,6 +9,7 @@ mod device;
 mod doctor;
 mod fleet;
 mod migrate;
+mod rules;
 mod serve;
 
 use std::path::PathBuf;
@@ -54,9 +55,9 @@ enum Command {
     },
     /// Check the configuration and the rules it names, and say what is wrong.
     CheckConfig(Common),
-    /// Work with alert rules.
+    /// Check alert rules, test them, and try them on history.
     #[command(subcommand)]
-    Rules(check::RulesCommand),
+    Rules(rules::RulesCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(check::ConfigCommand),
@@ -158,7 +159,7 @@ impl Cli {
                 rumqttd::run(address).map(|()| EXIT_OK).map_err(Failure::from)
             }
             Command::CheckConfig(common) => check::config(&common),
-            Command::Rules(command) => check::rules(&command),
+            Command::Rules(command) => rules::run(&command),
             Command::Config(command) => check::show(&command),
             Command::Doctor(args) => doctor::run(&args),
             Command::Migrate(args) => migrate::run(&args),

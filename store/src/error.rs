@@ -184,6 +184,9 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// It cannot be read in parts that fit into memory.
+    #[error("stored history has more readings of one instant, or more names, than can be held")]
+    Crowded,
     /// A row of ours holds what we never write.
     #[error("{what} in the database cannot be read: {value:?}")]
     Damaged {

@@ -26,6 +26,7 @@ mod partitions;
 mod poison;
 mod queries;
 mod recent;
+mod replay;
 mod rows;
 mod session;
 mod summary;
@@ -55,4 +56,5 @@ pub use queries::{
     AlertPage, BUCKETS_MAX, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries,
     ROWS_MAX, ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,
 };
+pub use replay::{Replay, Wanted};
 pub use writer::{Opened, Writer};

@@ -10,7 +10,7 @@ use crate::support::raw::RawClient;
 use crate::support::service::{Service, Settings};
 
 /// Runs `bellwire` with these arguments and this environment only.
-fn bellwire(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+pub(crate) fn bellwire(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bellwire"))
         .args(arguments)
         .env_clear()
@@ -23,7 +23,7 @@ fn bellwire(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
 
 /// It ends with `code`, and says why in the last line on stderr, which has all of `words`; before
 /// that line it says only how far it had come.
-fn check(output: &Output, code: i32, words: &[&str]) {
+pub(crate) fn check(output: &Output, code: i32, words: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     let mut lines = stderr.lines();

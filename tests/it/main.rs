@@ -22,6 +22,7 @@ mod outage;
 mod poison;
 mod reader;
 mod recording;
+mod rules;
 mod sessions;
 mod shim;
 mod stopped;

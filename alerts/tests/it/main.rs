@@ -1,6 +1,7 @@
 //! The engine from outside: rules and readings in, transitions out.
 
 mod arithmetic;
+mod backtest;
 mod clocks;
 mod docs;
 mod files;

@@ -19,9 +19,10 @@ use crate::live::frames::{Entry, LiveReading};
 use crate::live::hub::Hub;
 use crate::metrics::Metrics;
 use crate::ports::{
-    AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, Health, HealthStatus, History,
-    LatestReading, Page, Place, PortError, PortFuture, Ports, Present, QuarantineQuery, Readiness,
-    ReadingRow, ReadingsQuery, RuleInfo,
+    AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
+    BucketRow, BucketsQuery, DeviceInfo, Health, HealthStatus, History, LatestReading, Page, Place,
+    PortError, PortFuture, Ports, Present, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
+    RuleInfo,
 };
 
 pub(crate) fn entry(position: u64, ordinal: u32, alert: u64) -> Arc<Entry> {
@@ -69,7 +70,8 @@ pub(crate) fn app() -> Arc<App> {
     let ports = Ports {
         present: Arc::clone(&nothing) as _,
         history: Arc::clone(&nothing) as _,
-        health: nothing,
+        health: Arc::clone(&nothing) as _,
+        backtests: nothing,
     };
     Arc::new(App {
         config,
@@ -93,6 +95,12 @@ struct Nothing;
 impl Clock for Nothing {
     fn now(&self) -> Timestamp {
         Timestamp::EPOCH
+    }
+}
+
+impl Backtests for Nothing {
+    fn begin(&self, _: BacktestRequest) -> BacktestFuture<'_> {
+        Box::pin(std::future::ready(Err(BacktestError::Busy)))
     }
 }
 

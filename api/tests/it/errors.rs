@@ -164,6 +164,7 @@ async fn a_taken_port_is_named() {
         present: Arc::clone(&service.memory) as _,
         history: Arc::clone(&service.kept) as _,
         health: Arc::clone(&service.condition) as _,
+        backtests: Arc::clone(&service.trials) as _,
     };
     let (hub, registry) = (Arc::clone(&service.hub), service.registry.clone());
     let clock = Arc::clone(&service.clock) as _;

@@ -1,5 +1,6 @@
 //! The API as its users meet it: real sockets in front, ports of the test's own behind.
 
+mod backtests;
 mod charts;
 mod errors;
 mod exports;

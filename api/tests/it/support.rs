@@ -28,6 +28,8 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::backtests::Trials;
+
 /// The log of all tests.
 pub(crate) const LOG: LogId = LogId(0x1234);
 /// Where the present ends when a test begins.
@@ -261,6 +263,7 @@ pub(crate) struct Service {
     pub(crate) hub: Arc<Hub>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) kept: Arc<Kept>,
+    pub(crate) trials: Arc<Trials>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) names: SharedNames,
     pub(crate) registry: Registry,
@@ -292,6 +295,7 @@ impl Service {
         let names = SharedNames::default();
         let (memory, kept) = (Arc::new(Memory::default()), Arc::new(Kept::default()));
         let ready = Readiness { status: HealthStatus::Ok, checks: Vec::new(), database: None };
+        let trials = Arc::new(Trials::default());
         let condition = Arc::new(Condition(Mutex::new(ready)));
         for name in ["freezer-1", "freezer-2"] {
             names.write(|names| names.add_device(&device(name)));
@@ -303,6 +307,7 @@ impl Service {
             present: Arc::clone(&memory) as _,
             history: Arc::clone(&kept) as _,
             health: Arc::clone(&condition) as _,
+            backtests: Arc::clone(&trials) as _,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();
@@ -311,7 +316,19 @@ impl Service {
         let api = api.await.expect("a free port");
         let addr = api.local_addr();
         tracker.spawn(api.run(shutdown.clone()));
-        Self { addr, hub, memory, kept, condition, names, registry, clock, shutdown, tracker }
+        Self {
+            addr,
+            hub,
+            memory,
+            kept,
+            trials,
+            condition,
+            names,
+            registry,
+            clock,
+            shutdown,
+            tracker,
+        }
     }
 
     /// Says that a transition happened; history has it first, as in the service.

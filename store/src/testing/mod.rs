@@ -6,6 +6,7 @@
 //! makes the tests. CONTRIBUTING.md says how to run one kind, and docs/decisions/0017 what the one
 //! in WebAssembly cannot show.
 
+mod fill;
 mod native;
 mod server;
 mod wasm;
@@ -15,6 +16,7 @@ use std::path::Path;
 use prometheus::Registry;
 use tokio_util::task::TaskTracker;
 
+pub use self::fill::fill;
 use self::server::Server;
 use crate::{Config, Database, Metrics, Mode, migrate};
 

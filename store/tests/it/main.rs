@@ -12,6 +12,7 @@ mod outage;
 mod poison;
 mod proxy;
 mod queries;
+mod replay;
 mod sessions;
 mod support;
 mod upgrade;

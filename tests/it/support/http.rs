@@ -12,10 +12,25 @@ pub(crate) async fn get(address: &str, path: &str) -> io::Result<(u16, String)> 
     Ok((status, body))
 }
 
+/// Posts `json` to `path`; the status and the body as text.
+pub(crate) async fn post(address: &str, path: &str, json: &str) -> io::Result<(u16, String)> {
+    let length = json.len();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+    );
+    let (status, _, body) = ask(address, &request).await?;
+    Ok((status, body))
+}
+
 /// Asks for `path`; the status, the head in lower case, and the body.
 pub(crate) async fn get_whole(address: &str, path: &str) -> io::Result<(u16, String, String)> {
-    let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    ask(address, &request).await
+}
+
+async fn ask(address: &str, request: &str) -> io::Result<(u16, String, String)> {
+    let mut stream = TcpStream::connect(address).await?;
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

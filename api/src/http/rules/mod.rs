@@ -1,5 +1,7 @@
 //! `rules`: the rules in force.
 
+pub(crate) mod backtest;
+
 use std::sync::Arc;
 
 use axum::Json;
