@@ -70,7 +70,9 @@ when = \"temperature < 62\"
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backtest_of_the_ambient_recording_is_the_live_run() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut service = Service::start(Settings::with_rules(AMBIENT)).await;
+    let example = std::fs::read_to_string(root.join("deploy/examples/ambient.rules.toml")).unwrap();
+    let rules = format!("{AMBIENT}\n{example}");
+    let mut service = Service::start(Settings::with_rules(&rules)).await;
     let (device, metric) =
         (DeviceId::new("office").unwrap(), MetricName::new("temperature").unwrap());
     let file = root.join("tests/data/nab/ambient_temperature_system_failure.csv");
@@ -81,7 +83,7 @@ async fn a_backtest_of_the_ambient_recording_is_the_live_run() {
     service.wait_for("/api/v1/devices/office/audit", stored).await;
     let said = said(&service.sql().await).await;
     assert!(said.len() > 20, "{said:?}");
-    assert_eq!(said, tried(&file, "office", AMBIENT));
+    assert_eq!(said, tried(&file, "office", &rules));
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);
 }

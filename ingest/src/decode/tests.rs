@@ -195,6 +195,16 @@ fn scalars_have_their_metric_in_the_topic() {
 }
 
 proptest! {
+    /// To the last bit: what is stored, judged and shown is what was measured.
+    #[test]
+    fn every_number_is_read_as_it_was_written(number in any::<f64>().prop_filter("finite", |it| it.is_finite())) {
+        for payload in [format!("{{\"t\":{number:?}}}"), format!("{{\"t\":{number}}}")] {
+            let (readings, fault) = decode("devices/d/telemetry", payload.as_bytes());
+            prop_assert_eq!(fault, None, "{}", payload);
+            prop_assert_eq!(&readings, &[format!("t@0={number}")], "{}", payload);
+        }
+    }
+
     #[test]
     fn no_bytes_panic(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
         decode("devices/d/telemetry", &payload);
