@@ -23,6 +23,11 @@ use crate::rules::RuleSet;
 /// Stands for the record of a rehearsal: no log comes so far.
 const REHEARSAL: LogPosition = LogPosition(u64::MAX);
 
+/// How many instants may be taken again for late readings of one device: so many at once, and so
+/// many in each second of ours. So a device that sends late on purpose costs no more than a busy one.
+const CREDIT_MAX: i64 = 100_000;
+const CREDIT_PER_SECOND: i64 = 20_000;
+
 /// One device for which there are rules.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -42,6 +47,8 @@ pub(crate) struct Device {
     pub(crate) said: Vec<Transition>,
     /// How many of `said` were before `middle`.
     pub(crate) n_before_middle: usize,
+    /// How many instants may be taken again now, and since when.
+    pub(crate) credit: (i64, Timestamp),
     /// The event time to which ticks have come since the latest reading.
     pub(crate) shown: Timestamp,
 }
@@ -66,6 +73,7 @@ impl Device {
             recent: Recent::default(),
             said: Vec::new(),
             n_before_middle: 0,
+            credit: (CREDIT_MAX, clock.received_at),
             shown: Timestamp::from_micros(i64::MIN),
         }
     }
@@ -134,9 +142,16 @@ impl Device {
         self.recent.drop_through(self.base.at);
     }
 
-    /// Whether a reading of `at` can still be put in its place.
-    pub(crate) fn reaches(&self, at: Timestamp, lateness: Duration) -> bool {
-        at > self.base.end() && at > self.clock.watermark - lateness
+    /// Whether a reading of `at` that is received at `now` can still be put in its place.
+    pub(crate) fn reaches(&mut self, at: Timestamp, lateness: Duration, now: Timestamp) -> bool {
+        let (credit, since) = self.credit;
+        let passed = i64::try_from(now.since(since).as_micros()).unwrap_or(i64::MAX);
+        let earned = passed.saturating_mul(CREDIT_PER_SECOND) / 1_000_000;
+        // Less than one is not lost, but waits.
+        if earned > 0 {
+            self.credit = (credit.saturating_add(earned).min(CREDIT_MAX), now);
+        }
+        self.credit.0 > 0 && at > self.base.end() && at > self.clock.watermark - lateness
     }
 
     /// Takes all readings since before `at` again, and says what comes out otherwise.
@@ -182,6 +197,7 @@ impl Device {
                 is_middle_due = false;
             }
             self.live.take(instant.at, instant.readings, &mut bench);
+            self.credit.0 -= 1;
         }
         if is_middle_due {
             self.middle.clone_from(&self.live);

@@ -128,7 +128,7 @@ impl Engine {
         let at = observation.at;
         let is_late = match device.clock.arrive(at, observation.received_at) {
             Arrival::InOrder => false,
-            Arrival::Late if device.reaches(at, lateness) => true,
+            Arrival::Late if device.reaches(at, lateness, observation.received_at) => true,
             Arrival::Late => {
                 stats.late += 1;
                 return;

@@ -65,6 +65,7 @@ struct DeviceState<'a> {
     /// Event time, and the microseconds covered.
     late: Option<(i64, u64)>,
     shown: i64,
+    credit: (i64, i64),
     timer: Option<i64>,
     middle_at: i64,
     n_before_middle: u64,
@@ -192,6 +193,7 @@ impl Engine {
         let mut desk = Desk { set: rules, cause, ordinals, stats, out: &mut out };
         let mut bench = Bench { plan, id: &id, stack, touched, desk: &mut desk };
         device.replay(&state.said, &mut bench);
+        device.credit = (state.credit.0, Timestamp::from_micros(state.credit.1));
         for episode in device.live.episodes.iter().flatten() {
             stats.count_open(episode.alert.state);
         }
@@ -219,6 +221,7 @@ fn save_device<'a>(id: &'a DeviceId, device: &'a Device) -> DeviceState<'a> {
             (run.at.as_micros(), covered)
         }),
         shown: device.shown.as_micros(),
+        credit: (device.credit.0, device.credit.1.as_micros()),
         timer: device.timer.map(Timestamp::as_micros),
         middle_at: device.middle.at.as_micros(),
         n_before_middle: device.n_before_middle as u64,

@@ -105,6 +105,30 @@ fn a_rule_that_cannot_be_told_stops_no_other() {
     assert_eq!(world.take(), ["d sound inactive>firing @0"]);
 }
 
+/// A device that sends every second reading late on purpose is judged, but not for ever.
+#[test]
+fn a_device_that_is_late_on_purpose_does_not_take_all_the_time() {
+    let mut world = World::new("lateness = '1h'\n[[rule]]\nname = 'r'\nwhen = 'v > 5'");
+    let millis =
+        |number: i64| bellwire_model::Timestamp::from_millis(crate::world::START * 1_000 + number);
+    for number in 0..2_000 {
+        let value = numbers(&[("v", 1.0)]);
+        world.receive("d", millis(10_000 + number), millis(10_000), &value);
+        world.receive("d", millis(9_999 - number), millis(10_000), &value);
+    }
+    let stats = world.engine.stats();
+    assert!(stats.corrected > 200 && stats.late > 1_000, "{stats:?}");
+    // In its turn it is judged at once, and a while later it may be late again.
+    let value = numbers(&[("v", 9.0)]);
+    world.receive("d", millis(13_000), millis(13_000), &value);
+    assert_eq!(world.take(), ["d r inactive>firing @13"]);
+    world.receive("d", millis(12_500), millis(13_000), &value);
+    assert_eq!(
+        world.take(),
+        ["d r firing>inactive @13 withdrawn", "d r inactive>firing @12.5 retroactive"]
+    );
+}
+
 /// However many readings one device sends, and however late: what is remembered is bounded.
 #[test]
 fn a_device_that_sends_without_end_is_not_remembered_without_end() {
