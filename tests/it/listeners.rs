@@ -145,6 +145,7 @@ async fn wrong_certificates_are_a_wrong_configuration() {
     }
     files.write(2090, None);
     crate::backup::succeed(&service, &["check-config"]).await;
+    service.set("BELLWIRE_MQTT_TLS_CLIENT_CERTIFICATES", "optional");
     service.set("BELLWIRE_MQTT_TLS_CLIENT_CA_FILE", "/nowhere/ca.pem");
     let said = "mqtt.tls.client_ca_file: cannot read /nowhere/ca.pem: No such file";
     crate::backup::fail(&service, &["check-config"], 78, said).await;
