@@ -18,6 +18,8 @@ pub(crate) fn transition(transition: &Transition) -> String {
         severity: &'a str,
         reason: &'a str,
         summary: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        correction: Option<&'a str>,
     }
     let alert = &transition.alert;
     let line = Line {
@@ -30,6 +32,7 @@ pub(crate) fn transition(transition: &Transition) -> String {
         severity: alert.severity.label(),
         reason: &transition.reason,
         summary: &alert.summary,
+        correction: transition.correction.map(bellwire_model::Correction::label),
     };
     serde_json::to_string(&line).expect("texts and numbers always serialize")
 }

@@ -68,7 +68,8 @@ pub(crate) fn run(
 ) -> Result<Outcome, StoredError> {
     let Limits { wanted, readings_max, time_max } = limits;
     // What no rule uses need not be read.
-    let wanted = Wanted { metrics: Some(rules.metrics()), ..wanted };
+    let metrics = (!rules.needs_every_metric()).then(|| rules.metrics());
+    let wanted = Wanted { metrics, ..wanted };
     let replay = runtime.block_on(database.replay(&wanted))?;
     let n_expected = replay.n_expected();
     if n_expected > readings_max {

@@ -69,6 +69,7 @@ fn tally(tally: &Tally) -> Value {
     json!({
         "fired": tally.fired,
         "held_short": tally.held_short,
+        "no_data": tally.no_data,
         "first_at": tally.first_at.map(rfc3339),
         "last_at": tally.last_at.map(rfc3339),
         "total_secs": tally.total.as_secs_f64(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_alerts::RuleSet;
-use bellwire_alerts::backtest::{Account, Driver, Report};
+use bellwire_alerts::backtest::{Account, Driver, Report, needs_every_metric};
 use bellwire_model::{MetricName, Names, Reading, Timestamp, Transition};
 
 /// What is tried.
@@ -20,6 +20,12 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// Whether more than these matter to them.
+    pub(crate) fn needs_every_metric(&self) -> bool {
+        let mut sets = std::iter::once(&self.tried).chain(&self.running);
+        sets.any(|set| needs_every_metric(set))
+    }
+
     /// The metrics that any of them uses.
     pub(crate) fn metrics(&self) -> Vec<MetricName> {
         let sets = std::iter::once(&self.tried).chain(&self.running);

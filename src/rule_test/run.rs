@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_alerts::RuleSet;
-use bellwire_alerts::backtest::Driver;
+use bellwire_alerts::backtest::{Driver, effective};
 use bellwire_model::{Names, Reading, Transition};
 
 pub(crate) use super::expected::Mismatch;
@@ -41,7 +41,8 @@ fn no_rule(rules: &RuleSet, name: &str) -> String {
     }
 }
 
-/// All transitions up to the last thing that is asked, in the order in which they happened.
+/// All transitions up to the last thing that is asked, in the order in which they happened; without those
+/// that a late reading takes back.
 fn transitions(test: &Test, rules: RuleSet) -> Result<Vec<Transition>, String> {
     let (mut driver, mut names) = (Driver::new(Arc::new(rules)), Names::default());
     let mut said = Vec::new();
@@ -56,9 +57,7 @@ fn transitions(test: &Test, rules: RuleSet) -> Result<Vec<Transition>, String> {
     let end = test.start + asked.chain(read).max().unwrap_or_default();
     driver.pass(end + AFTERWARDS, &names, &mut said);
     said.retain(|transition| transition.at <= end);
-    // Of one instant they stay in the order in which they came to light.
-    said.sort_by_key(|transition| transition.at);
-    Ok(said)
+    Ok(effective(said))
 }
 
 /// An input's readings into `readings`.

@@ -145,6 +145,14 @@ async fn what_is_stored_is_tried_beside_the_service_and_without_it() {
     let beside = stdout(&run(&[]));
     assert_eq!(short(&beside), expected);
     assert_eq!(short(&stdout(&run(&["--device", "b"]))).matches("b ").count(), 2);
+    let silent = "lateness = \"0s\"\n[[rule]]\nname = \"silent\"\nwhen = \"absent(beat, 2m)\"\n";
+    let silent = ["rules", "backtest", &files.write("silent.toml", silent), "--json"];
+    let said = short(&stdout(&bellwire(&silent, &environment)));
+    assert_eq!(
+        said,
+        "a inactive>firing 2026-01-01T00:02:00.000000Z, b inactive>firing 2026-01-01T00:02:00.000000Z",
+        "what never came is missed once the device is known"
+    );
     over_http(&service, &std::fs::read_to_string(&rules).unwrap()).await;
     let none = run(&["--to", "2020-01-01"]);
     check(&none, 0, &["nothing is stored of `t`", "without --from, --to and --device"]);

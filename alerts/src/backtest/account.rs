@@ -1,8 +1,9 @@
 //! What a run came to, by rule and device: how often, since when, how long, how restless.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use bellwire_model::{AlertId, DeviceId, RuleName, Timestamp, Transition};
+use bellwire_model::{AlertId, AlertState, Correction, DeviceId, RuleName, Timestamp, Transition};
 use hashbrown::HashMap;
 
 use super::episode::{Ending, Episode};
@@ -17,18 +18,39 @@ pub struct Account {
     flap_within: Duration,
     /// In the order of the rules.
     rules: Vec<RuleName>,
-    by_rule: HashMap<RuleName, HashMap<DeviceId, Tally>>,
+    by_rule: HashMap<RuleName, HashMap<DeviceId, Line>>,
     open: HashMap<AlertId, Open>,
     episodes: Vec<Episode>,
     n_left_out: u64,
 }
 
+/// The most transitions of a rule on a device that wait for a correction: more than an hour, the longest
+/// lateness, has unless it flaps.
+const CORRECTED_MAX: usize = 256;
+
+/// One rule on one device.
+#[derive(Debug, Default)]
+struct Line {
+    tally: Tally,
+    /// The latest transitions, which may yet be taken back: not counted yet.
+    latest: VecDeque<Transition>,
+}
+
 /// An alert that is not over.
 #[derive(Debug)]
 enum Open {
-    /// It holds, and has not fired.
-    Pending(Box<(RuleName, DeviceId)>),
+    /// It has not fired.
+    Quiet(Box<Quiet>),
     Fired(Box<Episode>),
+}
+
+/// An alert that has not fired.
+#[derive(Debug)]
+struct Quiet {
+    rule: RuleName,
+    device: DeviceId,
+    /// Whether its condition held.
+    has_held: bool,
 }
 
 /// How often, since when, how long. Of a rule, or of a rule on one device.
@@ -38,6 +60,8 @@ pub struct Tally {
     pub fired: u64,
     /// How often its condition began to hold and ended before it fired.
     pub held_short: u64,
+    /// How often it said that the readings it needs have stopped coming.
+    pub no_data: u64,
     /// When it fired first.
     pub first_at: Option<Timestamp>,
     /// When it fired last.
@@ -110,44 +134,86 @@ impl Account {
         }
     }
 
-    /// Takes the next transition.
+    /// Takes the next transition. What a later one takes back does not count.
     pub fn take(&mut self, transition: &Transition) {
-        let id = transition.alert.id;
-        match self.open.get_mut(&id) {
-            Some(Open::Fired(episode)) => episode.go_on(transition),
-            Some(Open::Pending(_)) | None => {
-                let open = match Episode::begin(transition) {
-                    Some(episode) => {
-                        self.tally(&episode.rule, &episode.device, |tally, within| {
-                            tally.fire(episode.fired_at, within);
-                        });
-                        Open::Fired(Box::new(episode))
-                    }
-                    None => {
-                        let alert = &transition.alert;
-                        Open::Pending(Box::new((alert.rule.clone(), alert.device.clone())))
-                    }
-                };
-                self.open.insert(id, open);
-            }
-        }
-        if !transition.to.is_over() {
+        let alert = &transition.alert;
+        let devices = self.by_rule.entry_ref(&alert.rule).or_default();
+        let line = devices.entry_ref(&alert.device).or_default();
+        if transition.correction == Some(Correction::Withdrawn) {
+            // The latest is taken back first.
+            line.latest.pop_back_if(|latest| is_undone(latest, transition));
             return;
         }
-        match self.open.remove(&id) {
+        line.latest.push_back(transition.clone());
+        if line.latest.len() > CORRECTED_MAX
+            && let Some(settled) = line.latest.pop_front()
+        {
+            self.count(&settled);
+        }
+    }
+
+    /// Counts a transition that stays.
+    fn count(&mut self, transition: &Transition) {
+        let alert = &transition.alert;
+        if transition.to == AlertState::NoData {
+            self.tally(&alert.rule, &alert.device, |tally, _| tally.no_data += 1);
+        }
+        match self.open.get_mut(&alert.id) {
+            Some(Open::Fired(episode)) => episode.go_on(transition),
+            Some(Open::Quiet(_)) | None => self.begin(transition),
+        }
+        if transition.to.is_over() {
+            self.end(transition);
+        }
+    }
+
+    /// An alert that has not fired yet has come to another state.
+    fn begin(&mut self, transition: &Transition) {
+        let alert = &transition.alert;
+        let open = match Episode::begin(transition) {
+            Some(episode) => {
+                self.tally(&episode.rule, &episode.device, |tally, within| {
+                    tally.fire(episode.fired_at, within);
+                });
+                Open::Fired(Box::new(episode))
+            }
+            None => {
+                let held = matches!(self.open.get(&alert.id), Some(Open::Quiet(it)) if it.has_held);
+                let has_held = held || transition.to == AlertState::Pending;
+                let (rule, device) = (alert.rule.clone(), alert.device.clone());
+                Open::Quiet(Box::new(Quiet { rule, device, has_held }))
+            }
+        };
+        self.open.insert(alert.id, open);
+    }
+
+    fn end(&mut self, transition: &Transition) {
+        match self.open.remove(&transition.alert.id) {
             Some(Open::Fired(mut episode)) => {
                 episode.ending = Ending::Over;
                 episode.until = transition.at.max(episode.fired_at);
                 self.close(*episode);
             }
-            Some(Open::Pending(of)) => self.tally(&of.0, &of.1, |tally, _| tally.held_short += 1),
-            None => {}
+            Some(Open::Quiet(it)) if it.has_held => {
+                self.tally(&it.rule, &it.device, |tally, _| tally.held_short += 1);
+            }
+            Some(Open::Quiet(_)) | None => {}
         }
+    }
+
+    /// Counts what was waiting for a correction.
+    fn settle(&mut self) {
+        let lines = self.by_rule.values_mut().flat_map(HashMap::values_mut);
+        let mut settled: Vec<_> = lines.flat_map(|line| std::mem::take(&mut line.latest)).collect();
+        // So that, of too many episodes, the earliest are remembered.
+        settled.sort_by_key(|transition| transition.at);
+        settled.iter().for_each(|transition| self.count(transition));
     }
 
     /// Ends the run: the first reading was made at `from`, the last at `to`.
     #[must_use]
     pub fn finish(mut self, from: Timestamp, to: Timestamp) -> Report {
+        self.settle();
         for (_, open) in std::mem::take(&mut self.open) {
             match open {
                 Open::Fired(mut episode) => {
@@ -155,7 +221,7 @@ impl Account {
                     self.tally(&episode.rule, &episode.device, |tally, _| tally.open += 1);
                     self.close(*episode);
                 }
-                Open::Pending(of) => self.tally(&of.0, &of.1, |tally, _| tally.open += 1),
+                Open::Quiet(it) => self.tally(&it.rule, &it.device, |tally, _| tally.open += 1),
             }
         }
         self.episodes.sort_by(|a, b| {
@@ -168,7 +234,7 @@ impl Account {
                 .remove(&rule)
                 .unwrap_or_default()
                 .into_iter()
-                .map(|(device, tally)| DeviceAccount { device, tally })
+                .map(|(device, line)| DeviceAccount { device, tally: line.tally })
                 .collect();
             devices.sort_by(|a, b| a.device.cmp(&b.device));
             let mut tally = Tally::default();
@@ -200,7 +266,7 @@ impl Account {
         change: impl FnOnce(&mut Tally, Duration),
     ) {
         let devices = self.by_rule.entry_ref(rule).or_default();
-        change(devices.entry_ref(device).or_default(), self.flap_within);
+        change(&mut devices.entry_ref(device).or_default().tally, self.flap_within);
     }
 }
 
@@ -239,6 +305,7 @@ impl Tally {
     fn add(&mut self, other: &Self) {
         self.fired += other.fired;
         self.held_short += other.held_short;
+        self.no_data += other.no_data;
         self.first_at = match (self.first_at, other.first_at) {
             (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
             (mine, theirs) => mine.or(theirs),
@@ -249,6 +316,11 @@ impl Tally {
         self.flaps += other.flaps;
         self.open += other.open;
     }
+}
+
+/// Whether `withdrawn` takes `said` back.
+pub(super) fn is_undone(said: &Transition, withdrawn: &Transition) -> bool {
+    (said.from, said.to, said.at) == (withdrawn.to, withdrawn.from, withdrawn.at)
 }
 
 /// Which part of `span` these episodes cover, together.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use bellwire_alerts::backtest::{Account, Driver, Ending, Report, compare};
+use bellwire_alerts::backtest::{
+    Account, Driver, Ending, Report, compare, effective, needs_every_metric,
+};
 use bellwire_model::{
     AlertState, DeviceId, MetricName, Names, Reading, Timestamp, Transition, Value,
 };
@@ -186,4 +188,45 @@ fn runs_are_compared_by_what_overlaps() {
     assert!(compare(&loose.episodes, &loose.episodes).is_none());
     let swapped = compare(&loose.episodes, &strict.episodes);
     assert_eq!(swapped.only_tried.len(), 2);
+}
+
+/// A reading that comes late takes back that it fired; a rule that is about silence is not about its
+/// metric alone.
+#[test]
+fn what_is_taken_back_does_not_count() {
+    let text = "lateness = '5m'\n[[rule]]\nname = 'hot'\nwhen = 't > 10'\nfor = '30s'\n";
+    let (mut driver, mut names) = (Driver::new(rules(text)), Names::default());
+    let metric = names.add_metric(&MetricName::new("t").expect("a name")).expect("room");
+    let device = names.add_device(&DeviceId::new("d").expect("a name")).expect("room");
+    let mut said = Vec::new();
+    let mut read = |secs: i64, received: i64, value: f64| {
+        let reading = Reading { device, metric, at: at(secs), value: Value::Number(value) };
+        driver.receive(&[reading], at(received), &names, &mut said);
+    };
+    read(0, 0, 11.0);
+    read(40, 40, 11.0);
+    read(20, 60, 5.0); // so it never held for 30 s
+    read(70, 70, 5.0);
+    assert!(lines(&said).iter().any(|line| line.contains("pending>firing")), "{said:?}");
+    let expected = [
+        "d hot inactive>pending @0",
+        "d hot pending>inactive @20",
+        "d hot inactive>pending @40",
+        "d hot pending>firing @70",
+    ];
+    let mut account = Account::new(&rules(text), Duration::from_secs(60));
+    said.iter().for_each(|transition| account.take(transition));
+    let known = lines(&effective(said));
+    assert_eq!(known[..3], expected[..3], "{known:?}");
+    let tally = &account.finish(at(0), at(70)).rules[0].tally;
+    let n_fired = known.iter().filter(|line| line.ends_with("pending>firing @70")).count() as u64;
+    assert_eq!((tally.fired, tally.held_short), (n_fired, 2 - n_fired), "{known:?}");
+    for (rule, expected) in [
+        ("when = 't > 1'", false),
+        ("when = 'absent(t, 5m)'", true),
+        ("when = 't > 1'\nno_data = 'alert'", true),
+    ] {
+        let rules = rules(&format!("[[rule]]\nname = 'r'\n{rule}\n"));
+        assert_eq!(needs_every_metric(&rules), expected, "{rule}");
+    }
 }

@@ -62,6 +62,9 @@ fn accounts(out: &mut impl Write, rules: &[RuleAccount]) -> io::Result<()> {
     for RuleAccount { rule, tally, .. } in rules {
         if tally.fired == 0 {
             let why = match tally.held_short {
+                0 if tally.no_data > 0 => {
+                    format!("its readings stopped coming {}", times(tally.no_data))
+                }
                 0 => "its condition never held".to_owned(),
                 n => format!("its condition held {}, never for as long as `for` asks", times(n)),
             };

@@ -66,7 +66,7 @@ impl Database {
         let client = &link.client;
         migrate::require_current(client).await?;
         // Without parallel workers: those are for whoever waits for an answer.
-        let setup = "SET timezone = 'UTC'; SET jit = off; SET statement_timeout = 0; \
+        let setup = "SET timezone = 'UTC'; SET datestyle = 'ISO'; SET jit = off; SET statement_timeout = 0; \
                      SET max_parallel_workers_per_gather = 0; \
                      BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         client.batch_execute(setup).await.map_err(failed(DOING))?;
@@ -118,8 +118,9 @@ impl Replay {
     pub async fn next(&mut self) -> Result<Option<Vec<Reading>>, Error> {
         while let Some(span) = self.spans.pop_front() {
             let mut rows = Rows::new(&self.keys, self.limit);
-            let sql = self.wants.copy_out(span);
-            let stream = self.link.client.copy_out(&sql).await.map_err(failed(DOING))?;
+            let client = &self.link.client;
+            let sql = self.wants.copy_out(client, span).await?;
+            let stream = client.copy_out(&sql).await.map_err(failed(DOING))?;
             let mut stream = pin!(stream);
             while let Some(chunk) = stream.try_next().await.map_err(failed(DOING))? {
                 rows.push(&chunk)?;

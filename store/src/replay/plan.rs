@@ -53,17 +53,25 @@ impl Wants {
         self.is_unknown
     }
 
-    /// The COPY that gives the readings of `span`.
-    pub(super) fn copy_out(&self, span: Span) -> String {
+    /// The COPY that gives the readings of `span`. It takes no parameters, and an expression would be
+    /// computed for each row: so the server says first how it writes the bounds.
+    pub(super) async fn copy_out(&self, client: &Client, span: Span) -> Result<String, Error> {
+        let bounds = [span.from.map(At), span.to.map(At)];
+        let sql = "SELECT $1::timestamptz::text, $2::timestamptz::text";
+        let row = client.query_one(sql, &[&bounds[0], &bounds[1]]).await.map_err(failed(DOING))?;
+        Ok(self.statement(row.get(0), row.get(1)))
+    }
+
+    fn statement(&self, from: Option<&str>, to: Option<&str>) -> String {
         let mut sql = "COPY (SELECT at, device_id, metric_id, value, text \
                        FROM bellwire.reading_all WHERE true"
             .to_owned();
-        // Writing to a String cannot fail; COPY takes no parameters.
-        if let Some(from) = span.from.and_then(literal) {
-            let _ = write!(sql, " AND at >= {from}");
+        // Writing to a String cannot fail.
+        if let Some(from) = from {
+            let _ = write!(sql, " AND at >= timestamptz '{from}'");
         }
-        if let Some(to) = span.to.and_then(literal) {
-            let _ = write!(sql, " AND at < {to}");
+        if let Some(to) = to {
+            let _ = write!(sql, " AND at < timestamptz '{to}'");
         }
         if let Some(id) = self.device_id {
             let _ = write!(sql, " AND device_id = {id}");
@@ -75,16 +83,6 @@ impl Wants {
         sql + ") TO STDOUT (FORMAT binary)"
     }
 }
-
-/// An instant in SQL, as it is stored; `None` where nothing lies beyond it.
-fn literal(at: Timestamp) -> Option<String> {
-    let micros = at.as_micros();
-    (micros.unsigned_abs() < BEYOND_MICROS)
-        .then(|| format!("'epoch'::timestamptz + interval '{micros} microseconds'"))
-}
-
-/// Readings lie between 1970 and a little after the present: the year 10000 is far enough.
-const BEYOND_MICROS: u64 = 253_402_300_800_000_000;
 
 impl Span {
     /// Two parts of it with about as many of `readings`, which are some of its own, in each; `None`
@@ -209,9 +207,11 @@ mod tests {
     #[test]
     fn what_is_asked_is_in_the_statement() {
         let some = Wants { device_id: Some(3), metric_ids: Some(vec![1, 2]), ..wants(None, None) };
-        let sql = some.copy_out(Span { from: Some(hour(0)), to: Some(Timestamp::MAX) });
-        let from = "at >= 'epoch'::timestamptz + interval '0 microseconds' AND device_id = 3";
-        assert!(sql.contains(from), "{sql}");
+        let sql = some.statement(Some("1970-01-01 00:00:00+00"), None);
+        assert!(
+            sql.contains("at >= timestamptz '1970-01-01 00:00:00+00' AND device_id = 3"),
+            "{sql}"
+        );
         assert!(sql.contains("metric_id IN (1, 2))") && !sql.contains("at <"), "{sql}");
     }
 }
