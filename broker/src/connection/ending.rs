@@ -41,7 +41,7 @@ pub(super) fn log(
             warn!(client.id = id, %peer, "Closing `{id}` ({close}).");
         }
         (Say::One, _) => info!(client.id = id, %peer, "Closing `{id}` ({close})."),
-        (Say::Many, _) => warn!(
+        (Say::Many, _) => info!(
             client.id = id, %peer,
             "Closing `{id}` ({close}), the {}th from {} within a minute: more are not logged.",
             said.n_refused, peer.address.ip()
