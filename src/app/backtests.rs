@@ -200,7 +200,7 @@ impl Wire {
             StoredError::Store(error) if error.is_transient() || error.is_unavailable() => {
                 ("database_away", "the database is away".to_owned())
             }
-            StoredError::Store(_) => {
+            StoredError::Rules(_) | StoredError::Store(_) => {
                 error!(error = %chain(error), "A backtest could not go on: {}.", chain(error));
                 ("internal", "the service's log says why".to_owned())
             }
@@ -219,6 +219,7 @@ fn refusal(error: StoredError) -> BacktestError {
             PortError::DatabaseAway.into()
         }
         StoredError::Store(error) => PortError::Failed(error.into()).into(),
+        StoredError::Rules(error) => PortError::Failed(error.into()).into(),
         StoredError::GivenUp | StoredError::TooLong => PortError::DatabaseAway.into(),
     }
 }

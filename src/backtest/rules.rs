@@ -49,17 +49,31 @@ pub(crate) fn only(rules: RuleSet, names: &[RuleName]) -> Result<RuleSet, PartEr
 /// # Errors
 /// [`PartError::Text`].
 pub(crate) fn existing(rules: &RuleSet, names: &[RuleName]) -> Result<RuleSet, PartError> {
+    changed(rules, |table| {
+        if let Some(toml::Value::Array(all)) = table.get_mut("rule") {
+            all.retain(|rule| {
+                let name = rule.get("name").and_then(toml::Value::as_str);
+                names.iter().any(|wanted| Some(wanted.as_str()) == name)
+            });
+        }
+    })
+}
+
+/// The same rules for readings that are in order: they wait for none that is late, which is most of what a
+/// reading costs, and gives the same history.
+///
+/// # Errors
+/// [`PartError::Text`].
+pub(crate) fn in_order(rules: &RuleSet) -> Result<RuleSet, PartError> {
+    changed(rules, |table| drop(table.insert("lateness".to_owned(), "0s".into())))
+}
+
+/// The rules of the text as `change` leaves it.
+fn changed(rules: &RuleSet, change: impl FnOnce(&mut toml::Table)) -> Result<RuleSet, PartError> {
     let text = |error: &dyn std::fmt::Display| PartError::Text(error.to_string());
     let mut table: toml::Table =
         rules.text().parse().map_err(|error: toml::de::Error| text(&error))?;
-    if !names.is_empty()
-        && let Some(toml::Value::Array(all)) = table.get_mut("rule")
-    {
-        all.retain(|rule| {
-            let name = rule.get("name").and_then(toml::Value::as_str);
-            names.iter().any(|wanted| Some(wanted.as_str()) == name)
-        });
-    }
+    change(&mut table);
     let part = toml::to_string(&table).map_err(|error| text(&error))?;
     RuleSet::parse(&part).map_err(|errors| text(&errors[0]))
 }

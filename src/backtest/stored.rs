@@ -8,6 +8,7 @@ use bellwire_store::{Database, Replay, Wanted};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::rules::PartError;
 use super::trial::{Outcome, Rules, Trial};
 
 /// What there is to hear while it runs.
@@ -39,6 +40,9 @@ pub(crate) enum StoredError {
     /// Whoever heard it wants no more.
     #[error("the backtest was given up")]
     GivenUp,
+    /// The rules are not understood a second time.
+    #[error(transparent)]
+    Rules(#[from] PartError),
     /// The database.
     #[error(transparent)]
     Store(#[from] bellwire_store::Error),
@@ -67,6 +71,7 @@ pub(crate) fn run(
     mut hear: impl FnMut(Said<'_>) -> ControlFlow<()> + Send,
 ) -> Result<Outcome, StoredError> {
     let Limits { wanted, readings_max, time_max } = limits;
+    let rules = &rules.in_order()?;
     // What no rule uses need not be read.
     let metrics = (!rules.needs_every_metric()).then(|| rules.metrics());
     let wanted = Wanted { metrics, ..wanted };

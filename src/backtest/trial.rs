@@ -8,6 +8,8 @@ use bellwire_alerts::RuleSet;
 use bellwire_alerts::backtest::{Account, Driver, Report, needs_every_metric};
 use bellwire_model::{MetricName, Names, Reading, Timestamp, Transition};
 
+use super::rules::{self, PartError};
+
 /// What is tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
@@ -20,6 +22,16 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// The same for readings that are in order of time, see [`rules::in_order`].
+    ///
+    /// # Errors
+    /// [`PartError`], which would be a fault of ours: the text was understood before.
+    pub(crate) fn in_order(&self) -> Result<Self, PartError> {
+        let tried = Arc::new(rules::in_order(&self.tried)?);
+        let running = self.running.as_ref().map(|set| rules::in_order(set)).transpose()?;
+        Ok(Self { tried, running: running.map(Arc::new), flap_within: self.flap_within })
+    }
+
     /// Whether more than these matter to them.
     pub(crate) fn needs_every_metric(&self) -> bool {
         let mut sets = std::iter::once(&self.tried).chain(&self.running);

@@ -126,7 +126,7 @@ fn engine_alone(args: &BacktestArgs, from: Timestamp) -> anyhow::Result<()> {
             Reading { device, metric, at, value: Value::Number(value) }
         })
         .collect();
-    let mut trial = Trial::new(&tried(None)?);
+    let mut trial = Trial::new(&tried(None)?.in_order()?);
     let started = Instant::now();
     trial.observe_all(&readings, &names, &mut |_| anyhow::Ok(()))?;
     say("the engine alone, one rule", readings.len() as u64, started.elapsed());
