@@ -225,24 +225,21 @@ fn the_tests_of_the_examples_pass() {
     assert!(n_files > 0);
 }
 
-/// The example in the guide, with the rules of the README.
+/// The example in the guide.
 #[test]
 fn the_guide_is_right() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let block = |page: &str| {
-        let text = std::fs::read_to_string(root.join(page)).unwrap();
-        let (_, rest) = text.split_once("```toml\n").unwrap();
-        rest.split_once("```").unwrap().0.to_owned()
-    };
+    let guide = std::fs::read_to_string(root.join("docs/guides/rules.md")).unwrap();
+    let blocks = guide.split("```toml\n").skip(1);
+    let blocks: Vec<&str> = blocks.map(|block| block.split_once("```").unwrap().0).collect();
+    let [rules, test] = blocks[..] else { panic!("two blocks of TOML: {blocks:?}") };
     let files = Files::new();
-    files.write("freezers.toml", &block("README.md"));
-    let test = block("docs/guides/rules.md");
-    let path = files.write("freezer.test.toml", &test);
+    files.write("freezers.toml", rules);
+    let path = files.write("freezer.test.toml", test);
     has(&stdout(&bellwire(&["rules", "test", &path], &[])), &["2 tests in 1 file: 2 passed"]);
     let wrong = test.replace("{ at = \"3m\", rule", "{ at = \"2m50s\", rule");
     let path = files.write("freezer.test.toml", &wrong);
     let output = bellwire(&["rules", "test", &path], &[]);
-    let guide = std::fs::read_to_string(root.join("docs/guides/rules.md")).unwrap();
     let shown = String::from_utf8(output.stdout).unwrap().replace(&path, "freezer.test.toml");
     for line in shown.lines() {
         assert!(guide.contains(&format!("    {line}\n")), "the guide does not show: {line}");
