@@ -9,7 +9,7 @@ use bellwire_broker::access::{Gatekeeper, OpenDoor};
 use bellwire_broker::{
     Broker, BrokerHandle, Config, Inlet, Metrics, SharedSessions, TlsHandle, Transport,
 };
-use bellwire_model::{Clock, Delivery, Outcome, Timestamp};
+use bellwire_model::{Clock, Delivery, Outcome, QoS, Timestamp};
 use prometheus::Registry;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -311,4 +311,39 @@ pub(crate) fn packet(first: u8, body: &[u8]) -> Vec<u8> {
     packet.push(length as u8);
     packet.extend(body);
     packet
+}
+
+/// A client of any transport.
+pub(crate) trait Speaks {
+    async fn says(&mut self, bytes: &[u8]);
+    async fn hears(&mut self, bytes: &[u8]);
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Speaks for RawClient<S> {
+    async fn says(&mut self, bytes: &[u8]) {
+        self.send(bytes).await;
+    }
+
+    async fn hears(&mut self, bytes: &[u8]) {
+        self.expect(bytes).await;
+    }
+}
+
+/// A large publish in, and more out than the sockets between us hold: what a transport keeps back must
+/// follow.
+pub(crate) async fn exchange_large(service: &mut Service, client: &mut impl Speaks) {
+    let payload: Vec<u8> = (0..500_000_u32).map(|n| n as u8).collect();
+    client.says(&publish("devices/d/telemetry", &payload, 7)).await;
+    let delivery = service.delivery().await;
+    assert_eq!(delivery.publishes.iter().next().unwrap().unwrap().payload, payload);
+    delivery.receipt.settle(Outcome::Durable);
+    client.hears(&[0x40, 2, 0, 7]).await;
+    client.says(&subscribe("big", 0)).await;
+    client.hears(&[0x90, 3, 0, 1, 0]).await;
+    for _ in 0..3 {
+        service.handle.publish("big", &payload, QoS::AtMostOnce).unwrap();
+    }
+    for _ in 0..3 {
+        client.hears(&publish("big", &payload, 0)).await;
+    }
 }

@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use bellwire_broker::access::{Admission, Gatekeeper, Grant, Hello};
 use bellwire_broker::{ClientCertificates, Config, DoorConfig, Peer, Reload, TlsConfig, Transport};
-use bellwire_model::{Outcome, QoS};
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
 
 use crate::certs::{Authority, Files, Identity, over_tls};
-use crate::support::{RawClient, Service, connect, publish, subscribe, wait_until, within};
+use crate::support::{RawClient, Service, connect, exchange_large, wait_until, within};
 
 pub(crate) fn anywhere() -> Vec<SocketAddr> {
     vec![SocketAddr::from(([127, 0, 0, 1], 0))]
@@ -62,21 +61,7 @@ async fn publishes_and_messages_go_over_tls_however_large() {
     let stream = TcpStream::connect(address).await.unwrap();
     let client = over_tls(stream, authority.client(None)).await.unwrap();
     let mut client = client.connected("c").await;
-    let payload: Vec<u8> = (0..500_000_u32).map(|n| n as u8).collect();
-    client.send(&publish("devices/d/telemetry", &payload, 7)).await;
-    let delivery = service.delivery().await;
-    assert_eq!(delivery.publishes.iter().next().unwrap().unwrap().payload, payload);
-    delivery.receipt.settle(Outcome::Durable);
-    client.expect(&[0x40, 2, 0, 7]).await;
-    client.send(&subscribe("big", 0)).await;
-    client.expect(&[0x90, 3, 0, 1, 0]).await;
-    // More than the sockets between us hold: what TLS keeps back must follow.
-    for _ in 0..3 {
-        service.handle.publish("big", &payload, QoS::AtMostOnce).unwrap();
-    }
-    for _ in 0..3 {
-        client.expect(&publish("big", &payload, 0)).await;
-    }
+    exchange_large(&mut service, &mut client).await;
     client.settled_with(&[]).await;
     service.stop(client).await;
 }

@@ -1,7 +1,7 @@
 //! MQTT over WebSocket, with and without TLS, spoken to by a WebSocket client other people wrote.
 
 use bellwire_broker::{Config, Transport};
-use bellwire_model::{Outcome, QoS};
+use bellwire_model::Outcome;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::TcpStream;
@@ -12,7 +12,9 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::certs::{Authority, Files, over_tls};
-use crate::support::{RawClient, Service, connect, publish, subscribe, wait_until, within};
+use crate::support::{
+    RawClient, Service, Speaks, connect, exchange_large, publish, subscribe, wait_until, within,
+};
 use crate::tls::anywhere;
 
 /// Asks for a WebSocket as a browser's script does.
@@ -58,6 +60,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Client<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Speaks for Client<S> {
+    async fn says(&mut self, bytes: &[u8]) {
+        self.send(bytes).await;
+    }
+
+    async fn hears(&mut self, bytes: &[u8]) {
+        self.expect(bytes).await;
+    }
+}
+
 fn config() -> Config {
     Config { websocket_listen: anywhere(), ..Config::default() }
 }
@@ -87,20 +99,7 @@ async fn large<S: AsyncRead + AsyncWrite + Unpin + Send>(service: &mut Service, 
     let mut client = Client::open(stream).await;
     client.send(&connect(4, "c")).await;
     client.expect(&[0x20, 2, 0, 0]).await;
-    let payload: Vec<u8> = (0..500_000_u32).map(|n| n as u8).collect();
-    client.send(&publish("devices/d", &payload, 7)).await;
-    let delivery = service.delivery().await;
-    assert_eq!(delivery.publishes.iter().next().unwrap().unwrap().payload, payload);
-    delivery.receipt.settle(Outcome::Durable);
-    client.expect(&[0x40, 2, 0, 7]).await;
-    client.send(&subscribe("big", 0)).await;
-    client.expect(&[0x90, 3, 0, 1, 0]).await;
-    for _ in 0..3 {
-        service.handle.publish("big", &payload, QoS::AtMostOnce).unwrap();
-    }
-    for _ in 0..3 {
-        client.expect(&publish("big", &payload, 0)).await;
-    }
+    exchange_large(service, &mut client).await;
     client.send(&[0xE0, 0]).await;
     within(client.socket.close(None)).await.unwrap();
     wait_until(|| service.handle.connections() == 0).await;
