@@ -17,6 +17,7 @@ on_every_kind! {
     rollups_take_what_came_late_into_account,
     sums_beyond_all_bounds_stop_nothing,
     what_is_past_retention_goes,
+    a_changed_configuration_changes_what_goes,
     days_and_ages_find_their_partitions,
     ; native:
     a_table_that_is_being_read_is_not_emptied,
@@ -366,5 +367,46 @@ async fn what_is_past_retention_goes(kind: Kind) {
         assert_eq!(number(&client, &format!("{days} readings")).await, 2);
         assert_eq!(number(&client, &format!("{days} readings_1m")).await, 3);
         assert_eq!(number(&client, &format!("{days} readings_1d")).await, 5);
+    }
+}
+
+async fn a_changed_configuration_changes_what_goes(kind: Kind) {
+    let database = kind.database().await;
+    let client = sql(&database.url).await;
+    let today = number(&client, "SELECT extract(epoch FROM date_trunc('day', now()))::int8").await;
+    let rows = [0, 5, 20].map(|days| reading(today - days * DAY, 1.0));
+    let mut config = database.config.clone();
+    let mut database = database;
+    for (days, minutes, left) in [(None, 60, 3), (Some(30), 0, 3), (Some(10), 90, 2), (None, 0, 2)]
+    {
+        config.retention_days = days;
+        config.columnstore_after_minutes = minutes;
+        database = testing::TestDatabase { config: config.clone(), ..database };
+        let store = database.open();
+        if (days, minutes) == (None, 60) {
+            stored(&store, &mut 0, rows.to_vec()).await;
+            compact_all(&store).await;
+        }
+        store.upkeep().await.expect("done");
+        if kind.mode() == Mode::Timescale {
+            let wanted = |key: &str, unit: &str, n: i64| {
+                format!(
+                    "SELECT count(*) FROM timescaledb_information.jobs \
+                     WHERE hypertable_schema = 'bellwire' AND hypertable_name = 'reading' \
+                       AND (config->>'{key}')::interval = interval '{n} {unit}'"
+                )
+            };
+            let policies = "SELECT count(*) FROM timescaledb_information.jobs \
+                            WHERE hypertable_schema = 'bellwire' AND hypertable_name = 'reading'";
+            let (drops, columns) = (i64::from(days.is_some()), i64::from(minutes > 0));
+            assert_eq!(number(&client, policies).await, drops + columns);
+            let drop = wanted("drop_after", "days", days.map_or(0, i64::from));
+            assert_eq!(number(&client, &drop).await, drops);
+            let compress = wanted("compress_after", "minutes", minutes.into());
+            assert_eq!(number(&client, &compress).await, columns);
+            run_policies(&client).await;
+        }
+        let stored = "SELECT count(*) FROM readings";
+        assert_eq!(number(&client, stored).await, left, "{days:?} days");
     }
 }
