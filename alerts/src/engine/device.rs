@@ -105,8 +105,9 @@ impl Device {
         if is_next && (at.since(self.middle.end()) >= lateness || self.recent.is_full()) {
             self.move_up();
         }
-        if instant.readings.is_empty() {
-            // Nothing to take, and nothing to take again.
+        if instant.readings.is_empty() && self.base.is_met() {
+            // Nothing to take, and nothing to take again. Only the first instant of a device says
+            // something by itself: since when its metrics are absent.
             if at > self.live.end() {
                 self.shown = Timestamp::from_micros(i64::MIN);
                 self.expire(Until::Before(at), bench);

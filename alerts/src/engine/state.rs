@@ -134,6 +134,11 @@ impl State {
         }
     }
 
+    /// Whether the device has been heard of.
+    pub(crate) fn is_met(&self) -> bool {
+        self.at.as_micros() != i64::MIN
+    }
+
     /// Readings after this can be taken.
     pub(crate) fn end(&self) -> Timestamp {
         self.at.max(self.done)
@@ -142,7 +147,7 @@ impl State {
     /// Takes the readings of one instant, not before any that were taken, and judges.
     pub(crate) fn take(&mut self, at: Timestamp, readings: &[Reading], bench: &mut Bench<'_, '_>) {
         self.expire(Until::Before(at), bench);
-        if self.at.as_micros() == i64::MIN {
+        if !self.is_met() {
             self.seen.fill(at);
         }
         (self.at, self.now) = (at, at);

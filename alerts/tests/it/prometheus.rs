@@ -2,7 +2,7 @@
 //! (prometheus.io/docs/prometheus/latest/configuration/alerting_rules, and `rules/alerting_test.go`),
 //! row by row. Where we differ on purpose, the row says so.
 
-use crate::world::World;
+use crate::world::{World, at, numbers};
 
 /// `rule` with readings of `v` at these seconds, and a tick each second up to the last.
 #[track_caller]
@@ -145,6 +145,29 @@ fn a_firing_alert_whose_series_is_stale_resolves_if_the_rule_says_so() {
         world.read("d", 0, &[("v", 9.0)]);
         world.tick(400);
         assert_eq!(world.take(), expected, "{no_data}");
+    }
+}
+
+#[test]
+fn absent_fires_for_a_metric_that_never_came() {
+    for lateness in ["0s", "1m"] {
+        let mut world = World::new(&format!(
+            "lateness = '{lateness}'\n[[rule]]\nname = 'r'\nwhen = 'absent(beat, 10s)'"
+        ));
+        world.read("x", 5, &[("other", 1.0)]);
+        world.read("x", 9, &[("other", 1.0)]);
+        world.tick(30);
+        assert_eq!(world.take(), ["x r inactive>firing @15"], "{lateness}");
+        // It was known earlier than was thought.
+        world.receive("x", at(2), at(31), &numbers(&[("other", 1.0)]));
+        world.tick(32);
+        let expected: &[&str] = match lateness {
+            "0s" => &[],
+            _ => &["x r firing>inactive @15 withdrawn", "x r inactive>firing @12 retroactive"],
+        };
+        assert_eq!(world.take(), expected, "{lateness}");
+        world.read("x", 33, &[("beat", 1.0)]);
+        assert_eq!(world.take(), ["x r firing>resolved @33"], "{lateness}");
     }
 }
 
