@@ -1,5 +1,6 @@
-//! Prints the table of functions in `docs/reference/rules.md`.
+//! Prints the tables of functions and aggregates in `docs/reference/rules.md`.
 
 fn main() {
-    print!("{}", bellwire_alerts::function_reference());
+    println!("{}", bellwire_alerts::function_reference());
+    print!("{}", bellwire_alerts::aggregate_reference());
 }

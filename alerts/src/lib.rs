@@ -21,6 +21,7 @@ pub use engine::snapshot::SnapshotError;
 pub use engine::{Engine, Stats};
 pub use error::RuleError;
 pub use lang::functions::function_reference;
+pub use lang::group::aggregate_reference;
 pub use metrics::Metrics;
 pub use rules::RuleSet;
 pub use rules::labels::Labels;

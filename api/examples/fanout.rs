@@ -140,7 +140,7 @@ fn transition(position: u64) -> Transition {
     let alert = Alert {
         id: AlertId(position % 100),
         rule: RuleName::new("too-warm").expect("valid"),
-        device: DeviceId::new("freezer-1").expect("valid"),
+        device: bellwire_model::Target::new("freezer-1").expect("valid"),
         severity: Severity::Critical,
         state: AlertState::Firing,
         since: at,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bellwire_model::{
     Alert, AlertId, AlertState, ClockSkew, Cursor, DeviceId, DeviceLedger, LogId, LogPosition,
-    MetricName, Quarantined, RuleName, Severity, Timestamp, Transition, Value,
+    MetricName, Quarantined, RuleName, Severity, Target, Timestamp, Transition, Value,
 };
 
 pub use backtests::{BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests};
@@ -218,7 +218,7 @@ pub struct AlertsQuery {
     /// In one of these states; never empty.
     pub states: Vec<AlertState>,
     /// Of this device only.
-    pub device: Option<DeviceId>,
+    pub device: Option<Target>,
     /// Of this rule only.
     pub rule: Option<RuleName>,
     /// The most rows of one page, at least 1.

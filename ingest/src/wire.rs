@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, Correction, DeviceId, LogPosition, RuleName, Severity, Timestamp,
+    Alert, AlertId, AlertState, Correction, LogPosition, RuleName, Severity, Target, Timestamp,
     Transition, Value,
 };
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ impl TryFrom<WireTransition<'_>> for Transition {
         let damaged = WireError { what: "a transition" };
         let (Ok(rule), Ok(device), Some(severity), Some(from), Some(to)) = (
             RuleName::new(&wire.rule),
-            DeviceId::new(&wire.device),
+            Target::new(&wire.device),
             Severity::ALL.get(usize::from(wire.severity)).copied(),
             state(wire.from),
             state(wire.to),
@@ -149,7 +149,7 @@ pub(crate) mod tests {
         let alert = Alert {
             id: AlertId(position ^ u64::from(ordinal)),
             rule: RuleName::new("hot").unwrap(),
-            device: DeviceId::new("oven").unwrap(),
+            device: Target::new("oven").unwrap(),
             severity: Severity::Critical,
             state: AlertState::Firing,
             since: Timestamp::from_secs(1),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{DeviceId, LogPosition, RuleName, Timestamp};
+use crate::{LogPosition, RuleName, Target, Timestamp};
 
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal,)* }) => {
@@ -83,7 +83,7 @@ impl AlertState {
 
 /// An alert's identity: 16 hexadecimal digits.
 ///
-/// A hash of rule, device, and the place of the transition that began the episode, so that a
+/// A hash of rule, device or group, and the place of the transition that began the episode, so that a
 /// replay of the log gives the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlertId(pub u64);
@@ -92,11 +92,11 @@ impl AlertId {
     /// The identity of the episode that begins with transition `ordinal` of the record at
     /// `position`. FNV-1a with a final mix (Vigna's splitmix64): it must never change.
     #[must_use]
-    pub fn of(rule: &RuleName, device: &DeviceId, position: LogPosition, ordinal: u32) -> Self {
+    pub fn of(rule: &RuleName, target: &Target, position: LogPosition, ordinal: u32) -> Self {
         let parts: [&[u8]; 5] = [
             rule.as_str().as_bytes(),
             &[0],
-            device.as_str().as_bytes(),
+            target.as_str().as_bytes(),
             &position.0.to_le_bytes(),
             &ordinal.to_le_bytes(),
         ];
@@ -129,15 +129,15 @@ impl FromStr for AlertId {
     }
 }
 
-/// One episode of a rule on a device, as it stands after its latest transition.
+/// One episode of a rule on a device or a group of devices, as it stands after its latest transition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Its identity.
     pub id: AlertId,
     /// The rule.
     pub rule: RuleName,
-    /// The device.
-    pub device: DeviceId,
+    /// The device, or the group of devices.
+    pub device: Target,
     /// How bad it is.
     pub severity: Severity,
     /// Where it stands.
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn an_alert_id_never_changes() {
         let rule = RuleName::new("hot").expect("valid");
-        let device = DeviceId::new("oven").expect("valid");
+        let device = Target::new("oven").expect("valid");
         let id = AlertId::of(&rule, &device, LogPosition(42), 1);
         assert_eq!(id.to_string().parse(), Ok(id));
         assert_ne!(id, AlertId::of(&rule, &device, LogPosition(42), 2));

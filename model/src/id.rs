@@ -19,6 +19,8 @@ pub enum IdError {
     Forbidden(char),
     /// It means something else where such a name stands.
     Reserved,
+    /// It begins with a character that means something else there.
+    Begins(char),
 }
 
 impl fmt::Display for IdError {
@@ -28,6 +30,7 @@ impl fmt::Display for IdError {
             Self::TooLong { limit_bytes } => write!(f, "name is longer than {limit_bytes} bytes"),
             Self::Forbidden(c) => write!(f, "name has the forbidden character {c:?}"),
             Self::Reserved => f.write_str("name is reserved"),
+            Self::Begins(c) => write!(f, "name begins with the reserved character {c:?}"),
         }
     }
 }
@@ -39,12 +42,16 @@ fn check(
     limit_bytes: usize,
     forbidden: fn(char) -> bool,
     reserved: &[&str],
+    reserved_start: Option<char>,
 ) -> Result<(), IdError> {
     if text.is_empty() {
         return Err(IdError::Empty);
     }
     if reserved.contains(&text) {
         return Err(IdError::Reserved);
+    }
+    if let Some(start) = reserved_start.filter(|start| text.starts_with(*start)) {
+        return Err(IdError::Begins(start));
     }
     if text.len() > limit_bytes {
         return Err(IdError::TooLong { limit_bytes });
@@ -56,7 +63,7 @@ fn check(
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $limit:expr, $forbidden:expr, $reserved:expr) => {
+    ($(#[$doc:meta])* $name:ident, $limit:expr, $forbidden:expr, $reserved:expr, $start:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -70,7 +77,7 @@ macro_rules! name {
             /// # Errors
             /// [`IdError`] if it is empty, too long, reserved, or has a control or forbidden character.
             pub fn new(text: &str) -> Result<Self, IdError> {
-                check(text, Self::BYTES_MAX, $forbidden, $reserved)?;
+                check(text, Self::BYTES_MAX, $forbidden, $reserved, $start)?;
                 Ok(Self(Arc::from(text)))
             }
 
@@ -78,6 +85,12 @@ macro_rules! name {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+
+            /// The text that it is made of, which others may share.
+            #[must_use]
+            pub fn into_text(self) -> Arc<str> {
+                self.0
             }
         }
 
@@ -112,23 +125,24 @@ fn topic_syntax(c: char) -> bool {
 name!(
     /// A registered thing that publishes: one level of a topic, so without `/`, `+` and `#`. `.` and
     /// `..` cannot stand in a URL's path, and `*` means all devices in a subscription.
-    DeviceId, 256, topic_syntax, &[".", "..", "*"]
+    /// What begins with `{` is a group of devices ([`crate::Target`]).
+    DeviceId, 256, topic_syntax, &[".", "..", "*"], Some('{')
 );
 name!(
     /// A service account: a program that is no device, as a backend. It stands in rules and in URLs.
-    ServiceName, 256, topic_syntax, &[".", "..", "*"]
+    ServiceName, 256, topic_syntax, &[".", "..", "*"], None
 );
 name!(
     /// The MQTT connection's name, which is *not* the device's.
-    ClientId, 65_535, none, &[]
+    ClientId, 65_535, none, &[], None
 );
 name!(
     /// What a reading measures: `temperature`, or `motor.speed` for nested keys.
-    MetricName, 256, topic_syntax, &[]
+    MetricName, 256, topic_syntax, &[], None
 );
 name!(
     /// An alert rule's name.
-    RuleName, 256, none, &[]
+    RuleName, 256, none, &[], None
 );
 
 #[cfg(test)]
@@ -142,6 +156,7 @@ mod tests {
         assert_eq!(DeviceId::new(""), Err(IdError::Empty));
         assert_eq!(DeviceId::new(".."), Err(IdError::Reserved));
         assert!(DeviceId::new("..a").is_ok());
+        assert_eq!(DeviceId::new("{a}"), Err(IdError::Begins('{')));
         assert_eq!(DeviceId::new("a\0"), Err(IdError::Forbidden('\0')));
         let long = "x".repeat(257);
         assert_eq!(DeviceId::new(&long), Err(IdError::TooLong { limit_bytes: 256 }));

@@ -18,6 +18,7 @@ pub mod publish;
 pub mod reading;
 pub mod reject;
 pub mod skew;
+pub mod target;
 pub mod time;
 pub mod topic;
 
@@ -32,5 +33,6 @@ pub use publish::{Delivery, Outcome, PublishBatch, PublishRef, QoS, Receipt};
 pub use reading::{Observation, Reading, Value};
 pub use reject::RejectReason;
 pub use skew::ClockSkew;
+pub use target::Target;
 pub use time::Timestamp;
 pub use topic::{TopicError, TopicFilter, check_topic};

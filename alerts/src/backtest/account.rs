@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use bellwire_model::{AlertId, AlertState, Correction, DeviceId, RuleName, Timestamp, Transition};
+use bellwire_model::{AlertId, AlertState, Correction, RuleName, Target, Timestamp, Transition};
 use hashbrown::HashMap;
 
 use super::episode::{Ending, Episode};
@@ -18,7 +18,7 @@ pub struct Account {
     flap_within: Duration,
     /// In the order of the rules.
     rules: Vec<RuleName>,
-    by_rule: HashMap<RuleName, HashMap<DeviceId, Line>>,
+    by_rule: HashMap<RuleName, HashMap<Target, Line>>,
     open: HashMap<AlertId, Open>,
     episodes: Vec<Episode>,
     n_left_out: u64,
@@ -48,7 +48,7 @@ enum Open {
 #[derive(Debug)]
 struct Quiet {
     rule: RuleName,
-    device: DeviceId,
+    device: Target,
     /// Whether its condition held.
     has_held: bool,
 }
@@ -89,7 +89,7 @@ enum Counted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceAccount {
     /// Where: a device, or a group of devices.
-    pub device: DeviceId,
+    pub device: Target,
     /// What it came to.
     pub tally: Tally,
 }
@@ -262,7 +262,7 @@ impl Account {
     fn tally(
         &mut self,
         rule: &RuleName,
-        device: &DeviceId,
+        device: &Target,
         change: impl FnOnce(&mut Tally, Duration),
     ) {
         let devices = self.by_rule.entry_ref(rule).or_default();

@@ -1,6 +1,6 @@
 //! One time that a rule fired: put together from its transitions.
 
-use bellwire_model::{AlertState, DeviceId, RuleName, Severity, Timestamp, Transition};
+use bellwire_model::{AlertState, RuleName, Severity, Target, Timestamp, Transition};
 
 /// One time that a rule fired on a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -8,7 +8,7 @@ pub struct Episode {
     /// Which rule.
     pub rule: RuleName,
     /// Where: a device, or a group of devices.
-    pub device: DeviceId,
+    pub device: Target,
     /// How bad it became.
     pub severity: Severity,
     /// When its condition began to hold.

@@ -16,7 +16,7 @@ use super::clock::DeviceClock;
 use super::episode::{Cause, Desk, Ordinals};
 use super::plan::Plan;
 use super::recent::{Instant, Place, Recent};
-use super::state::{Bench, State, Until};
+use super::state::{Bench, Reading, State, Until};
 use crate::lang::duration;
 use crate::rules::RuleSet;
 
@@ -51,6 +51,13 @@ pub(crate) struct Device {
     pub(crate) credit: (i64, Timestamp),
     /// The event time to which ticks have come since the latest reading.
     pub(crate) shown: Timestamp,
+}
+
+/// What a group comes to at an instant.
+#[derive(Clone, Debug)]
+pub(crate) struct Point {
+    pub(crate) at: Timestamp,
+    pub(crate) readings: Vec<Reading>,
 }
 
 /// Where a rehearsal begins.
@@ -129,9 +136,34 @@ impl Device {
                 self.live.take(at, instant.readings, bench);
                 self.said.extend_from_slice(&bench.desk.out[n..]);
             }
-            Place::Last | Place::Inside => self.correct(at, bench),
+            Place::Last | Place::Inside => self.correct(at, Timestamp::MAX, bench),
         }
         place
+    }
+
+    /// Takes what a group has come to, in the order of time; what was taken of that time before does
+    /// not count any more. All of it is after what is settled.
+    pub(crate) fn retake(
+        &mut self,
+        points: &[Point],
+        lateness: Duration,
+        bench: &mut Bench<'_, '_>,
+    ) {
+        let Some(first) = points.first().map(|point| point.at) else { return };
+        if lateness.is_zero() || first > self.live.end() {
+            for Point { at, readings } in points {
+                let at = if lateness.is_zero() { self.live.end().max(*at) } else { *at };
+                self.take(Instant { at, seq: None, readings }, lateness, bench);
+            }
+            return;
+        }
+        // What comes in the newest second is said in its turn.
+        let turn = if first == self.live.at { first } else { Timestamp::MAX };
+        self.recent.cut(first);
+        for Point { at, readings } in points {
+            self.recent.add(Instant { at: *at, seq: None, readings });
+        }
+        self.correct(first, turn, bench);
     }
 
     /// Remembers less far back.
@@ -155,8 +187,9 @@ impl Device {
         self.credit.0 > 0 && at > self.base.end() && at > self.clock.watermark - lateness
     }
 
-    /// Takes all readings since before `at` again, and says what comes out otherwise.
-    fn correct(&mut self, at: Timestamp, bench: &mut Bench<'_, '_>) {
+    /// Takes all readings since before `at` again, and says what comes out otherwise: as corrections
+    /// what is before `turn`.
+    fn correct(&mut self, at: Timestamp, turn: Timestamp, bench: &mut Bench<'_, '_>) {
         let from = if at > self.middle.end() { From::Middle } else { From::Base };
         let (start, kept) = match from {
             From::Base => (&self.base, 0),
@@ -166,7 +199,7 @@ impl Device {
         let mut ids: HashMap<_, _> = open.map(|it| (it.alert.id, it.alert.id)).collect();
         let old = self.said.split_off(kept);
         let mut new = self.rehearse(from, bench);
-        speak(&old, &mut new, &mut ids, bench);
+        speak((&old, &mut new), turn, &mut ids, bench);
         rename(&mut self.live, &ids);
         if from == From::Base {
             rename(&mut self.middle, &ids);
@@ -183,8 +216,8 @@ impl Device {
         let set = bench.desk.set;
         let mut desk =
             Desk { set, cause, ordinals: &mut ordinals, stats: &mut stats, out: &mut out };
-        let Bench { plan, id, stack, touched, .. } = bench;
-        let mut bench = Bench { plan, id, stack, touched, desk: &mut desk };
+        let Bench { plan, who, stack, touched, .. } = bench;
+        let mut bench = Bench { plan, who: *who, stack, touched, desk: &mut desk };
         let middle_at = self.middle.at;
         self.live.clone_from(match from {
             From::Base => &self.base,
@@ -257,14 +290,16 @@ impl Device {
 /// Says the difference between what was said and what should have been, rule by rule: takes back
 /// what is not so, the latest first, and says what is so. Alerts in `new` get their names: that of
 /// an alert of the same rule that overlaps, if one was said, else one of their own. `ids` has the
-/// names that stay, and gets those that are given, by those they had.
+/// names that stay, and gets those that are given, by those they had. What is not before `turn` is
+/// no correction.
 fn speak(
-    old: &[Transition],
-    new: &mut [Transition],
+    (old, new): (&[Transition], &mut [Transition]),
+    turn: Timestamp,
     ids: &mut HashMap<AlertId, AlertId>,
     bench: &mut Bench<'_, '_>,
 ) {
-    let mut rules: Vec<_> = old.iter().chain(&*new).map(|step| step.alert.rule.clone()).collect();
+    let mut rules: Vec<_> =
+        old.iter().chain(new.iter()).map(|step| step.alert.rule.clone()).collect();
     rules.sort_unstable();
     rules.dedup();
     for rule in rules {
@@ -294,7 +329,7 @@ fn speak(
             taken.push(id);
             step.alert.id = id;
             if index >= n_same {
-                bench.desk.add(step);
+                bench.desk.add(step, turn);
             }
         }
     }
@@ -332,10 +367,12 @@ impl Desk<'_> {
     }
 
     /// Says a step that came to light by a late reading.
-    fn add(&mut self, step: &mut Transition) {
+    fn add(&mut self, step: &mut Transition, turn: Timestamp) {
         self.stats.count(step.from, step.to);
-        step.correction = Some(Correction::Retroactive);
-        step.reason = format!("{}, as a late reading shows", step.reason).into();
+        if step.at < turn {
+            step.correction = Some(Correction::Retroactive);
+            step.reason = format!("{}, as a late reading shows", step.reason).into();
+        }
         self.push(step.clone());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, DeviceId, LogPosition, Severity, Timestamp, Transition,
+    Alert, AlertId, AlertState, DeviceId, LogPosition, Severity, Target, Timestamp, Transition,
 };
 
 use super::Stats;
@@ -13,8 +13,8 @@ use crate::lang::duration;
 use crate::lang::explain::show;
 use crate::lang::program::View;
 use crate::lang::template::Fill;
-use crate::rules::RuleSet;
 use crate::rules::rule::Rule;
+use crate::rules::{GroupLabels, RuleSet};
 
 /// An alert that is not over.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,11 +61,60 @@ pub(crate) struct Desk<'a> {
     pub(crate) out: &'a mut Vec<Transition>,
 }
 
-/// One rule on one device.
+/// What rules are judged for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Who<'a> {
+    Device(&'a DeviceId),
+    Group(&'a GroupName),
+}
+
+/// A group's name, and the labels that its members have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GroupName {
+    pub(crate) target: Target,
+    pub(crate) labels: GroupLabels,
+}
+
+impl GroupName {
+    pub(crate) fn new(labels: GroupLabels) -> Self {
+        let target = Target::group(labels.iter().map(|(name, value)| (&**name, &**value)));
+        Self { target, labels }
+    }
+}
+
+impl Who<'_> {
+    /// As an alert names it.
+    pub(crate) fn target(self) -> Target {
+        match self {
+            Self::Device(device) => device.into(),
+            Self::Group(group) => group.target.clone(),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Device(device) => device.as_str(),
+            Self::Group(group) => group.target.as_str(),
+        }
+    }
+
+    /// What a label says of it.
+    fn label(self, name: &str, set: &RuleSet) -> Option<String> {
+        match self {
+            Self::Device(device) => set.labels_of(device).get(name).map(str::to_owned),
+            Self::Group(group) => {
+                let mut labels = group.labels.iter();
+                labels.find(|(known, _)| **known == *name).map(|(_, value)| value.to_string())
+            }
+        }
+    }
+}
+
+/// One rule on one device or group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) rule: &'a Rule,
-    pub(crate) device: &'a DeviceId,
+    pub(crate) who: Who<'a>,
     pub(crate) view: View<'a>,
 }
 
@@ -79,15 +128,16 @@ impl Desk<'_> {
         at: Timestamp,
         why: Why,
     ) -> Arc<Episode> {
-        let Subject { rule, device, .. } = subject;
+        let Subject { rule, who, .. } = subject;
+        let target = who.target();
         let ordinal = self.ordinals.peek(self.cause.position);
         let mut episode = Episode {
             phase,
             climb,
             alert: Alert {
-                id: AlertId::of(&rule.name, device, self.cause.position, ordinal),
+                id: AlertId::of(&rule.name, &target, self.cause.position, ordinal),
                 rule: rule.name.clone(),
-                device: device.clone(),
+                device: target,
                 severity: rule.severity,
                 state: AlertState::Inactive,
                 since: at,
@@ -214,7 +264,7 @@ struct Words<'a> {
 
 impl Fill for Words<'_> {
     fn device(&self) -> String {
-        self.subject.device.to_string()
+        self.subject.who.text().to_owned()
     }
 
     fn rule(&self) -> String {
@@ -236,11 +286,7 @@ impl Fill for Words<'_> {
     fn label(&self, name: &str) -> String {
         match name {
             "device" => self.device(),
-            _ => self
-                .set
-                .labels_of(self.subject.device)
-                .get(name)
-                .map_or_else(|| show(None), str::to_owned),
+            _ => self.subject.who.label(name, self.set).unwrap_or_else(|| show(None)),
         }
     }
 }

@@ -2,8 +2,9 @@
 //! data, hours, flapping.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use bellwire_model::{AlertState, Timestamp};
+use bellwire_model::{AlertState, Timestamp, Value};
 
 use super::climb::Climb;
 use super::episode::{Desk, Subject};
@@ -21,7 +22,7 @@ impl State {
         &mut self,
         position: usize,
         when: Verdict,
-        Surroundings { plan, rule, id }: Surroundings<'_>,
+        Surroundings { plan, rule, who }: Surroundings<'_>,
         stack: &mut Stack,
         desk: &mut Desk<'_>,
     ) {
@@ -30,14 +31,14 @@ impl State {
             return;
         }
         let taken = self.episodes[position].take();
-        let subject = Subject { rule, device: id, view: plan.view(position, self) };
+        let subject = Subject { rule, who, view: plan.view(position, self) };
         let Some(mut episode) = taken else {
             if when == Verdict::True {
                 let phase = Phase::begin(&rule.timing, at);
                 let mut climb = Climb::default();
                 climb_by(&mut climb, subject, at, stack);
                 let why = self.why_open(position, plan);
-                let subject = Subject { rule, device: id, view: plan.view(position, self) };
+                let subject = Subject { rule, who, view: plan.view(position, self) };
                 self.episodes[position] = Some(desk.open(subject, phase, climb, at, why));
                 self.n_open += 1;
                 self.is_due_known = false;
@@ -94,14 +95,28 @@ impl State {
     /// Whether the readings that the rule needs have stopped coming, and it does something then.
     pub(super) fn has_lost_data(&self, position: usize, rule: &Rule, plan: &Plan) -> bool {
         let after = rule.no_data.after();
+        if rule.group.is_some() {
+            return after.is_some_and(|after| self.is_group_silent(position, rule, plan, after));
+        }
         after.is_some_and(|after| self.now.since(self.last_seen(position, rule, plan)) >= after)
+    }
+
+    /// Whether no member of the group that is judged has said anything for so long.
+    fn is_group_silent(&self, position: usize, rule: &Rule, plan: &Plan, after: Duration) -> bool {
+        let (parts, heard) = plan.slots_of(position).split_at(rule.n_judged);
+        let value = |slot: &u32| self.values[*slot as usize].as_ref();
+        let heard = heard.first().and_then(value).and_then(Value::number);
+        #[expect(clippy::cast_possible_truncation, reason = "a second since 1970")]
+        let heard = heard.map(|second| Timestamp::from_secs(second as i64));
+        let is_over = heard.is_some_and(|heard| self.now.since(heard) >= after);
+        is_over && parts.iter().all(|part| value(part).is_none())
     }
 
     /// Does what the rule says about missing data.
     pub(super) fn lose(
         &mut self,
         position: usize,
-        Surroundings { plan, rule, id }: Surroundings<'_>,
+        Surroundings { plan, rule, who }: Surroundings<'_>,
         desk: &mut Desk<'_>,
     ) {
         let at = self.now;
@@ -111,7 +126,7 @@ impl State {
             NoData::Resolve(_) => AlertState::Resolved,
         };
         let taken = self.episodes[position].take();
-        let subject = Subject { rule, device: id, view: plan.view(position, self) };
+        let subject = Subject { rule, who, view: plan.view(position, self) };
         let Some(mut episode) = taken else {
             if to == AlertState::NoData {
                 let climb = Climb::default();

@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod device;
 pub(crate) mod episode;
 pub(crate) mod flap;
+mod groups;
 mod judge;
 pub(crate) mod machine;
 pub(crate) mod plan;
@@ -26,7 +27,8 @@ use crate::lang::program::Stack;
 use crate::rules::RuleSet;
 use clock::{Arrival, DeviceClock, Pace};
 use device::Device;
-use episode::{Cause, Desk, Ordinals};
+use episode::{Cause, Desk, Ordinals, Who};
+use groups::Groups;
 use plan::Plans;
 use recent::{Instant, Place};
 use state::{Bench, Reading, Until};
@@ -59,6 +61,7 @@ pub struct Engine {
     devices: Vec<Slot>,
     /// When ticks are asked for.
     timers: BTreeSet<(Timestamp, DeviceKey)>,
+    groups: Groups,
     /// When the latest record was received.
     now: Timestamp,
     ordinals: Ordinals,
@@ -114,6 +117,18 @@ impl Engine {
     ) {
         self.now = self.now.max(observation.received_at);
         self.stats.observations += 1;
+        self.observe_device(observation, names, out);
+        if self.rules.has_groups() {
+            self.observe_groups(observation, names, out);
+        }
+    }
+
+    fn observe_device(
+        &mut self,
+        observation: &Observation<'_>,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
         let key = observation.device;
         match self.devices.get(key.index()) {
             Some(Slot::Watched(_)) => {}
@@ -151,8 +166,8 @@ impl Engine {
         let instant = Instant { at, seq: observation.seq, readings };
         let cause = Cause { position: observation.position, received_at: observation.received_at };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
-        let (plan, id) = (plans.at(device.plan), names.device(key));
-        let mut bench = Bench { plan, id, stack, touched, desk: &mut desk };
+        let (plan, who) = (plans.at(device.plan), Who::Device(names.device(key)));
+        let mut bench = Bench { plan, who, stack, touched, desk: &mut desk };
         let place = device.take(instant, lateness, &mut bench);
         stats.corrected += u64::from(is_late && place != Place::Known);
         set_timer(timers, key, device);
@@ -197,10 +212,11 @@ impl Engine {
         for key in keys {
             let Slot::Watched(device) = &mut devices[key.index()] else { continue };
             let until = Until::Through(device.clock.event_time(received_at));
-            let (plan, id) = (plans.at(device.plan), names.device(key));
-            device.expire(until, &mut Bench { plan, id, stack, touched, desk: &mut desk });
+            let (plan, who) = (plans.at(device.plan), Who::Device(names.device(key)));
+            device.expire(until, &mut Bench { plan, who, stack, touched, desk: &mut desk });
             set_timer(timers, key, device);
         }
+        self.tick_groups(cause, out);
     }
 
     /// The service began again at `received_at`: the time since the record before does not count,
@@ -218,15 +234,17 @@ impl Engine {
                 set_timer(&mut self.timers, DeviceKey(key), device);
             }
         }
+        self.restart_groups(down, received_at);
     }
 
     /// The earliest time at which a tick would change something, if readings do not come first.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, _)| *at)
+        let devices = self.timers.first().map(|(at, _)| *at);
+        devices.into_iter().chain(self.groups.next_deadline()).min()
     }
 
-    /// The alerts that are not over, by device key and rule order.
+    /// The alerts that are not over: of devices by key and rule order, then of groups.
     pub fn active(&self) -> impl Iterator<Item = &Alert> {
         self.devices
             .iter()
@@ -236,6 +254,7 @@ impl Engine {
             })
             .flat_map(|device| device.live.episodes.iter().flatten())
             .map(|episode| &episode.alert)
+            .chain(self.groups.iter().filter_map(|group| group.alert()))
     }
 }
 

@@ -201,13 +201,22 @@ impl Plans {
         if rules.is_empty() {
             return None;
         }
+        Some(self.find_or_make(rules, set))
+    }
+
+    /// The plan for the groups of a rule: its inputs are the rule's parts.
+    pub(crate) fn plan_for_group(&mut self, rule: u32, set: &RuleSet) -> u32 {
+        self.find_or_make(Box::new([rule]), set)
+    }
+
+    fn find_or_make(&mut self, rules: Box<[u32]>, set: &RuleSet) -> u32 {
         if let Some(plan) = self.by_rules.get(&rules) {
-            return Some(*plan);
+            return *plan;
         }
         let plan = narrow(self.plans.len());
         self.plans.push(Plan::new(rules.clone(), set));
         self.by_rules.insert(rules, plan);
-        Some(plan)
+        plan
     }
 
     /// The set's input that `metric` is, if any rule uses it.

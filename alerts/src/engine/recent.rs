@@ -31,7 +31,7 @@ fn readings_order(left: &[Reading], right: &[Reading]) -> Ordering {
     first.unwrap_or_else(|| left.len().cmp(&right.len()))
 }
 
-fn value_order(left: &Value, right: &Value) -> Ordering {
+pub(crate) fn value_order(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.total_cmp(right),
         (Value::Text(left), Value::Text(right)) => left.cmp(right),
@@ -144,6 +144,13 @@ impl Recent {
         self.n_dropped += n_readings as u64;
         self.entries.drain(..n);
         self.readings.drain(..n_readings);
+    }
+
+    /// Drops what is not before `start`.
+    pub(crate) fn cut(&mut self, start: Timestamp) {
+        let n = self.entries.partition_point(|entry| entry.at < start);
+        self.readings.truncate(self.start(n));
+        self.entries.truncate(n);
     }
 
     pub(crate) fn clear(&mut self) {

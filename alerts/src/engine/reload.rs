@@ -6,7 +6,7 @@
 //! | other severity or summary | go on; a transition within their state says so |
 //! | other condition, parameter or metric, and it holds by the last values | firing ones go on as firing, recovering ones fire again, pending ones hold anew; a transition says so |
 //! | other condition, and it does not hold or is unknown | closed: firing and recovering ones resolve, pending ones end |
-//! | gone, or no longer for the device | closed |
+//! | gone, or no longer for the device or group | closed |
 //!
 //! A renamed rule is another rule. Values of metrics that both sets use are kept, and windows of them;
 //! new windows begin empty. No alert begins here: the next reading decides. Readings from before the
@@ -19,7 +19,7 @@ use hashbrown::HashMap;
 
 use super::climb::Climb;
 use super::device::Device;
-use super::episode::{Cause, Desk, Episode, Subject};
+use super::episode::{Cause, Desk, Episode, Subject, Who};
 use super::machine::Phase;
 use super::plan::{Plan, Plans};
 use super::state::State;
@@ -44,7 +44,7 @@ impl Engine {
         let old_rules = std::mem::replace(&mut self.rules, rules);
         let old_plans = std::mem::take(&mut self.plans);
         self.timers.clear();
-        let Self { rules, plans, devices, timers, ordinals, stats, stack, .. } = self;
+        let Self { rules, plans, devices, timers, groups, ordinals, stats, stack, .. } = self;
         let cause = Cause { position, received_at };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         let mut translation = vec![None; old_rules.inputs().len()];
@@ -61,10 +61,10 @@ impl Engine {
                 old_rules: &old_rules,
                 old_plan: old_plans.at(old.plan),
                 translation: &translation,
-                id,
+                who: Who::Device(id),
                 at: old.clock.event_time(received_at),
             };
-            *slot = match change.apply(*old, plans, stack, &mut desk) {
+            *slot = match change.apply(id, *old, plans, stack, &mut desk) {
                 None => Slot::Unwatched,
                 Some(mut device) => {
                     device.live.reschedule(plans.at(device.plan), desk.set);
@@ -74,63 +74,83 @@ impl Engine {
                 }
             };
         }
+        let old = Before { rules: &old_rules, plans: &old_plans };
+        groups.change(&old, received_at, plans, stack, &mut desk);
     }
 }
 
-/// The change of rules for one device.
-struct Change<'a> {
-    old_rules: &'a RuleSet,
-    old_plan: &'a Plan,
+/// The rules before.
+pub(super) struct Before<'a> {
+    pub(super) rules: &'a RuleSet,
+    pub(super) plans: &'a Plans,
+}
+
+/// The change of rules for one device or group.
+pub(super) struct Change<'a> {
+    pub(super) old_rules: &'a RuleSet,
+    pub(super) old_plan: &'a Plan,
     /// For each input of the old set, the new set's input for the same metric.
-    translation: &'a [Option<u32>],
-    id: &'a DeviceId,
-    at: Timestamp,
+    pub(super) translation: &'a [Option<u32>],
+    pub(super) who: Who<'a>,
+    pub(super) at: Timestamp,
 }
 
 impl Change<'_> {
     /// The device under the new rules, if any is for it.
     fn apply(
         &self,
+        id: &DeviceId,
         old: Device,
         plans: &mut Plans,
         stack: &mut Stack,
         desk: &mut Desk<'_>,
     ) -> Option<Device> {
-        let plan_id = plans.plan_for(self.id, desk.set);
+        let plan_id = plans.plan_for(id, desk.set);
         let mut device = plan_id.map(|id| Device::new(id, plans.at(id), old.clock));
         let plan = plan_id.map(|id| plans.at(id));
         if let (Some(device), Some(plan)) = (&mut device, plan) {
             self.carry_values(&old, &mut device.live, plan);
             self.carry_windows(&old, &mut device.live, plan);
         }
-        let mut old_state = old.live;
+        self.carry_all(old.live, device.as_mut().zip(plan), stack, desk);
+        device
+    }
+
+    /// Carries the alerts over to the new device, if there is one, or closes them.
+    pub(super) fn carry_all(
+        &self,
+        mut old_state: State,
+        mut new: Option<(&mut Device, &Plan)>,
+        stack: &mut Stack,
+        desk: &mut Desk<'_>,
+    ) {
         let episodes = std::mem::take(&mut old_state.episodes);
         for (old_position, episode) in episodes.into_iter().enumerate() {
             let Some(mut episode) = episode else { continue };
             let old_rule = self.old_rules.at(self.old_plan.rules[old_position]);
             let new_index = desk.set.index_of(old_rule.name.as_str());
-            let place = new_index
-                .zip(plan)
-                .and_then(|(index, plan)| Some((plan.position_of(index, desk.set)?, plan)));
-            let (Some((position, plan)), Some(device)) = (place, &mut device) else {
-                let reason = match new_index {
-                    None => "the rule was deleted",
-                    Some(_) => "the rule is no longer for this device",
+            let place = new_index.zip(new.as_mut()).and_then(|(index, (device, plan))| {
+                Some((plan.position_of(index, desk.set)?, device, *plan))
+            });
+            let Some((position, device, plan)) = place else {
+                let reason = match (new_index, self.who) {
+                    (None, _) => "the rule was deleted",
+                    (_, Who::Device(_)) => "the rule is no longer for this device",
+                    (_, Who::Group(_)) => "the rule is no longer for this group",
                 };
                 let view = self.old_plan.view(old_position, &old_state);
-                let subject = Subject { rule: old_rule, device: self.id, view };
+                let subject = Subject { rule: old_rule, who: self.who, view };
                 close(desk, subject, Arc::make_mut(&mut episode), self.at, reason.to_owned());
                 continue;
             };
             let rule = desk.set.at(plan.rules[position]);
             let view = plan.view(position, &device.live);
-            let subject = Subject { rule, device: self.id, view };
+            let subject = Subject { rule, who: self.who, view };
             if self.carry(old_rule, subject, Arc::make_mut(&mut episode), stack, desk) {
                 device.live.episodes[position] = Some(episode);
                 device.live.n_open += 1;
             }
         }
-        device
     }
 
     /// Where the new plan has the metric of the old plan's `slot`.
@@ -140,8 +160,7 @@ impl Change<'_> {
     }
 
     fn carry_values(&self, old: &Device, state: &mut State, plan: &Plan) {
-        let State { at, done, now, .. } = old.live;
-        (state.at, state.done, state.now) = (at, done, now);
+        state.set_time_of(&old.live);
         for (old_slot, value) in old.live.values.iter().enumerate() {
             if let Some(slot) = self.slot(old_slot, plan) {
                 state.values[slot as usize].clone_from(value);

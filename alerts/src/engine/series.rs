@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
 use crate::lang::functions::Stat;
+use crate::lang::group::quantile;
 use crate::lang::names::WindowSpec;
 
 /// So many readings are kept one by one.
@@ -253,12 +254,7 @@ impl Sorted {
 
     /// Linear between the two values next to it, as PostgreSQL's `percentile_cont`.
     fn quantile(&self, share: u32) -> f64 {
-        let Some(last) = self.by_size.len().checked_sub(1) else { return f64::NAN };
-        let place = f64::from(share) / 100_000.0 * last as f64;
-        let low = place.floor() as usize;
-        let high = (low + 1).min(last);
-        let (low, high) = (self.by_size[low], self.by_size[high]);
-        low + (high - low) * place.fract()
+        quantile(&self.by_size, share)
     }
 }
 

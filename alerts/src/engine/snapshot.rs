@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::climb::Climb;
 use super::clock::{DeviceClock, LateRun, Pace};
 use super::device::Device;
-use super::episode::{Cause, Desk, Episode, Ordinals};
+use super::episode::{Cause, Desk, Episode, Ordinals, Who};
 use super::flap::Flap;
+use super::groups::snapshot::GroupsState;
 use super::machine::{Holding, Phase};
 use super::plan::Plan;
 use super::recent::{InstantState, Recent};
@@ -26,7 +27,7 @@ use crate::error::RuleError;
 use crate::rules::RuleSet;
 
 /// The layout that this version writes and reads. Another layout gets another number.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Why a snapshot cannot be used. The log can still be read from its beginning.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +54,15 @@ struct EngineState<'a> {
     rules: &'a str,
     now: i64,
     ordinals: (u64, u32),
+    #[serde(borrow)]
     devices: Vec<DeviceState<'a>>,
+    #[serde(borrow)]
+    groups: GroupsState<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct DeviceState<'a> {
+pub(super) struct DeviceState<'a> {
+    /// Empty for a group.
     device: &'a str,
     watermark: i64,
     received_at: i64,
@@ -92,9 +97,25 @@ struct StateState<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-enum ValueState<'a> {
+pub(super) enum ValueState<'a> {
     Number(f64),
     Text(&'a str),
+}
+
+impl<'a> ValueState<'a> {
+    pub(super) fn of(value: &'a Value) -> Self {
+        match value {
+            Value::Number(number) => Self::Number(*number),
+            Value::Text(text) => Self::Text(text),
+        }
+    }
+
+    pub(super) fn value(self) -> Value {
+        match self {
+            Self::Number(number) => Value::Number(number),
+            Self::Text(text) => Value::Text(text.into()),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,7 +148,9 @@ impl Engine {
         let devices = (0..)
             .zip(&self.devices)
             .filter_map(|(key, slot)| match slot {
-                Slot::Watched(device) => Some(save_device(names.device(DeviceKey(key)), device)),
+                Slot::Watched(device) => {
+                    Some(save_device(names.device(DeviceKey(key)).as_str(), device))
+                }
                 _ => None,
             })
             .collect();
@@ -136,6 +159,7 @@ impl Engine {
             now: self.now.as_micros(),
             ordinals: (self.ordinals.position.0, self.ordinals.next),
             devices,
+            groups: self.groups.save(&self.rules),
         };
         out.push(VERSION);
         let bytes = postcard::to_stdvec(&state).expect("a Vec takes everything");
@@ -164,6 +188,7 @@ impl Engine {
         for device in state.devices {
             engine.load_device(device, names)?;
         }
+        engine.load_groups(state.groups)?;
         Ok(engine)
     }
 
@@ -180,24 +205,8 @@ impl Engine {
             .plans
             .plan_for(&id, &self.rules)
             .ok_or(SnapshotError::Inconsistent("no rule is for one of its devices"))?;
-        let plan = self.plans.at(plan_id);
-        let mut device = Device::new(plan_id, plan, load_clock(&state));
-        device.base = load_state(state.base, &id, plan, &self.rules)?;
-        device.shown = Timestamp::from_micros(state.shown);
-        device.middle.at = Timestamp::from_micros(state.middle_at);
-        device.recent = Recent::load(state.recent, plan.inputs.len())
-            .ok_or(SnapshotError::Inconsistent("a reading does not fit its rules"))?;
-        let cause = Cause { position: LogPosition(0), received_at: self.now };
-        let Self { rules, ordinals, stats, stack, touched, timers, .. } = self;
-        let mut out = Vec::new();
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out: &mut out };
-        let mut bench = Bench { plan, id: &id, stack, touched, desk: &mut desk };
-        device.replay(&state.said, &mut bench);
-        device.credit = (state.credit.0, Timestamp::from_micros(state.credit.1));
-        for episode in device.live.episodes.iter().flatten() {
-            stats.count_open(episode.alert.state);
-        }
-        device.timer = state.timer.map(Timestamp::from_micros);
+        let mut device = self.revive(state, Who::Device(&id), plan_id)?;
+        let timers = &mut self.timers;
         timers.extend(device.timer.map(|at| (at, key)));
         set_timer(timers, key, &mut device);
         if key.index() >= self.devices.len() {
@@ -208,10 +217,40 @@ impl Engine {
     }
 }
 
-fn save_device<'a>(id: &'a DeviceId, device: &'a Device) -> DeviceState<'a> {
+impl Engine {
+    /// A device or group as it was.
+    pub(super) fn revive(
+        &mut self,
+        state: DeviceState<'_>,
+        who: Who<'_>,
+        plan_id: u32,
+    ) -> Result<Device, SnapshotError> {
+        let plan = self.plans.at(plan_id);
+        let mut device = Device::new(plan_id, plan, load_clock(&state));
+        device.base = load_state(state.base, who, plan, &self.rules)?;
+        device.shown = Timestamp::from_micros(state.shown);
+        device.middle.at = Timestamp::from_micros(state.middle_at);
+        device.recent = Recent::load(state.recent, plan.inputs.len())
+            .ok_or(SnapshotError::Inconsistent("a reading does not fit its rules"))?;
+        let cause = Cause { position: LogPosition(0), received_at: self.now };
+        let Self { rules, ordinals, stats, stack, touched, .. } = self;
+        let mut out = Vec::new();
+        let mut desk = Desk { set: rules, cause, ordinals, stats, out: &mut out };
+        let mut bench = Bench { plan, who, stack, touched, desk: &mut desk };
+        device.replay(&state.said, &mut bench);
+        device.credit = (state.credit.0, Timestamp::from_micros(state.credit.1));
+        for episode in device.live.episodes.iter().flatten() {
+            stats.count_open(episode.alert.state);
+        }
+        device.timer = state.timer.map(Timestamp::from_micros);
+        Ok(device)
+    }
+}
+
+pub(super) fn save_device<'a>(id: &'a str, device: &'a Device) -> DeviceState<'a> {
     let DeviceClock { watermark, received_at, pace, late } = device.clock;
     DeviceState {
-        device: id.as_str(),
+        device: id,
         watermark: watermark.as_micros(),
         received_at: received_at.as_micros(),
         live: pace == Pace::Live,
@@ -232,12 +271,7 @@ fn save_device<'a>(id: &'a DeviceId, device: &'a Device) -> DeviceState<'a> {
 }
 
 fn save_state(state: &State) -> StateState<'_> {
-    let values = state.values.iter().map(|value| {
-        value.as_ref().map(|value| match value {
-            Value::Number(number) => ValueState::Number(*number),
-            Value::Text(text) => ValueState::Text(text),
-        })
-    });
+    let values = state.values.iter().map(|value| value.as_ref().map(ValueState::of));
     let episodes = (0..).zip(&state.episodes).filter_map(|(position, episode)| {
         episode.as_ref().map(|episode| save_episode(position, episode))
     });
@@ -253,7 +287,7 @@ fn save_state(state: &State) -> StateState<'_> {
 
 fn load_state(
     saved: StateState<'_>,
-    id: &DeviceId,
+    who: Who<'_>,
     plan: &Plan,
     rules: &RuleSet,
 ) -> Result<State, SnapshotError> {
@@ -269,15 +303,12 @@ fn load_state(
     }
     state.set_instants(&saved.instants);
     for (slot, value) in state.values.iter_mut().zip(saved.values) {
-        *slot = value.map(|value| match value {
-            ValueState::Number(number) => Value::Number(number),
-            ValueState::Text(text) => Value::Text(text.into()),
-        });
+        *slot = value.map(ValueState::value);
     }
     state.windows = saved.windows.into_owned().into();
     (state.flaps, state.hours) = (saved.flaps.into(), saved.hours.into());
     for episode in saved.episodes {
-        let alert = load_alert(&episode, id, plan, rules)?;
+        let alert = load_alert(&episode, who, plan, rules)?;
         state.n_open += 1;
         state.episodes[episode.position as usize] = Some(Arc::new(Episode {
             phase: load_phase(&episode.phase),
@@ -363,7 +394,7 @@ fn load_phase(state: &PhaseState) -> Phase {
 
 fn load_alert(
     state: &EpisodeState<'_>,
-    device: &DeviceId,
+    who: Who<'_>,
     plan: &Plan,
     rules: &RuleSet,
 ) -> Result<Alert, SnapshotError> {
@@ -376,7 +407,7 @@ fn load_alert(
     Ok(Alert {
         id: AlertId(state.id),
         rule: rules.at(*rule).name.clone(),
-        device: device.clone(),
+        device: who.target(),
         severity,
         state: load_phase(&state.phase).state(),
         since: Timestamp::from_micros(state.since),

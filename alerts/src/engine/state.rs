@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{AlertState, DeviceId, Timestamp, Value};
+use bellwire_model::{AlertState, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
-use super::episode::{Desk, Episode, Subject};
+use super::episode::{Desk, Episode, Subject, Who};
 use super::flap::Flap;
 use super::machine::{Edge, Phase, Timing, Why};
 use super::plan::Plan;
@@ -98,14 +98,14 @@ enum Due {
 pub(super) struct Surroundings<'a> {
     pub(super) plan: &'a Plan,
     pub(super) rule: &'a Rule,
-    pub(super) id: &'a DeviceId,
+    pub(super) who: Who<'a>,
 }
 
 /// What a state needs of its surroundings to go on.
 #[derive(Debug)]
 pub(crate) struct Bench<'a, 'd> {
     pub(crate) plan: &'a Plan,
-    pub(crate) id: &'a DeviceId,
+    pub(crate) who: Who<'a>,
     pub(crate) stack: &'a mut Stack,
     pub(crate) touched: &'a mut Touched,
     pub(crate) desk: &'a mut Desk<'d>,
@@ -160,12 +160,16 @@ impl State {
                 self.windows[window].advance(span, at);
                 self.windows[window].push(span, at, value);
             }
-            self.values[index] = Some(value.clone());
-            self.seen[index] = at;
+            if is_known(value) {
+                self.values[index] = Some(value.clone());
+                self.seen[index] = at;
+            } else {
+                self.values[index] = None;
+            }
             bench.touched.add(plan.triggers(*slot));
         }
         for position in bench.touched.iter() {
-            self.judge(position, plan, bench.id, bench.stack, bench.desk);
+            self.judge(position, plan, bench.who, bench.stack, bench.desk);
         }
         if self.n_open > 0 || self.due != Timestamp::MAX || plan.is_timed() {
             self.schedule(plan, bench.desk.set);
@@ -182,7 +186,7 @@ impl State {
                     Due::Edge(edge) => self.step(position, edge, bench),
                     Due::Rise => self.rise(position, bench),
                     Due::Judge => {
-                        self.judge(position, bench.plan, bench.id, bench.stack, bench.desk);
+                        self.judge(position, bench.plan, bench.who, bench.stack, bench.desk);
                     }
                 }
             }
@@ -229,7 +233,7 @@ impl State {
         let own = Arc::make_mut(&mut episode);
         own.phase.enter(edge);
         own.climb.rise(&rule.timing, edge.at);
-        let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
+        let subject = Subject { rule, who: bench.who, view: bench.plan.view(position, self) };
         bench.desk.step(subject, own, edge);
         self.put_back(position, episode);
     }
@@ -241,7 +245,7 @@ impl State {
         let own = Arc::make_mut(&mut episode);
         if let Some(at) = own.climb.rise(&rule.timing, self.now) {
             let edge = Edge { to: AlertState::Firing, at, why: Why::Level };
-            let subject = Subject { rule, device: bench.id, view: bench.plan.view(position, self) };
+            let subject = Subject { rule, who: bench.who, view: bench.plan.view(position, self) };
             bench.desk.step(subject, own, edge);
         }
         self.put_back(position, episode);
@@ -263,7 +267,7 @@ impl State {
         &mut self,
         position: usize,
         plan: &Plan,
-        id: &DeviceId,
+        who: Who<'_>,
         stack: &mut Stack,
         desk: &mut Desk<'_>,
     ) {
@@ -280,13 +284,13 @@ impl State {
             }
         } else {
             if self.has_lost_data(position, rule, plan) {
-                self.lose(position, Surroundings { plan, rule, id }, desk);
+                self.lose(position, Surroundings { plan, rule, who }, desk);
                 return;
             }
             when = self.within_hours(position, rule, plan, when);
             when = self.unless_flapping(position, rule, plan, when);
         }
-        self.apply(position, when, Surroundings { plan, rule, id }, stack, desk);
+        self.apply(position, when, Surroundings { plan, rule, who }, stack, desk);
     }
     /// Works out when something is due next.
     pub(super) fn schedule(&mut self, plan: &Plan, set: &RuleSet) {
@@ -315,6 +319,11 @@ impl State {
         dues.min().unwrap_or(Timestamp::MAX)
     }
 
+    /// Has come as far as `other`.
+    pub(crate) fn set_time_of(&mut self, other: &Self) {
+        (self.at, self.done, self.now) = (other.at, other.done, other.now);
+    }
+
     /// What is due has changed from outside.
     pub(crate) fn reschedule(&mut self, plan: &Plan, set: &RuleSet) {
         self.is_due_known = false;
@@ -331,6 +340,11 @@ impl State {
         }
         self.hours.fill(NEVER_ASKED);
     }
+}
+
+/// A group of which no member says anything has a number that is none.
+fn is_known(value: &Value) -> bool {
+    !matches!(value, Value::Number(number) if number.is_nan())
 }
 
 /// When a firing alert becomes worse if it lasts.

@@ -37,6 +37,14 @@ pub(crate) enum ExprKind {
         at: Span,
         args: Vec<Expr>,
     },
+    /// `name by (labels) (args)`.
+    Group {
+        name: Box<str>,
+        /// Where the name stands.
+        at: Span,
+        by: Vec<(Box<str>, Span)>,
+        args: Vec<Expr>,
+    },
     /// `inner offset by`: as it was so long ago.
     Offset {
         inner: Box<Expr>,

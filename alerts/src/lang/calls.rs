@@ -40,6 +40,9 @@ impl Checker<'_, '_> {
     /// `inner offset by`.
     pub(super) fn offset(&mut self, inner: &Expr, by: f64, at: Span) -> (NodeKind, Kind) {
         let ago = Ago { by: Duration::from_secs_f64(by) };
+        if self.is_of_members(inner.span.to(at)) {
+            return (NOTHING, Kind::Wrong);
+        }
         if ago.by.is_zero() {
             let problem = Problem::new(at, "the offset is zero").help("leave `offset` out");
             return (NOTHING, self.wrong(problem));
@@ -158,6 +161,9 @@ impl Checker<'_, '_> {
         let input = self.input_of(entry, &args[0]);
         let width = self.duration_of(entry, &args[1]);
         let (Some(input), Some(width)) = (input, width) else { return (NOTHING, Kind::Wrong) };
+        if self.is_of_members(args[0].span.to(args[1].span)) {
+            return (NOTHING, Kind::Wrong);
+        }
         if width < WINDOW_MIN {
             let problem = Problem::new(args[1].span, "the window is shorter than a second");
             return (NOTHING, self.wrong(problem));
@@ -186,7 +192,7 @@ impl Checker<'_, '_> {
         else {
             return (NOTHING, Kind::Wrong);
         };
-        let place = self.place();
+        let place = self.place(args[0].span);
         (NodeKind::Distance(place, (lat, lon)), Kind::Number)
     }
 
@@ -203,15 +209,15 @@ impl Checker<'_, '_> {
         if corners.len() * 2 < args.len() {
             return (NOTHING, Kind::Wrong);
         }
-        let place = self.place();
+        let place = self.place(args[0].span);
         (NodeKind::Inside(place, Arc::from(corners)), Kind::Truth)
     }
 
     /// The inputs that say where the device is.
-    fn place(&mut self) -> [u16; 2] {
+    fn place(&mut self, span: Span) -> [u16; 2] {
         ["lat", "lon"].map(|name| {
             let name = MetricName::new(name).expect("letters are a valid name");
-            self.names.input(name)
+            self.input(name, span)
         })
     }
 
@@ -286,7 +292,7 @@ impl Checker<'_, '_> {
     }
 
     /// A share from 0 to 1, in thousandths of a percent.
-    fn share(&mut self, arg: &Expr) -> Option<u32> {
+    pub(super) fn share(&mut self, arg: &Expr) -> Option<u32> {
         let entry = Function::named("quantile").expect("in the table");
         let share = self.constant_of(entry, arg)?;
         if (0.0..=1.0).contains(&share) {

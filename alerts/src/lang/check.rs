@@ -62,13 +62,15 @@ pub(crate) enum NodeKind {
 pub(crate) fn condition(text: &str, names: &mut Names<'_>) -> Result<Node, Vec<Problem>> {
     let expr = parser::parse(text).map_err(|problem| vec![problem])?;
     let n_inputs_used = uses_metric(&expr, names.params);
-    let mut checker = Checker { text, names, problems: Vec::new() };
+    let mut checker =
+        Checker { text, names, problems: Vec::new(), is_within_group: false, bare: None };
     let (node, kind) = checker.node(&expr);
     checker.must_be_truth(&expr, kind, "the condition");
     if checker.problems.is_empty() && !n_inputs_used {
         let problem = Problem::new(expr.span, "the condition names no metric");
         checker.problems.push(problem.help("it would always be the same"));
     }
+    checker.must_be_of_one_kind(expr.span);
     if checker.problems.is_empty() { Ok(node) } else { Err(checker.problems) }
 }
 
@@ -84,6 +86,7 @@ fn uses_metric(expr: &Expr, params: &Params) -> bool {
             uses_metric(left, params) || uses_metric(right, params)
         }
         ExprKind::Offset { inner, .. } => uses_metric(inner, params),
+        ExprKind::Group { .. } => true,
         ExprKind::Call { name, args, .. } => {
             matches!(&**name, "distance" | "inside")
                 || args.iter().any(|arg| uses_metric(arg, params))
@@ -122,6 +125,10 @@ pub(super) struct Checker<'a, 'n> {
     pub(super) text: &'a str,
     pub(super) names: &'a mut Names<'n>,
     problems: Vec<Problem>,
+    /// Names mean metrics of a group's members.
+    pub(super) is_within_group: bool,
+    /// The first metric that is no member's.
+    bare: Option<Span>,
 }
 
 impl Checker<'_, '_> {
@@ -161,6 +168,7 @@ impl Checker<'_, '_> {
                 (NodeKind::Negate(Box::new(node)), kind)
             }
             ExprKind::Call { name, at, args } => self.call(name, *at, args, expr.span),
+            ExprKind::Group { name, at, by, args } => self.group((name, *at), by, args, expr.span),
             ExprKind::Binary { op, at, left, right } => self.binary(*op, *at, left, right),
         };
         (Node { kind, span: expr.span }, of)
@@ -168,12 +176,39 @@ impl Checker<'_, '_> {
 
     pub(super) fn metric(&mut self, name: &str, span: Span) -> (NodeKind, Kind) {
         match MetricName::new(name) {
-            Ok(name) => (NodeKind::Input(self.names.input(name)), Kind::Metric),
+            Ok(name) => (NodeKind::Input(self.input(name, span)), Kind::Metric),
             Err(error) => {
                 let problem = Problem::new(span, format!("`{name}` cannot be a metric: {error}"));
                 (NodeKind::Constant(f64::NAN), self.wrong(problem))
             }
         }
+    }
+
+    /// The number of a metric, of the device or of a group's members.
+    pub(super) fn input(&mut self, name: MetricName, span: Span) -> u16 {
+        if !self.is_within_group {
+            self.bare.get_or_insert(span);
+        }
+        self.names.input(name)
+    }
+
+    /// Reports a metric of one device in a rule that is about groups.
+    fn must_be_of_one_kind(&mut self, whole: Span) {
+        if self.names.group.is_none() || self.names.inputs.is_empty() {
+            return;
+        }
+        let span = self.bare.unwrap_or(whole);
+        let problem = match self.bare {
+            Some(span) => {
+                let source = span.of(self.text);
+                Problem::new(
+                    span,
+                    format!("`{source}` is of one device, but the rule is of groups"),
+                )
+            }
+            None => Problem::new(span, "this is of groups, but the rule is of single devices"),
+        };
+        self.wrong(problem.help("write what is made of the members, as in `max by (site) (t)`"));
     }
 
     /// Reports a part that is no truth; gives the kind of a whole that needs it to be one.

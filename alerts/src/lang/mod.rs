@@ -14,7 +14,8 @@
 //! product    = sign { ( "*" | "/" | "%" ) sign }
 //! sign       = [ "-" ] sign | primary
 //! primary    = number | duration | 'text' | "true" | "false" | name | `any metric's name`
-//!            | function "(" arguments ")" | "(" or ")"
+//!            | function "(" arguments ")" | aggregate "by" "(" labels ")" "(" arguments ")"
+//!            | "(" or ")"
 //! ```
 //!
 //! A *name* is a parameter of the rule if there is one, else a metric, and means its last value.
@@ -28,6 +29,7 @@ pub(crate) mod check;
 pub(crate) mod duration;
 pub(crate) mod explain;
 pub(crate) mod functions;
+pub(crate) mod group;
 pub(crate) mod lexer;
 pub(crate) mod names;
 pub(crate) mod parser;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bellwire_model::MetricName;
 
 use super::functions::Stat;
+use super::group::GroupSpec;
 
 /// A rule's parameters, by name.
 pub(crate) type Params = BTreeMap<String, Param>;
@@ -49,6 +50,8 @@ pub(crate) struct Names<'a> {
     pub(crate) ebbing: Vec<u16>,
     /// Inputs, and the silence of each after which the rule is judged anew.
     pub(crate) deadlines: Vec<(u16, Duration)>,
+    /// What is asked of the members, if the rule is about groups: then inputs are its parts.
+    pub(crate) group: Option<GroupSpec>,
 }
 
 impl<'a> Names<'a> {
@@ -60,6 +63,7 @@ impl<'a> Names<'a> {
             windows: Vec::new(),
             ebbing: Vec::new(),
             deadlines: Vec::new(),
+            group: None,
         }
     }
 

@@ -164,7 +164,10 @@ impl<'a> Parser<'a> {
             }
             TokenKind::Name(name) => {
                 self.take();
-                let named = match self.peek().kind {
+                let named = match &self.peek().kind {
+                    TokenKind::Name(word) if **word == *"by" => {
+                        return self.group(name, token.span);
+                    }
                     TokenKind::Open => self.call(name, token.span)?,
                     _ => self.node(ExprKind::Name(name.clone()), token.span)?,
                 };
@@ -184,6 +187,36 @@ impl<'a> Parser<'a> {
     }
 
     fn call(&mut self, name: &str, at: Span) -> Result<Expr, Problem> {
+        let (args, close) = self.args()?;
+        self.node(ExprKind::Call { name: name.into(), at, args }, at.to(close))
+    }
+
+    /// `name by (labels) (args)`, of which the name is taken.
+    fn group(&mut self, name: &str, at: Span) -> Result<Expr, Problem> {
+        self.take();
+        let open = self.peek().span;
+        if self.peek().kind != TokenKind::Open {
+            return Err(self.unexpected("`(` and the labels of the groups"));
+        }
+        self.take();
+        let mut by = Vec::new();
+        while let TokenKind::Name(label) = &self.peek().kind {
+            by.push((label.clone(), self.take().span));
+            if self.peek().kind != TokenKind::Comma {
+                break;
+            }
+            self.take();
+        }
+        self.close(open)?;
+        if self.peek().kind != TokenKind::Open {
+            return Err(self.unexpected("`(` and what the members give"));
+        }
+        let (args, close) = self.args()?;
+        self.node(ExprKind::Group { name: name.into(), at, by, args }, at.to(close))
+    }
+
+    /// What stands in parentheses, and where they end.
+    fn args(&mut self) -> Result<(Vec<Expr>, Span), Problem> {
         let open = self.take().span;
         let mut args = Vec::new();
         if self.peek().kind != TokenKind::Close {
@@ -193,8 +226,7 @@ impl<'a> Parser<'a> {
                 args.push(self.deeper(open, Self::or)?);
             }
         }
-        let close = self.close(open)?;
-        self.node(ExprKind::Call { name: name.into(), at, args }, at.to(close))
+        Ok((args, self.close(open)?))
     }
 
     /// `inner offset 1h`, or `inner` as it is.
@@ -269,6 +301,11 @@ mod tests {
             ExprKind::Call { name, args, .. } => {
                 format!("({name} {})", args.iter().map(shape).collect::<Vec<_>>().join(" "))
             }
+            ExprKind::Group { name, by, args, .. } => {
+                let by: Vec<_> = by.iter().map(|(label, _)| &**label).collect();
+                let args: Vec<_> = args.iter().map(shape).collect();
+                format!("({name} by [{}] {})", by.join(" "), args.join(" "))
+            }
             ExprKind::Binary { op, left, right, .. } => {
                 let op = match op {
                     Binary::Or => "or",
@@ -297,6 +334,8 @@ mod tests {
             ("a - avg(a, 1m) offset 1h > 2", "(> (- a (offset (avg a 60) 3600)) 2)"),
             ("a offset 1d = `b` offset 2s", "(= (offset a 86400) (offset b 2))"),
             ("offset > 1", "(> offset 1)"),
+            ("by > avg by () (a)", "(> by (avg by [] a))"),
+            ("count by (site, kind) (a > 2) >= 3", "(>= (count by [site kind] (> a 2)) 3)"),
             ("`a-b` != 'x'", "(!= a-b 'x')"),
         ] {
             assert_eq!(parse(text).map(|expr| shape(&expr)), Ok(expected.to_owned()), "{text}");
@@ -312,6 +351,18 @@ mod tests {
             ("a AND b", 2, "unexpected `AND`", Some("write `and`")),
             ("(a > 1", 0, "the parenthesis has no end", Some("close it with `)`")),
             ("a > 1)", 5, "unexpected `)`", Some("there is no `(` that it closes")),
+            (
+                "avg by site (a)",
+                7,
+                "unexpected `site`",
+                Some("`(` and the labels of the groups should be here"),
+            ),
+            (
+                "avg by (site) > 2",
+                14,
+                "unexpected `>`",
+                Some("`(` and what the members give should be here"),
+            ),
             ("1 < a < 2", 6, "comparisons do not chain", Some("write `1 < a and a < …`")),
         ] {
             let problem = parse(text).expect_err(text);

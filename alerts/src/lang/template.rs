@@ -119,6 +119,10 @@ fn place(text: &str, span: Span, names: &mut Names<'_>) -> Result<Piece, Problem
         ("rule", "") => Ok(Piece::Rule),
         ("severity", "") => Ok(Piece::Severity),
         ("value", "") => Ok(Piece::Value),
+        ("metric", name) if names.group.is_some() => {
+            let message = format!("`{name}` is of one device, but the rule is of groups");
+            Err(wrong(message).help("`{value}` is what the condition is about"))
+        }
         ("metric", name) => match MetricName::new(name) {
             Ok(name) => Ok(Piece::Metric(names.input(name))),
             Err(error) => Err(wrong(format!("`{name}` cannot be a metric: {error}"))),

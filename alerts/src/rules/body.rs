@@ -10,11 +10,12 @@ use toml::de::{DeTable, DeValue};
 
 use super::conditions::{Conditions, read_conditions};
 use super::field::{Field, Reader, number_in};
-use super::rule::Rule;
+use super::rule::{Group, Rule};
 use super::{RuleSet, options};
 use crate::engine::machine::Timing;
 use crate::lang::explain::Condition;
 use crate::lang::functions::Function;
+use crate::lang::group::GroupSpec;
 use crate::lang::names::{Names, Param, Params};
 use crate::lang::select::Select;
 use crate::lang::template::Template;
@@ -114,7 +115,7 @@ fn read_body(
     let select = fields.get("select").map(|field| read_select(reader, field, selects, set));
     let mut names = Names::new(params);
     let conditions = read_conditions(reader, fields, &mut names);
-    let n_judged = names.inputs.len();
+    let mut n_judged = names.inputs.len();
     let summary = read_summary(reader, fields.get("summary"), &mut names);
     let no_data = options::read_no_data(reader, fields.get("no_data"), fields.get("no_data_after"));
     let flapping = fields.get("flapping").map(|field| options::read_flapping(reader, field));
@@ -124,19 +125,29 @@ fn read_body(
     {
         report_unused(reader, params, &names);
     }
-    let Names { inputs, windows, ebbing, mut deadlines, .. } = names;
+    if names.group.is_some() {
+        report_not_for_groups(reader, fields);
+    }
+    let Names { mut inputs, windows, ebbing, mut deadlines, group, .. } = names;
     let timing = timing.map(|timing| match fields.get("max_gap") {
         Some(_) => timing,
         None => outlasting_silence(timing, &deadlines),
     });
-    let (timing, no_data, conditions) = (timing?, no_data?, conditions?);
-    let after = no_data.resolve(&timing).after();
-    for input in 0..n_judged {
-        // `NODES_MAX` keeps it below 65,536.
-        deadlines.extend(after.map(|after| (u16::try_from(input).unwrap_or(u16::MAX), after)));
+    let (mut timing, no_data, conditions) = (timing?, no_data?, conditions?);
+    let no_data = no_data.resolve(&timing);
+    if let Some(spec) = &group {
+        (n_judged, inputs) = (spec.parts.len(), spec.inputs.clone());
     }
+    let group = group.map(|spec| read_group(spec, &mut timing, set));
+    let after = no_data.after().filter(|_| group.is_none());
+    // `NODES_MAX` keeps it below 65,536.
+    let judged = 0..u16::try_from(n_judged).unwrap_or(u16::MAX);
+    deadlines.extend(after.into_iter().flat_map(|after| judged.clone().map(move |it| (it, after))));
     let (summary_text, summary) = summary?;
-    let input_ids = inputs.iter().map(|name| input_id(set, name)).collect();
+    let input_ids = match &group {
+        Some(group) => group.slots(),
+        None => inputs.iter().map(|name| input_id(set, name)).collect(),
+    };
     let Conditions { when, clear, severity: of_level, levels } = conditions;
     let severity = match (of_level, severity) {
         (Some(severity), _) => severity,
@@ -150,24 +161,42 @@ fn read_body(
         timing,
         severity,
         levels,
-        no_data: no_data.resolve(&timing),
+        no_data,
         flapping: flapping.flatten(),
         schedule: schedule?,
         select_text: select_text.map(Into::into),
-        select: match select {
-            None => None,
-            Some(select) => Some(select?),
-        },
+        select: select.map_or(Some(None), |select| select.map(Some))?,
         summary_text: summary_text.into(),
         summary,
         inputs,
         n_judged,
         input_ids,
+        group,
         windows,
         ebbing,
         deadlines,
         base: u32::try_from(set.rules.len()).expect("few rules"),
     })
+}
+
+/// Members that are silent say nothing: the group's own numbers have no gaps.
+fn read_group(spec: GroupSpec, timing: &mut Timing, set: &mut RuleSet) -> Group {
+    let input_ids = spec.inputs.iter().map(|name| input_id(set, name)).collect();
+    let fresh = std::mem::replace(&mut timing.max_gap, duration::MAX);
+    Group { spec, input_ids, fresh }
+}
+
+/// What a rule about groups cannot have: a parameter for single devices, and a silence of its own.
+fn report_not_for_groups(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) {
+    for (key, help) in [
+        ("override", "write another rule with another `select`"),
+        ("no_data_after", "`max_gap` says for how long what a member says counts"),
+    ] {
+        if let Some(field) = fields.get(key) {
+            let message = format!("a rule of groups has no `{key}`");
+            reader.error(field.span(), Some(key), message, Some(help.to_owned()));
+        }
+    }
 }
 
 /// `[[rule.override]]`: which devices, and the parameters that are other for them.

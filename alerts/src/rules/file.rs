@@ -128,6 +128,9 @@ fn read_rules(reader: &mut Reader<'_>, field: Option<Field<'_, '_>>, set: &mut R
         // `RULES_MAX` keeps it within 32 bits.
         let index = u32::try_from(set.rules.len()).expect("few rules");
         set.by_name.insert(rule.name.as_str().into(), index);
+        if rule.group.is_some() {
+            set.group_rules.push(index);
+        }
         set.rules.push(rule);
         all_variants.push(variants);
     }

@@ -29,6 +29,9 @@ pub const RULES_MAX: usize = 10_000;
 /// The most `[[labels]]` entries in a file.
 pub const LABELS_MAX: usize = 10_000;
 
+/// The labels by which a group is known, and what they say.
+pub(crate) type GroupLabels = Vec<(Box<str>, Box<str>)>;
+
 /// All rules and labels of one file. It never changes; a changed file is another set.
 #[derive(Default)]
 pub struct RuleSet {
@@ -40,6 +43,8 @@ pub struct RuleSet {
     /// For each of `rules`, the selections of its variants and their places; the first that chooses a
     /// device counts.
     variants_of: Vec<Vec<(u32, u32)>>,
+    /// The places of the rules about groups, ascending.
+    group_rules: Vec<u32>,
     /// How long a reading may come after others of its device that are younger.
     lateness: Duration,
     /// Places of the rules by name.
@@ -110,6 +115,7 @@ impl RuleSet {
             self.selects.iter().map(|select| select.chooses(&label_of)).collect();
         (0_u32..)
             .zip(&self.rules)
+            .filter(|(_, rule)| rule.group.is_none())
             .filter(|(_, rule)| rule.select.is_none_or(|select| chosen[select as usize]))
             .map(|(index, _)| {
                 let variants = self.variants_of[index as usize].iter();
@@ -117,6 +123,32 @@ impl RuleSet {
                 chosen.map_or(index, |(_, variant)| variant)
             })
             .collect()
+    }
+
+    /// The rules about groups that `device` is a member for, by their place, ascending; with what its
+    /// labels say, in the order of each rule's `by`.
+    pub(crate) fn groups_for(&self, device: &DeviceId) -> Vec<(u32, GroupLabels)> {
+        let labels = self.labels_of(device);
+        let label_of = |name: &str| match name {
+            "device" => device.as_str(),
+            _ => labels.get(name).unwrap_or_default(),
+        };
+        let is_chosen = |rule: &Rule| {
+            rule.select.is_none_or(|select| self.selects[select as usize].chooses(&label_of))
+        };
+        let rules = self.group_rules.iter().filter(|index| is_chosen(self.at(**index)));
+        rules
+            .filter_map(|index| Some((*index, self.at(*index).group.as_ref()?)))
+            .map(|(index, group)| {
+                let by = group.spec.by.iter();
+                (index, by.map(|name| (name.clone(), label_of(name).into())).collect())
+            })
+            .collect()
+    }
+
+    /// Whether there are rules about groups.
+    pub(crate) fn has_groups(&self) -> bool {
+        !self.group_rules.is_empty()
     }
 
     pub(crate) fn at(&self, index: u32) -> &Rule {

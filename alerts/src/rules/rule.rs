@@ -7,6 +7,7 @@ use bellwire_model::{MetricName, RuleName, Severity};
 use crate::engine::flap::Bounds;
 use crate::engine::machine::Timing;
 use crate::lang::explain::Condition;
+use crate::lang::group::GroupSpec;
 use crate::lang::names::WindowSpec;
 use crate::lang::template::Template;
 use crate::rules::schedule::Schedule;
@@ -35,8 +36,11 @@ pub struct Rule {
     pub(crate) inputs: Vec<MetricName>,
     /// Of these, how many `when` and `clear` use: the first ones. The others are only shown.
     pub(crate) n_judged: usize,
-    /// The same inputs, by their place in [`crate::RuleSet`].
+    /// The same inputs, by their place in [`crate::RuleSet`]; of a rule about groups, the numbers of
+    /// its parts, and of the second in which a member was last heard.
     pub(crate) input_ids: Box<[u32]>,
+    /// What it asks of the members, if it is about groups.
+    pub(crate) group: Option<Group>,
     /// The windows that conditions know by their place here.
     pub(crate) windows: Vec<WindowSpec>,
     /// Of these, those that are judged anew as readings leave them.
@@ -45,6 +49,24 @@ pub struct Rule {
     pub(crate) deadlines: Vec<(u16, Duration)>,
     /// The place in [`crate::RuleSet`] of the rule that this is a variant of; its own if of none.
     pub(crate) base: u32,
+}
+
+/// Of a rule about groups of devices.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) spec: GroupSpec,
+    /// The members' metrics, by their place in [`crate::RuleSet`].
+    pub(crate) input_ids: Box<[u32]>,
+    /// How long what a member says counts (`max_gap`).
+    pub(crate) fresh: Duration,
+}
+
+impl Group {
+    /// The numbers of its parts, and of the second in which a member was last heard.
+    pub(crate) fn slots(&self) -> Box<[u32]> {
+        // The limits of expressions keep it within 32 bits.
+        (0..=self.spec.parts.len()).map(|part| u32::try_from(part).unwrap_or(u32::MAX)).collect()
+    }
 }
 
 /// How bad it is where more than the rule's first condition holds.
@@ -158,7 +180,11 @@ impl Rule {
                     && mine.when.decides_like(&theirs.when)
                     && same(mine.clear.as_ref(), theirs.clear.as_ref())
             });
-        let judged = self.inputs[..self.n_judged] == other.inputs[..other.n_judged];
+        let judged = match (&self.group, &other.group) {
+            (None, None) => self.inputs[..self.n_judged] == other.inputs[..other.n_judged],
+            (Some(mine), Some(theirs)) => mine.spec == theirs.spec && mine.fresh == theirs.fresh,
+            _ => false,
+        };
         let windows = self.windows == other.windows;
         let others = self.schedule == other.schedule && self.no_data == other.no_data;
         clear && levels && judged && windows && others && self.when.decides_like(&other.when)

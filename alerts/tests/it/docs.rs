@@ -4,12 +4,13 @@ const PAGE: &str = include_str!("../../../docs/reference/rules.md");
 
 #[test]
 fn the_reference_has_the_table_of_functions() {
-    let table = bellwire_alerts::function_reference();
-    assert!(
-        PAGE.contains(&table),
-        "put what `cargo run -p bellwire-alerts --example function_reference` prints into \
-         docs/reference/rules.md:\n{table}"
-    );
+    for table in [bellwire_alerts::function_reference(), bellwire_alerts::aggregate_reference()] {
+        assert!(
+            PAGE.contains(&table),
+            "put what `cargo run -p bellwire-alerts --example function_reference` prints into \
+             docs/reference/rules.md:\n{table}"
+        );
+    }
 }
 
 #[test]

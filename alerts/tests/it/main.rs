@@ -5,6 +5,7 @@ mod backtest;
 mod clocks;
 mod docs;
 mod files;
+mod groups;
 mod hostile;
 
 mod kapacitor;

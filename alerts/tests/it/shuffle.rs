@@ -60,10 +60,45 @@ flapping = { low = 0.1, high = 0.3 }
 name = 'words'
 when = \"mode = 'on' and a > 2\"
 keep_firing_for = '5s'
+[[rule]]
+name = 'together'
+when = 'avg by (site) (a) > 4'
+clear = 'avg by (site) (a) < 3'
+for = '3s'
+keep_firing_for = '4s'
+[[rule]]
+name = 'several'
+when = 'count by (site) (a > 4 or b > 6) >= 2'
+[[rule]]
+name = 'deserted'
+when = 'count by () (absent(a, 7s)) >= 2 or max by () (b) - min by () (b) > 6'
+for = '2s'
+[[rule]]
+name = 'lost together'
+levels = { info = \"count by (site) (mode = 'on') >= 1\", critical = \"count by (site) (mode = 'on') >= 2\" }
+max_gap = '9s'
+no_data = 'alert'
+[[labels]]
+device = '*'
+set = { site = 's' }
 ";
 
-const RULE_NAMES: [&str; 11] = [
-    "plain", "held", "window", "far", "past", "silent", "few", "graded", "lost", "nervous", "words",
+const RULE_NAMES: [&str; 15] = [
+    "plain",
+    "held",
+    "window",
+    "far",
+    "past",
+    "silent",
+    "few",
+    "graded",
+    "lost",
+    "nervous",
+    "words",
+    "together",
+    "several",
+    "deserted",
+    "lost together",
 ];
 
 #[derive(Clone, Debug)]

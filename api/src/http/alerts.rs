@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use bellwire_model::{Alert, AlertId, AlertState, DeviceId, RuleName, Transition};
+use bellwire_model::{Alert, AlertId, AlertState, RuleName, Target, Transition};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -25,7 +25,8 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let params = Params::read(&uri, &["state", "device", "rule", "limit", "cursor"])?;
     let query = AlertsQuery {
         states: params.parsed("state", &states_known(), states)?.unwrap_or_else(open_states),
-        device: params.parsed("device", "a device's name", |text| DeviceId::new(text).ok())?,
+        device: params
+            .parsed("device", "a device's or a group's name", |text| Target::new(text).ok())?,
         rule: params.parsed("rule", "a rule's name", |text| RuleName::new(text).ok())?,
         limit: params.limit()?,
         after: params.page()?,

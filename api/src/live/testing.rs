@@ -34,7 +34,7 @@ pub(crate) fn open(id: u64) -> Open {
     let alert = Alert {
         id: AlertId(id),
         rule: RuleName::new("rule").expect("valid"),
-        device: DeviceId::new("device").expect("valid"),
+        device: bellwire_model::Target::new("device").expect("valid"),
         severity: Severity::Warning,
         state: AlertState::Firing,
         since: Timestamp::EPOCH,

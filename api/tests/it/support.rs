@@ -67,7 +67,7 @@ pub(crate) fn transition(position: u64, id: u64, to: AlertState) -> Transition {
     let alert = Alert {
         id: AlertId(id),
         rule: RuleName::new("too-warm").expect("valid"),
-        device: device("freezer-1"),
+        device: device("freezer-1").into(),
         severity: Severity::Critical,
         state: to,
         since: at,

@@ -123,9 +123,9 @@ impl RuleState {
         let device = DeviceId::new(name).expect("valid");
         let state = &self.devices[name];
         let alert = Alert {
-            id: AlertId::of(&rule, &device, position, ordinal),
+            id: AlertId::of(&rule, &(&device).into(), position, ordinal),
             rule,
-            device,
+            device: device.into(),
             severity: Severity::Warning,
             state: to,
             since: received_at,

@@ -2,7 +2,7 @@
 
 use bellwire_model::alert::Alert;
 use bellwire_model::{
-    AlertId, AlertState, Correction, Cursor, DeviceId, LogPosition, RuleName, Severity, Timestamp,
+    AlertId, AlertState, Correction, Cursor, LogPosition, RuleName, Severity, Target, Timestamp,
     Transition,
 };
 use tokio_postgres::Row;
@@ -17,8 +17,8 @@ use crate::types::{At, int8, unsigned};
 pub struct AlertPage {
     /// Only those in one of these states; empty: in any.
     pub states: Vec<AlertState>,
-    /// Only this device's.
-    pub device: Option<DeviceId>,
+    /// Only this device's or group's.
+    pub device: Option<Target>,
     /// Only this rule's.
     pub rule: Option<RuleName>,
     /// Only those after the alert with this `since` and id, the last of the page before.
@@ -48,7 +48,7 @@ impl Queries {
                  ORDER BY since DESC, id DESC LIMIT $5",
                 &[
                     &states,
-                    &page.device.as_ref().map(DeviceId::as_str),
+                    &page.device.as_ref().map(Target::as_str),
                     &page.after.map(|(since, _)| At(since)),
                     &page.after.map(|(_, id)| id.to_string()),
                     &row_limit(page.limit),
@@ -149,7 +149,7 @@ fn read_alert(row: &Row, first: usize) -> Result<Alert, Error> {
     Ok(Alert {
         id: word("an alert's id", row.get(first), |text| text.parse().ok())?,
         rule: word("a rule's name", row.get(first + 1), |text| RuleName::new(text).ok())?,
-        device: word("a device", row.get(first + 2), |text| DeviceId::new(text).ok())?,
+        device: word("a device", row.get(first + 2), |text| Target::new(text).ok())?,
         severity: word("a severity", row.get(first + 3), Severity::from_label)?,
         state: word("a state", row.get(first + 4), AlertState::from_label)?,
         since,

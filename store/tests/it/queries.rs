@@ -148,7 +148,7 @@ async fn an_alert_reads_back_as_its_last_transition_left_it(kind: Kind) {
     assert_eq!(queries.alerts(&firing).await.expect("answers"), []);
     let next = AlertPage { after: Some((last.since, last.id)), ..all.clone() };
     assert_eq!(queries.alerts(&next).await.expect("answers"), []);
-    let others = AlertPage { device: Some(device(1)), ..all };
+    let others = AlertPage { device: Some(device(1).into()), ..all };
     assert_eq!(queries.alerts(&others).await.expect("answers"), []);
 }
 

@@ -82,9 +82,9 @@ pub(crate) fn transition(position: u64, from: AlertState, to: AlertState) -> Tra
         position: LogPosition(position),
         ordinal: 1,
         alert: Alert {
-            id: AlertId::of(&rule, &device(0), LogPosition(10), 1),
+            id: AlertId::of(&rule, &device(0).into(), LogPosition(10), 1),
             rule,
-            device: device(0),
+            device: device(0).into(),
             severity: Severity::Critical,
             state: to,
             since: Timestamp::from_secs(NOON),
