@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bellwire_model::{
     Alert, AlertId, AlertState, DeviceId, LogPosition, Severity, Target, Timestamp, Transition,
+    Value,
 };
 
 use super::Stats;
@@ -249,8 +250,21 @@ fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge, level: u8) -> Str
             format!("no reading for {}", duration::format(after))
         }
         Why::Returned => format!("readings have come again: {}", when()),
+        Why::Unsuitable(input) => unsuitable(rule, view, input),
+        Why::Mended => format!("it can be judged again: {}", when()),
         Why::Level => format!("now {}: {}", rule.severity_at(level), when()),
         Why::Flapping => "its condition changes all the time: held while it flaps".to_owned(),
+    }
+}
+
+/// Why a rule cannot be judged.
+fn unsuitable(rule: &Rule, view: View<'_>, input: u16) -> String {
+    let metric = &rule.inputs[usize::from(input)];
+    match view.value(input) {
+        Some(Value::Text(text)) => {
+            format!("{metric} is '{text}', a text where a number is needed")
+        }
+        value => format!("{metric} is {}, a number where a text is needed", show(value)),
     }
 }
 

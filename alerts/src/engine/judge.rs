@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::state::{Hours, State, Surroundings};
 use crate::lang::explain::Condition;
 use crate::lang::program::{Stack, Verdict, View};
-use crate::rules::rule::{NoData, Rule};
+use crate::rules::rule::{InputKind, NoData, Rule};
 
 impl State {
     /// Does what `when` asks for.
@@ -116,36 +116,73 @@ impl State {
     pub(super) fn lose(
         &mut self,
         position: usize,
-        Surroundings { plan, rule, who }: Surroundings<'_>,
+        surroundings: Surroundings<'_>,
         desk: &mut Desk<'_>,
     ) {
-        let at = self.now;
-        let to = match rule.no_data {
+        let to = match surroundings.rule.no_data {
             NoData::Keep => return,
             NoData::Alert(_) => AlertState::NoData,
             NoData::Resolve(_) => AlertState::Resolved,
         };
+        self.blind(position, Edge { to, at: self.now, why: Why::NoData }, surroundings, desk);
+    }
+
+    /// Of which of the rule's inputs the present value cannot be judged, if the rule says that.
+    pub(super) fn unsuitable(&self, position: usize, rule: &Rule, plan: &Plan) -> Option<u16> {
+        let view = plan.view(position, self);
+        let mut kinds = (0_u16..).zip(&rule.kinds);
+        let found = kinds.find(|(input, kind)| {
+            matches!(
+                (kind, view.value(*input)),
+                (InputKind::Number, Some(Value::Text(_)))
+                    | (InputKind::Text, Some(Value::Number(_)))
+            )
+        });
+        found.map(|(input, _)| input)
+    }
+
+    /// The rule cannot be judged by this input's value.
+    #[cold]
+    pub(super) fn fail(
+        &mut self,
+        position: usize,
+        input: u16,
+        surroundings: Surroundings<'_>,
+        desk: &mut Desk<'_>,
+    ) {
+        let edge = Edge { to: AlertState::Error, at: self.now, why: Why::Unsuitable(input) };
+        self.blind(position, edge, surroundings, desk);
+    }
+
+    /// Nothing is known of the condition: begins an alert that says so, or has one say so.
+    fn blind(
+        &mut self,
+        position: usize,
+        mut edge: Edge,
+        Surroundings { plan, rule, who }: Surroundings<'_>,
+        desk: &mut Desk<'_>,
+    ) {
         let taken = self.episodes[position].take();
         let subject = Subject { rule, who, view: plan.view(position, self) };
         let Some(mut episode) = taken else {
-            if to == AlertState::NoData {
-                let climb = Climb::default();
-                self.episodes[position] =
-                    Some(desk.open(subject, Phase::NoData, climb, at, Why::NoData));
-                self.n_open += 1;
-                self.is_due_known = false;
-            }
+            let phase = match edge.to {
+                AlertState::NoData => Phase::NoData,
+                AlertState::Error => Phase::Error,
+                _ => return,
+            };
+            let opened = desk.open(subject, phase, Climb::default(), edge.at, edge.why);
+            self.episodes[position] = Some(opened);
+            self.n_open += 1;
+            self.is_due_known = false;
             return;
         };
-        let to = match episode.phase {
-            Phase::NoData => {
-                self.episodes[position] = Some(episode);
-                return;
-            }
-            Phase::Pending { .. } if to == AlertState::Resolved => AlertState::Inactive,
-            _ => to,
-        };
-        let edge = Edge { to, at, why: Why::NoData };
+        if episode.phase.state() == edge.to {
+            self.episodes[position] = Some(episode);
+            return;
+        }
+        if edge.to == AlertState::Resolved && matches!(episode.phase, Phase::Pending { .. }) {
+            edge.to = AlertState::Inactive;
+        }
         let own = Arc::make_mut(&mut episode);
         own.phase.enter(edge);
         desk.step(subject, own, edge);

@@ -43,6 +43,8 @@ pub(crate) enum Phase {
     },
     /// The readings it needs have stopped coming.
     NoData,
+    /// The rule cannot be judged by what is read.
+    Error,
 }
 
 /// Whether a pending condition holds as far as is known.
@@ -73,6 +75,10 @@ pub(crate) enum Why {
     NoData,
     /// They have come again.
     Returned,
+    /// What is read is no number where one is needed, or no text: this one of the rule's inputs.
+    Unsuitable(u16),
+    /// It can be judged again.
+    Mended,
     /// It is worse, or less bad, than it was.
     Level,
     /// It changes its mind all the time, or does not any more.
@@ -110,6 +116,7 @@ impl Phase {
             Self::Firing => AlertState::Firing,
             Self::Recovering { .. } => AlertState::Recovering,
             Self::NoData => AlertState::NoData,
+            Self::Error => AlertState::Error,
         }
     }
 
@@ -124,7 +131,7 @@ impl Phase {
                     Edge::new(AlertState::Inactive, broken, Why::Silence)
                 })
             }
-            Self::Firing | Self::NoData => None,
+            Self::Firing | Self::NoData | Self::Error => None,
             Self::Recovering { cleared_at } => {
                 let at = cleared_at + timing.keep_firing;
                 Some(Edge::new(AlertState::Resolved, at, Why::StayedClear))
@@ -162,14 +169,17 @@ impl Phase {
             Self::Recovering { .. } if when == Verdict::True => {
                 Some(self.enter(Edge::new(AlertState::Firing, at, Why::CameBack)))
             }
-            Self::NoData => match when {
-                Verdict::True => {
-                    *self = Self::begin(timing, at);
-                    Some(Edge::new(self.state(), at, Why::Returned))
+            Self::NoData | Self::Error => {
+                let why = if *self == Self::Error { Why::Mended } else { Why::Returned };
+                match when {
+                    Verdict::True => {
+                        *self = Self::begin(timing, at);
+                        Some(Edge::new(self.state(), at, why))
+                    }
+                    Verdict::False => Some(Edge::new(AlertState::Resolved, at, why)),
+                    Verdict::Unknown => None,
                 }
-                Verdict::False => Some(Edge::new(AlertState::Resolved, at, Why::Returned)),
-                Verdict::Unknown => None,
-            },
+            }
             // Its end is not for a reading to tell: another of the same instant may follow.
             Self::Recovering { .. } => None,
         }
@@ -181,6 +191,7 @@ impl Phase {
             AlertState::Firing => *self = Self::Firing,
             AlertState::Recovering => *self = Self::Recovering { cleared_at: edge.at },
             AlertState::NoData => *self = Self::NoData,
+            AlertState::Error => *self = Self::Error,
             _ => {}
         }
         edge
@@ -190,7 +201,7 @@ impl Phase {
     pub(crate) fn restart(&mut self, at: Timestamp) {
         match self {
             Self::Pending { since, held_at, .. } => (*since, *held_at) = (at, at),
-            Self::Firing | Self::NoData => {}
+            Self::Firing | Self::NoData | Self::Error => {}
             Self::Recovering { cleared_at } => *cleared_at = at,
         }
     }

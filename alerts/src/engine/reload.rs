@@ -208,7 +208,7 @@ impl Change<'_> {
                     episode.phase.restart(self.at);
                     episode.alert.since = self.at;
                 }
-                Phase::Firing | Phase::Recovering { .. } | Phase::NoData => {
+                Phase::Firing | Phase::Recovering { .. } | Phase::NoData | Phase::Error => {
                     episode.phase = Phase::Firing;
                 }
             }
@@ -239,7 +239,9 @@ fn close(
 ) {
     let to = match episode.phase {
         Phase::Pending { .. } => AlertState::Inactive,
-        Phase::Firing | Phase::Recovering { .. } | Phase::NoData => AlertState::Resolved,
+        Phase::Firing | Phase::Recovering { .. } | Phase::NoData | Phase::Error => {
+            AlertState::Resolved
+        }
     };
     desk.write(subject, episode, to, at, reason);
 }

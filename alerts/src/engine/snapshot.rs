@@ -124,6 +124,7 @@ enum PhaseState {
     Firing,
     Recovering { cleared_at: i64 },
     NoData,
+    Error,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -334,6 +335,7 @@ fn save_episode(position: u32, episode: &Episode) -> EpisodeState<'_> {
             PhaseState::Recovering { cleared_at: cleared_at.as_micros() }
         }
         Phase::NoData => PhaseState::NoData,
+        Phase::Error => PhaseState::Error,
     };
     EpisodeState {
         position,
@@ -389,6 +391,7 @@ fn load_phase(state: &PhaseState) -> Phase {
             Phase::Recovering { cleared_at: Timestamp::from_micros(cleared_at) }
         }
         PhaseState::NoData => Phase::NoData,
+        PhaseState::Error => Phase::Error,
     }
 }
 

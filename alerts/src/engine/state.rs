@@ -278,8 +278,13 @@ impl State {
         let rule = desk.set.at(plan.rules[position]);
         desk.stats.evaluations += 1;
         let mut when = rule.when.verdict(plan.view(position, self), stack);
+        let mut unsuitable = None;
+        // An alert that there is waits for a value that can be judged.
+        if when == Verdict::Unknown && self.episodes[position].is_none() {
+            unsuitable = self.unsuitable(position, rule, plan);
+        }
         if rule.is_plain() {
-            if when != Verdict::True && self.episodes[position].is_none() {
+            if when != Verdict::True && unsuitable.is_none() && self.episodes[position].is_none() {
                 return;
             }
         } else {
@@ -289,6 +294,12 @@ impl State {
             }
             when = self.within_hours(position, rule, plan, when);
             when = self.unless_flapping(position, rule, plan, when);
+        }
+        if when == Verdict::Unknown
+            && let Some(input) = unsuitable
+        {
+            self.fail(position, input, Surroundings { plan, rule, who }, desk);
+            return;
         }
         self.apply(position, when, Surroundings { plan, rule, who }, stack, desk);
     }

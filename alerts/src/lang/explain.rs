@@ -7,8 +7,9 @@ use bellwire_model::Value;
 use super::Problem;
 use super::ast::Comparison;
 use super::check::{Node, NodeKind, condition, constant};
-use super::names::Names;
+use super::names::{Names, WindowSpec};
 use super::program::{Program, Stack, Verdict, View};
+use crate::rules::rule::InputKind;
 
 /// The longest explanation, in bytes.
 const EXPLANATION_BYTES_MAX: usize = 400;
@@ -39,6 +40,11 @@ impl Condition {
     /// As written.
     pub(crate) fn source(&self) -> &str {
         &self.source
+    }
+
+    /// Notes what each of the rule's inputs must be for it to be judged.
+    pub(crate) fn note_kinds(&self, windows: &[WindowSpec], kinds: &mut [InputKind]) {
+        note_kinds(&self.root, windows, kinds);
     }
 
     /// Whether it decides the same, whatever it looks like. Both must number their inputs alike.
@@ -110,6 +116,35 @@ impl Condition {
         match constant(node) {
             Some(_) => value.to_string(),
             None => format!("{} {value}", node.span.of(&self.source)),
+        }
+    }
+}
+
+fn note_kinds(node: &Node, windows: &[WindowSpec], kinds: &mut [InputKind]) {
+    let mut note = |input: u16, kind: InputKind| {
+        if let Some(known) = kinds.get_mut(usize::from(input)) {
+            *known = known.and(kind);
+        }
+    };
+    match &node.kind {
+        NodeKind::Input(input) => note(*input, InputKind::Number),
+        NodeKind::TextIs { input, .. } => note(*input, InputKind::Text),
+        NodeKind::Window(window, stat) if !stat.ebbs() => {
+            note(windows[usize::from(*window)].input, InputKind::Number);
+        }
+        NodeKind::Distance(inputs, _) | NodeKind::Inside(inputs, _) => {
+            inputs.iter().for_each(|input| note(*input, InputKind::Number));
+        }
+        NodeKind::Constant(_) | NodeKind::Window(..) | NodeKind::Age(_) | NodeKind::Absent(..) => {}
+        NodeKind::Not(inner) | NodeKind::Negate(inner) | NodeKind::Abs(inner) => {
+            note_kinds(inner, windows, kinds);
+        }
+        NodeKind::Arith(_, left, right)
+        | NodeKind::Compare(_, left, right)
+        | NodeKind::And(left, right)
+        | NodeKind::Or(left, right) => {
+            note_kinds(left, windows, kinds);
+            note_kinds(right, windows, kinds);
         }
     }
 }

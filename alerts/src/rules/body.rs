@@ -10,13 +10,14 @@ use toml::de::{DeTable, DeValue};
 
 use super::conditions::{Conditions, read_conditions};
 use super::field::{Field, Reader, number_in};
-use super::rule::{Group, Rule};
+use super::options::OnError;
+use super::rule::{Group, InputKind, Rule};
 use super::{RuleSet, options};
 use crate::engine::machine::Timing;
 use crate::lang::explain::Condition;
 use crate::lang::functions::Function;
 use crate::lang::group::GroupSpec;
-use crate::lang::names::{Names, Param, Params};
+use crate::lang::names::{Names, Param, Params, WindowSpec};
 use crate::lang::select::Select;
 use crate::lang::template::Template;
 use crate::lang::{Problem, duration, lexer};
@@ -32,7 +33,7 @@ const SUMMARY_DEFAULT: &str = "{rule} on {device}: {value}";
 pub(super) type Selects = HashMap<String, u32>;
 
 /// The keys of a rule.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "name",
     "when",
     "levels",
@@ -46,6 +47,7 @@ const KEYS: [&str; 17] = [
     "override",
     "no_data",
     "no_data_after",
+    "on_error",
     "flapping",
     "active",
     "time_zone",
@@ -118,6 +120,7 @@ fn read_body(
     let mut n_judged = names.inputs.len();
     let summary = read_summary(reader, fields.get("summary"), &mut names);
     let no_data = options::read_no_data(reader, fields.get("no_data"), fields.get("no_data_after"));
+    let on_error = options::read_on_error(reader, fields.get("on_error"));
     let flapping = fields.get("flapping").map(|field| options::read_flapping(reader, field));
     let schedule = options::read_schedule(reader, fields.get("active"), fields.get("time_zone"));
     if reader.errors.len() == n_errors
@@ -148,12 +151,12 @@ fn read_body(
         Some(group) => group.slots(),
         None => inputs.iter().map(|name| input_id(set, name)).collect(),
     };
-    let Conditions { when, clear, severity: of_level, levels } = conditions;
-    let severity = match (of_level, severity) {
-        (Some(severity), _) => severity,
-        (None, Some(severity)) => severity?,
-        (None, None) => Severity::Warning,
+    let kinds = match on_error? {
+        OnError::Alert if group.is_none() => kinds_of(&conditions, &windows, n_judged),
+        _ => Box::default(),
     };
+    let Conditions { when, clear, severity: of_level, levels } = conditions;
+    let severity = of_level.or(severity.unwrap_or(Some(Severity::Warning)))?;
     Some(Rule {
         name: name?.clone(),
         when,
@@ -169,6 +172,7 @@ fn read_body(
         summary_text: summary_text.into(),
         summary,
         inputs,
+        kinds,
         n_judged,
         input_ids,
         group,
@@ -177,6 +181,13 @@ fn read_body(
         deadlines,
         base: u32::try_from(set.rules.len()).expect("few rules"),
     })
+}
+
+/// What each metric must be for the rule's condition to be judged.
+fn kinds_of(conditions: &Conditions, windows: &[WindowSpec], n: usize) -> Box<[InputKind]> {
+    let mut kinds = vec![InputKind::Any; n];
+    conditions.when.note_kinds(windows, &mut kinds);
+    kinds.into()
 }
 
 /// Members that are silent say nothing: the group's own numbers have no gaps.

@@ -75,6 +75,31 @@ pub(super) fn read_no_data(
     Some(Policy { word: *word, after: duration })
 }
 
+/// What becomes of an alert when what is read cannot be judged: a text where a number is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnError {
+    /// It says so, also where all was well.
+    Alert,
+    /// It stays as it is.
+    Keep,
+}
+
+pub(super) fn read_on_error(
+    reader: &mut Reader<'_>,
+    field: Option<Field<'_, '_>>,
+) -> Option<OnError> {
+    const WORDS: [(&str, OnError); 2] = [("alert", OnError::Alert), ("keep", OnError::Keep)];
+    let Some(field) = field else { return Some(OnError::Alert) };
+    let text = reader.text_in("on_error", field)?;
+    let word = WORDS.iter().find(|(known, _)| *known == text);
+    if word.is_none() {
+        let message = format!("unknown policy `{text}`");
+        let help = "it may be `alert` or `keep`".to_owned();
+        reader.error(field.span(), Some("on_error"), message, Some(help));
+    }
+    word.map(|(_, word)| *word)
+}
+
 /// `true`, or `{ low = 0.25, high = 0.5 }`.
 pub(super) fn read_flapping(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Option<Bounds> {
     if let Some(wanted) = field.get_ref().as_bool() {

@@ -34,6 +34,9 @@ pub struct Rule {
     pub(crate) summary: Template,
     /// The metrics it uses; conditions and summary know them by their place here.
     pub(crate) inputs: Vec<MetricName>,
+    /// What each of the inputs that it judges must be; empty if it does not matter to the rule, which
+    /// then waits for a value that it can judge.
+    pub(crate) kinds: Box<[InputKind]>,
     /// Of these, how many `when` and `clear` use: the first ones. The others are only shown.
     pub(crate) n_judged: usize,
     /// The same inputs, by their place in [`crate::RuleSet`]; of a rule about groups, the numbers of
@@ -76,6 +79,27 @@ pub(crate) struct Level {
     /// Its condition or that of a higher level.
     pub(crate) when: Condition,
     pub(crate) clear: Option<Condition>,
+}
+
+/// What a metric must be for a condition to be judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum InputKind {
+    /// Either.
+    #[default]
+    Any,
+    Number,
+    Text,
+}
+
+impl InputKind {
+    /// What it must be where it must be both this and `other`.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Any, kind) | (kind, Self::Any) => kind,
+            (one, same) if one == same => one,
+            _ => Self::Any,
+        }
+    }
 }
 
 /// What becomes of an alert when the readings it needs stop coming.

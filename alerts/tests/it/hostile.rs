@@ -102,7 +102,7 @@ fn a_rule_that_cannot_be_told_stops_no_other() {
         values.push(("mode", Value::Text("on".into())));
         world.receive("d", at(second), at(second), &values);
     }
-    assert_eq!(world.take(), ["d sound inactive>firing @0"]);
+    assert_eq!(world.take(), ["d mean inactive>error @0", "d sound inactive>firing @0"]);
 }
 
 /// A device that sends every second reading late on purpose is judged, but not for ever.

@@ -4,6 +4,7 @@ mod arithmetic;
 mod backtest;
 mod clocks;
 mod docs;
+mod errors;
 mod files;
 mod groups;
 mod hostile;

@@ -25,19 +25,19 @@ const RULES: [RefRule; 3] = [
         when: |v| number(v, "a").map(|a| a > 5.0),
         clear: |v| number(v, "a").map(|a| a <= 5.0),
         metrics: &["a"],
-        text: "when = 'a > 5'",
+        text: "when = 'a > 5'\non_error = 'keep'",
     },
     RefRule {
         when: |v| number(v, "a").map(|a| a > 5.0),
         clear: |v| number(v, "a").map(|a| a < 3.0),
         metrics: &["a"],
-        text: "when = 'a > 5'\nclear = 'a < 3'",
+        text: "when = 'a > 5'\nclear = 'a < 3'\non_error = 'keep'",
     },
     RefRule {
         when: |v| or(number(v, "a").map(|a| a > 8.0), number(v, "b").map(|b| b > 6.0)),
         clear: |v| or(number(v, "a").map(|a| a > 8.0), number(v, "b").map(|b| b > 6.0)).map(|t| !t),
         metrics: &["a", "b"],
-        text: "when = 'a > 8 or b > 6'",
+        text: "when = 'a > 8 or b > 6'\non_error = 'keep'",
     },
 ];
 

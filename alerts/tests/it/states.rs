@@ -10,7 +10,7 @@ use crate::world::{START, World, at};
 /// Runs `input` under a rule with these further lines, once with readings only and once with a
 /// tick a second; both must say `expected`, which may go on after the input.
 fn check(lines: &str, input: &str, expected: &str) {
-    let text = format!("[[rule]]\nname = 'r'\nwhen = 'v > 5'\n{lines}");
+    let text = format!("[[rule]]\nname = 'r'\nwhen = 'v > 5'\non_error = 'keep'\n{lines}");
     for ticks in [false, true] {
         let mut world = World::new(&text);
         let end = i64::try_from(input.len()).expect("short");
