@@ -160,6 +160,7 @@ fn transition(position: u64) -> Transition {
         rule_version: 1,
         reason: "temperature > -15 held for 2m".into(),
         correction: None,
+        historical: false,
     }
 }
 

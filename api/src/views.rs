@@ -97,6 +97,9 @@ pub(crate) struct TransitionView<'a> {
     /// `retroactive` or `withdrawn`.
     #[serde(skip_serializing_if = "Option::is_none")]
     correction: Option<&'static str>,
+    /// There if it is of what was measured long ago.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    historical: bool,
     rule_version: Text<Hex>,
     times: TimesView,
 }
@@ -121,6 +124,7 @@ impl<'a> TransitionView<'a> {
             at: Rfc3339(transition.at),
             reason: &transition.reason,
             correction: transition.correction.map(Correction::label),
+            historical: transition.historical,
             rule_version: Text(Hex(transition.rule_version)),
             times,
         }

@@ -38,6 +38,7 @@ pub(crate) struct WireTransition<'a> {
     reason: Cow<'a, str>,
     /// 0 for none, else one more than the place among [`Correction::ALL`].
     correction: u8,
+    historical: bool,
 }
 
 impl<'a> From<&'a Transition> for WireTransition<'a> {
@@ -62,6 +63,7 @@ impl<'a> From<&'a Transition> for WireTransition<'a> {
             rule_version: transition.rule_version,
             reason: transition.reason.as_ref().into(),
             correction: transition.correction.map_or(0, |correction| correction as u8 + 1),
+            historical: transition.historical,
         }
     }
 }
@@ -111,6 +113,7 @@ impl TryFrom<WireTransition<'_>> for Transition {
             rule_version: wire.rule_version,
             reason: wire.reason.into_owned().into(),
             correction,
+            historical: wire.historical,
         })
     }
 }
@@ -169,6 +172,7 @@ pub(crate) mod tests {
             rule_version: 9,
             reason: "temperature > 90".into(),
             correction: Some(Correction::Retroactive),
+            historical: true,
         }
     }
 

@@ -191,6 +191,8 @@ pub struct Transition {
     pub reason: Cow<'static, str>,
     /// What it corrects; `None` for what is said in its turn.
     pub correction: Option<Correction>,
+    /// Whether the device sends what it measured long ago: then nobody is called for it.
+    pub historical: bool,
 }
 
 /// When a record passed each stage, by our own clock.

@@ -61,11 +61,11 @@ pub(crate) fn quarantine(log_id: i32, rows: &[Quarantined]) -> Vec<Parameters> {
 pub(crate) const INSERT_TRANSITION: &str = "INSERT INTO bellwire.transition \
     (log_id, position, ordinal, at, received_at, alert_id, rule, device, severity, from_state, \
      to_state, since, fired_at, resolved_at, value, summary, rule_version, reason, \
-     correction) \
+     correction, historical) \
     SELECT $1::int4, * FROM unnest($2::int8[], $3::int4[], $4::timestamptz[], $5::timestamptz[], \
         $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], \
         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::float8[], $16::text[], \
-        $17::int8[], $18::text[], $19::text[]) \
+        $17::int8[], $18::text[], $19::text[], $20::boolean[]) \
     ON CONFLICT DO NOTHING";
 
 /// Parameters of [`INSERT_TRANSITION`] for all of `rows`.
@@ -91,6 +91,7 @@ pub(crate) fn transitions(log_id: i32, rows: &[Transition]) -> Vec<Parameters> {
             column(part, |row| row.rule_version.cast_signed()),
             column(part, |row| storable(&row.reason).into_owned()),
             column(part, |row| row.correction.map(Correction::label)),
+            column(part, |row| row.historical),
         ]
     };
     rows.chunks(ROWS_MAX).map(statement).collect()

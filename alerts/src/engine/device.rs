@@ -212,7 +212,7 @@ impl Device {
     pub(crate) fn rehearse(&mut self, from: From, bench: &mut Bench<'_, '_>) -> Vec<Transition> {
         let (mut out, mut ordinals, mut stats) =
             (Vec::new(), Ordinals::default(), Stats::default());
-        let cause = Cause { position: REHEARSAL, received_at: bench.desk.cause.received_at };
+        let cause = Cause { position: REHEARSAL, ..bench.desk.cause };
         let set = bench.desk.set;
         let mut desk =
             Desk { set, cause, ordinals: &mut ordinals, stats: &mut stats, out: &mut out };

@@ -9,6 +9,7 @@ use bellwire_model::{
 
 use super::Stats;
 use super::climb::Climb;
+use super::clock::Pace;
 use super::machine::{Edge, Phase, Why};
 use crate::lang::duration;
 use crate::lang::explain::show;
@@ -34,6 +35,8 @@ pub(crate) struct Episode {
 pub(crate) struct Cause {
     pub(crate) position: LogPosition,
     pub(crate) received_at: Timestamp,
+    /// Whether what is judged is measured now.
+    pub(crate) pace: Pace,
 }
 
 /// Counts the transitions of each record.
@@ -196,6 +199,7 @@ impl Desk<'_> {
             rule_version: self.set.version(),
             reason: reason.into(),
             correction: None,
+            historical: self.cause.pace == Pace::Historical,
         });
     }
 
@@ -203,6 +207,7 @@ impl Desk<'_> {
     pub(crate) fn push(&mut self, mut step: Transition) {
         step.position = self.cause.position;
         step.received_at = self.cause.received_at;
+        step.historical = self.cause.pace == Pace::Historical;
         step.ordinal = self.ordinals.peek(self.cause.position);
         self.ordinals.next += 1;
         self.out.push(step);

@@ -164,7 +164,11 @@ impl Engine {
             readings.sort_unstable_by_key(|(slot, _)| *slot);
         }
         let instant = Instant { at, seq: observation.seq, readings };
-        let cause = Cause { position: observation.position, received_at: observation.received_at };
+        let cause = Cause {
+            position: observation.position,
+            received_at: observation.received_at,
+            pace: device.clock.pace,
+        };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         let (plan, who) = (plans.at(device.plan), Who::Device(names.device(key)));
         let mut bench = Bench { plan, who, stack, touched, desk: &mut desk };
@@ -207,7 +211,8 @@ impl Engine {
         let mut keys: Vec<_> = timers.range(..=up_to).map(|(_, key)| *key).collect();
         // Keys depend on the history of this process, names do not.
         keys.sort_unstable_by_key(|key| names.device(*key));
-        let cause = Cause { position, received_at };
+        // Only devices that send what they measure now have timers.
+        let cause = Cause { position, received_at, pace: Pace::Live };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         for key in keys {
             let Slot::Watched(device) = &mut devices[key.index()] else { continue };

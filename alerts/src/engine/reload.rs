@@ -18,6 +18,7 @@ use bellwire_model::{AlertState, DeviceId, DeviceKey, LogPosition, Names, Timest
 use hashbrown::HashMap;
 
 use super::climb::Climb;
+use super::clock::Pace;
 use super::device::Device;
 use super::episode::{Cause, Desk, Episode, Subject, Who};
 use super::machine::Phase;
@@ -45,7 +46,7 @@ impl Engine {
         let old_plans = std::mem::take(&mut self.plans);
         self.timers.clear();
         let Self { rules, plans, devices, timers, groups, ordinals, stats, stack, .. } = self;
-        let cause = Cause { position, received_at };
+        let cause = Cause { position, received_at, pace: Pace::Live };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         let mut translation = vec![None; old_rules.inputs().len()];
         for (name, input) in old_rules.inputs() {

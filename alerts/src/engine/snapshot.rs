@@ -233,7 +233,8 @@ impl Engine {
         device.middle.at = Timestamp::from_micros(state.middle_at);
         device.recent = Recent::load(state.recent, plan.inputs.len())
             .ok_or(SnapshotError::Inconsistent("a reading does not fit its rules"))?;
-        let cause = Cause { position: LogPosition(0), received_at: self.now };
+        let cause =
+            Cause { position: LogPosition(0), received_at: self.now, pace: device.clock.pace };
         let Self { rules, ordinals, stats, stack, touched, .. } = self;
         let mut out = Vec::new();
         let mut desk = Desk { set: rules, cause, ordinals, stats, out: &mut out };

@@ -139,3 +139,13 @@ fn extreme_times_and_values_do_no_harm() {
     }
     assert!(!world.said.is_empty());
 }
+
+#[test]
+fn what_was_measured_long_ago_is_marked() {
+    let mut world = World::new("[[rule]]\nname = 'r'\nwhen = 'v > 5'");
+    world.receive("x", at(0), at(301), &numbers(&[("v", 9.0)]));
+    world.receive("x", at(250), at(302), &numbers(&[("v", 1.0)]));
+    world.receive("y", at(301), at(303), &numbers(&[("v", 9.0)]));
+    let marks: Vec<_> = world.said.iter().map(|step| step.historical).collect();
+    assert_eq!(marks, [true, false, false]);
+}

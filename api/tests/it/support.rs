@@ -88,6 +88,7 @@ pub(crate) fn transition(position: u64, id: u64, to: AlertState) -> Transition {
         rule_version: 0xfeed,
         reason: format!("#{position}").into(),
         correction: None,
+        historical: false,
     }
 }
 

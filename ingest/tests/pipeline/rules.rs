@@ -148,6 +148,7 @@ impl RuleState {
             rule_version,
             reason,
             correction: None,
+            historical: false,
         });
     }
 }

@@ -104,7 +104,7 @@ fn parts() -> [(&'static str, String); 6] {
     let transition = format!(
         "SELECT json_build_object('type', 'transition', {}, 'alert', alert_id, 'rule', rule, \
                 'from', from_state, 'to', to_state, 'value', value, 'reason', reason, \
-                'correction', correction)::text \
+                'correction', correction, 'historical', historical)::text \
          FROM bellwire.transition WHERE device = $1 ORDER BY log_id, position, ordinal",
         times(&["at", "received_at"])
     );

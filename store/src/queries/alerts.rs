@@ -88,7 +88,7 @@ impl Queries {
                 "reading an alert's transitions",
                 "SELECT alert_id, rule, device, severity, to_state, since, fired_at, resolved_at, \
                         value, summary, position, ordinal, from_state, at, received_at, \
-                        rule_version, reason, correction \
+                        rule_version, reason, correction, historical \
                  FROM bellwire.transition WHERE alert_id = $1 \
                  ORDER BY position, ordinal LIMIT $2",
                 &[&id.to_string(), &row_limit(super::ROWS_MAX)],
@@ -114,7 +114,7 @@ impl Queries {
                 "SELECT t.alert_id, t.rule, t.device, t.severity, t.to_state, t.since, \
                         t.fired_at, t.resolved_at, t.value, t.summary, t.position, t.ordinal, \
                         t.from_state, t.at, t.received_at, t.rule_version, t.reason, \
-                        t.correction \
+                        t.correction, t.historical \
                  FROM bellwire.log_position l \
                  LEFT JOIN LATERAL ( \
                      SELECT * FROM bellwire.transition \
@@ -177,5 +177,6 @@ fn read_transition(row: &Row) -> Result<Transition, Error> {
             .get::<_, Option<&str>>(17)
             .map(|text| word("a correction", text, Correction::from_label))
             .transpose()?,
+        historical: row.get(18),
     })
 }

@@ -100,6 +100,7 @@ pub(crate) fn transition(position: u64, from: AlertState, to: AlertState) -> Tra
         rule_version: u64::MAX - 1,
         reason: "temperature > -15".into(),
         correction: None,
+        historical: false,
     }
 }
 

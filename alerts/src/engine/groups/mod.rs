@@ -166,7 +166,8 @@ impl Engine {
         }
         budget.refill(received_at);
         let to = second_of(group.device.clock.watermark);
-        let cause = Cause { position: observation.position, received_at };
+        let pace = group.device.clock.pace;
+        let cause = Cause { position: observation.position, received_at, pace };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         let (plan, name) = (plans.at(group.device.plan), group.name.clone());
         let mut bench = Bench { plan, who: Who::Group(&name), stack, touched, desk: &mut desk };
