@@ -314,15 +314,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         let n_publishes = tally.n_telemetry + tally.n_other;
         let limits = &self.desk.shared.limits.door;
         self.throttle.count(limits, n_publishes, read_bytes, now);
-        if tally.n_telemetry > 0 {
-            metrics.publishes_telemetry.inc_by(tally.n_telemetry);
-        }
+        metrics.publishes_telemetry.inc_by(tally.n_telemetry);
         if tally.n_other > 0 {
             metrics.publishes_other.inc_by(tally.n_other);
             metrics.acknowledged.inc_by(tally.n_acknowledged);
         }
         if tally.n_refused > 0 {
             metrics.publishes_refused.inc_by(tally.n_refused);
+        }
+        if tally.n_telemetry > 0 {
+            self.desk.announce_by(&self.session.last_topic);
         }
     }
 
@@ -382,6 +383,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         };
         debug!(client.id = %client, version = ?connect.version, "`{client}` is connected.");
         self.session.accept(connect, &client, present, expiry_s);
+        self.desk.announce();
         self.pass.admitted();
         if let Some(parting) = parting {
             let shared = Arc::clone(&self.desk.shared);
@@ -455,6 +457,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         let limit = self.desk.shared.limits.shutdown_timeout;
         // What finds no room in the log by then is given up: a will is counted, a session ends later.
         let _ = timeout(limit, self.part(will)).await;
+        // What the will says of the device comes before what we know.
+        self.desk.renounce();
         if close.kind.has_listener() {
             let close_timeout = self.desk.shared.limits.close_timeout;
             // A client that does not listen has had its time.

@@ -6,9 +6,12 @@
 mod json;
 mod names;
 mod scalar;
+mod status;
 mod time;
 
-use bellwire_model::{DeviceKey, PublishRef, Reading, RejectReason, SharedNames, Timestamp, Value};
+use bellwire_model::{
+    DeviceKey, Presence, PublishRef, Reading, RejectReason, SharedNames, Timestamp, Value,
+};
 
 use crate::policy::TimePolicy;
 use crate::topics::{self, Route};
@@ -54,6 +57,8 @@ pub struct Decoded {
     pub own_time: bool,
     /// The newest time in the payload, also of what was left out because of it.
     pub newest: Option<Timestamp>,
+    /// Whether the device says that it is there.
+    pub presence: Option<Presence>,
     /// What was wrong, if anything was.
     pub fault: Option<Fault>,
 }
@@ -92,6 +97,17 @@ impl Decoder {
         self.draft.policy
     }
 
+    /// The key of a device that came or went.
+    pub fn device(&mut self, id: &str) -> Option<DeviceKey> {
+        self.know_presence();
+        self.names.device(id).ok()
+    }
+
+    /// Gives the metric a key that rules know presence by; where there is no room for it, they do not.
+    fn know_presence(&mut self) {
+        let _known = self.names.metric(Presence::METRIC);
+    }
+
     /// Decodes one publish and appends what can be read to `out`.
     pub fn decode(
         &mut self,
@@ -102,13 +118,19 @@ impl Decoder {
         let Some(route) = topics::route(publish.topic) else {
             return rejected(RejectReason::BadTopic, "the topic names no device and metric");
         };
-        let (Route::Object { device } | Route::Scalar { device, .. }) = route;
+        let (Route::Object { device } | Route::Scalar { device, .. } | Route::Status { device }) =
+            route;
         let device = match self.names.device(device) {
             Ok(key) => key,
             Err(reason) => return rejected(reason, "the device's name cannot be taken"),
         };
         self.draft.begin(device, received_at);
+        let mut presence = None;
         match route {
+            Route::Status { .. } => {
+                presence = status::decode(publish.payload, &mut self.draft);
+                self.know_presence();
+            }
             Route::Object { .. } => {
                 json::decode(publish.payload, &mut self.draft, &mut self.names, out);
             }
@@ -120,6 +142,7 @@ impl Decoder {
             device: Some(device),
             own_time: self.draft.own_time,
             newest: self.draft.newest,
+            presence,
             fault: self.draft.fault.take(),
         }
     }
@@ -127,7 +150,7 @@ impl Decoder {
 
 fn rejected(reason: RejectReason, detail: &str) -> Decoded {
     let fault = Some(Fault { reason, detail: detail.into() });
-    Decoded { device: None, own_time: false, newest: None, fault }
+    Decoded { device: None, own_time: false, newest: None, presence: None, fault }
 }
 
 /// One payload while it is being read.
