@@ -49,7 +49,7 @@ fn it_does_not_make_what_was_measured_before_late() {
         [
             "x hot inactive>firing @1",
             "x hot firing>resolved @2",
-            "x away inactive>pending @2 retroactive",
+            "x away inactive>pending @2",
             "x away pending>firing @12",
         ]
     );
