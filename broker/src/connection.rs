@@ -324,6 +324,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         if tally.n_refused > 0 {
             metrics.publishes_refused.inc_by(tally.n_refused);
         }
+        if tally.n_telemetry > 0 {
+            self.desk.announce_by(&self.session.last_topic);
+        }
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<CloseKind> {
@@ -382,6 +385,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         };
         debug!(client.id = %client, version = ?connect.version, "`{client}` is connected.");
         self.session.accept(connect, &client, present, expiry_s);
+        self.desk.announce();
         self.pass.admitted();
         if let Some(parting) = parting {
             let shared = Arc::clone(&self.desk.shared);
@@ -455,6 +459,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, I: Inlet> Connection<S, I> {
         let limit = self.desk.shared.limits.shutdown_timeout;
         // What finds no room in the log by then is given up: a will is counted, a session ends later.
         let _ = timeout(limit, self.part(will)).await;
+        // What the will says of the device comes before what we know.
+        self.desk.renounce();
         if close.kind.has_listener() {
             let close_timeout = self.desk.shared.limits.close_timeout;
             // A client that does not listen has had its time.

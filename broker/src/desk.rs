@@ -5,11 +5,11 @@ use std::cell::Cell;
 use std::mem;
 use std::sync::{Arc, Mutex};
 
-use bellwire_model::{ClientId, Clock, Timestamp, TopicFilter};
+use bellwire_model::{ClientId, Clock, DeviceId, Timestamp, TopicFilter};
 
 use tracing::info;
 
-use crate::access::{Gatekeeper, Grant, Subscribing};
+use crate::access::{Gatekeeper, Grant, Principal, Subscribing};
 use crate::codec::connect::{Connect, Will};
 use crate::codec::control::{SendRetained, Taken};
 use crate::codec::encode::SessionPresent;
@@ -64,6 +64,8 @@ pub(crate) struct Desk<I> {
     /// One refused subscription of a connection is logged, not each.
     has_said_denied: Cell<bool>,
     has_left: bool,
+    /// The device that is connected here.
+    device: Option<DeviceId>,
 }
 
 impl<I> Desk<I> {
@@ -81,6 +83,7 @@ impl<I> Desk<I> {
             effects,
             has_said_denied: Cell::new(false),
             has_left: false,
+            device: None,
         }
     }
 
@@ -133,6 +136,21 @@ impl<I> Desk<I> {
         }
         self.outbox = Some(outbox);
         Some((present, parting))
+    }
+
+    /// The client is a device: from now on that is online.
+    pub(crate) fn announce(&mut self) {
+        if let Some(Principal::Device(device)) = self.grant.as_ref().map(Grant::principal) {
+            self.shared.hub.presences.enter(device);
+            self.device = Some(device.clone());
+        }
+    }
+
+    /// Tells that the device is gone, if there was one and this was the last connection of it.
+    pub(crate) fn renounce(&mut self) {
+        if let Some(device) = self.device.take() {
+            self.shared.hub.presences.leave(&device);
+        }
     }
 
     /// Leaves some more retained messages for the client, if it is to get any.
@@ -208,7 +226,25 @@ impl<I> Desk<I> {
 impl<I> Drop for Desk<I> {
     fn drop(&mut self) {
         self.leave(None);
+        self.renounce();
         self.shared.metrics.connections.dec();
+    }
+}
+
+impl<I: Inlet> Desk<I> {
+    /// The client has published telemetry on `topic`: without credentials, that is how it is known to
+    /// be a device.
+    pub(crate) fn announce_by(&mut self, topic: &str) {
+        let is_anyone = || matches!(self.mailbox.principal.get(), Some(Principal::Anyone));
+        if self.device.is_some() || !is_anyone() {
+            return;
+        }
+        let client = self.mailbox.client.get().map(ClientId::as_str);
+        let named = self.shared.inlet.device_of(topic).filter(|named| Some(*named) == client);
+        if let Some(device) = named.and_then(|named| DeviceId::new(named).ok()) {
+            self.shared.hub.presences.enter(&device);
+            self.device = Some(device);
+        }
     }
 }
 

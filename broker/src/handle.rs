@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::hub::Hub;
 use crate::message::Routed;
 use crate::ops::Effects;
+use crate::presence::Presences;
 
 /// Publishes to subscribers from inside the service. Clones speak to the same broker.
 #[derive(Clone, Debug)]
@@ -38,6 +39,12 @@ impl BrokerHandle {
     /// more; gives how many that were. An MQTT 5 client is told `Not authorized`.
     pub fn disconnect(&self, principals: &[Principal]) -> usize {
         if principals.is_empty() { 0 } else { self.hub.disconnect(principals) }
+    }
+
+    /// Which devices are connected.
+    #[must_use]
+    pub fn presences(&self) -> Arc<Presences> {
+        Arc::clone(&self.hub.presences)
     }
 
     /// How many connections there are, those included that have not sent CONNECT yet.

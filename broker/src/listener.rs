@@ -38,6 +38,13 @@ pub trait Inlet: Send + Sync + 'static {
     /// must not block, and must answer the same for the same topic.
     fn claims(&self, topic: &str) -> bool;
 
+    /// The device that a topic of telemetry names, not yet checked to be a valid name. A client without
+    /// credentials that publishes there and has that name itself is taken for the device.
+    fn device_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        let _ = topic;
+        None
+    }
+
     /// Takes a delivery; pending while the log has no room. The connection is not read from
     /// meanwhile, and its keepalive is suspended.
     ///

@@ -1,6 +1,8 @@
 //! What a stretch of the log came to once it was decoded and judged: *judge* hands it to *keep*.
 
-use bellwire_model::{DeviceKey, LogPosition, Quarantined, Reading, Timestamp, Transition};
+use bellwire_model::{
+    DeviceKey, LogPosition, Presence, Quarantined, Reading, Timestamp, Transition,
+};
 
 use crate::decode::Output;
 
@@ -49,6 +51,8 @@ pub struct Group {
     pub duplicates: Vec<(LogPosition, u32)>,
     /// Devices whose clocks were found to have been set.
     pub clock_steps: u64,
+    /// Devices that came or went, in order, and when.
+    pub presence: Vec<(DeviceKey, Presence, Timestamp)>,
     /// What the rules said.
     pub transitions: Vec<Transition>,
 }
@@ -67,6 +71,7 @@ impl Group {
         let log_bytes = usize::try_from(self.end.0 - self.start.0).unwrap_or(usize::MAX);
         self.output.readings.len()
             + self.entries.len()
+            + self.presence.len()
             + 16 * (self.quarantined.len() + self.transitions.len())
             + log_bytes / size_of::<Reading>()
             + 1

@@ -33,7 +33,7 @@ impl Default for Handoff {
 #[derive(Debug)]
 pub enum Next {
     /// The group that begins there.
-    Group(Group),
+    Group(Box<Group>),
     /// It is not here: read the log up to there.
     ReadTo(LogPosition),
 }
@@ -68,7 +68,7 @@ impl Handoff {
             let Some(group) = inner.groups.pop_front() else { return Next::ReadTo(judged) };
             inner.weight -= group.weight();
             if start == position {
-                return Next::Group(group);
+                return Next::Group(Box::new(group));
             }
             if end > position {
                 return Next::ReadTo(end.min(judged));

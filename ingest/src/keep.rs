@@ -167,6 +167,8 @@ impl Load {
         self.batch.readings.append(&mut group.output.readings);
         self.batch.quarantined.append(&mut group.quarantined);
         self.batch.transitions.append(&mut group.transitions);
+        let presence = group.presence.drain(..);
+        self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
         self.entries.append(&mut group.entries);
         self.seqs.append(&mut group.seqs);
     }
@@ -296,7 +298,7 @@ impl<S: BatchSink> Keep<S> {
         let judged = *self.parts.judged.borrow_and_update();
         while load.batch.end < judged && !self.is_full(&load.batch) {
             let group = match self.parts.handoff.next(load.batch.end, judged) {
-                Next::Group(group) => group,
+                Next::Group(group) => *group,
                 Next::ReadTo(end) => {
                     let group = self.rereader.read(load.batch.end, end)?;
                     self.parts.metrics.keep_read_from_disk(group.end.0 - group.start.0);

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::future::Future;
 
 use bellwire_model::{
-    Alert, KeepBatch, LogId, LogPosition, Names, Observation, SharedNames, StageTimes, Timestamp,
-    Transition,
+    Alert, DeviceKey, KeepBatch, LogId, LogPosition, Names, Observation, Presence, SharedNames,
+    StageTimes, Timestamp, Transition,
 };
 
 use crate::group::Group;
@@ -33,6 +33,15 @@ pub trait Rules: Send {
 
     /// Readings of one device at one instant.
     fn observe(&mut self, observation: &Observation<'_>, names: &Names, out: &mut Vec<Transition>);
+
+    /// A device came or went.
+    fn presence(
+        &mut self,
+        change: (DeviceKey, Presence),
+        moment: Moment,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    );
 
     /// A group of records is done: the time to bring metrics up to date.
     fn judged(&self);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bellwire_model::{ClockSkew, DeviceKey, MetricKey, Reading, Timestamp, Value};
+use bellwire_model::{ClockSkew, DeviceKey, MetricKey, Presence, Reading, Timestamp, Value};
 
 use crate::skew::{Change, SkewEstimator};
 
@@ -32,6 +32,8 @@ pub struct DevicePresent {
     pub latest: Vec<Latest>,
     /// Its clock, once a payload had a time.
     pub clock: Option<SkewEstimator>,
+    /// Whether it is connected or says it is there, if that was ever said, and since when.
+    pub presence: Option<(Presence, Timestamp)>,
     /// Whether it is counted as skewed.
     is_skewed: bool,
 }
@@ -85,6 +87,17 @@ impl Present {
         }
     }
 
+    /// Notes that a device came or went.
+    pub fn presence(&mut self, device: DeviceKey, presence: Presence, at: Timestamp) {
+        if self.devices.len() <= device.index() {
+            self.devices.resize(device.index() + 1, None);
+        }
+        let known = self.devices[device.index()].get_or_insert_with(|| DevicePresent::new(at, at));
+        if known.presence.is_none_or(|(before, _)| before != presence) {
+            known.presence = Some((presence, at));
+        }
+    }
+
     /// Puts a device in place, from a snapshot.
     pub fn restore(&mut self, device: DeviceKey, present: DevicePresent) {
         let last_seen = present.last_seen;
@@ -117,7 +130,14 @@ impl DevicePresent {
     /// A device of which nothing else is known yet.
     #[must_use]
     pub const fn new(first_seen: Timestamp, last_seen: Timestamp) -> Self {
-        Self { first_seen, last_seen, latest: Vec::new(), clock: None, is_skewed: false }
+        Self {
+            first_seen,
+            last_seen,
+            latest: Vec::new(),
+            clock: None,
+            presence: None,
+            is_skewed: false,
+        }
     }
 
     /// How far its clock is off, if that can be told.

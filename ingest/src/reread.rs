@@ -12,7 +12,7 @@ use crate::log::{Log, LogReader, Record};
 use crate::policy::SharedPolicies;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
-use crate::unpack::unpack;
+use crate::unpack::{unpack, unpack_presence};
 
 /// How much log one group takes: bounds it to some ten thousand readings.
 const READ_BYTES: usize = 1 << 20;
@@ -70,6 +70,12 @@ impl Rereader {
                     Record::Publishes { publishes, .. } => publishes,
                     Record::TimePolicy(policy) => {
                         self.decoder.set_policy(policy);
+                        continue;
+                    }
+                    Record::Presence(changes) => {
+                        let received_at = frame.received_at;
+                        let moment = Moment { position: frame.position, received_at };
+                        unpack_presence(moment, &changes, &mut self.decoder, &mut group);
                         continue;
                     }
                     Record::Tick | Record::Started { .. } | Record::Rules { .. } => continue,

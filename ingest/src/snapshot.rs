@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwire_model::{
-    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Timestamp,
+    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Presence, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,9 @@ pub struct Snapshot {
     /// The image of the sessions that outlive connections.
     #[serde(skip)]
     sessions: Vec<u8>,
+    /// Devices that are online or not, and since when.
+    #[serde(skip)]
+    presence: Vec<(u32, bool, i64)>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -164,6 +167,11 @@ impl Snapshot {
             rules,
             time: WireTime::new(policy, clocks.collect()),
             sessions: Vec::new(),
+            presence: present
+                .devices()
+                .filter_map(|(key, it)| it.presence.map(|it| (key, it)))
+                .map(|(key, (presence, at))| (key.0, presence.is_online(), at.as_micros()))
+                .collect(),
         }
     }
 
@@ -206,6 +214,10 @@ impl Snapshot {
         let WireTime { future_max, past_max, clocks } = self.time;
         for (device, clock) in clocks {
             present.restore_clock(DeviceKey(device), clock);
+        }
+        for (device, is_online, at) in self.presence {
+            let at = Timestamp::from_micros(at);
+            present.presence(DeviceKey(device), Presence::from(is_online), at);
         }
         Ok(Restored { rules: self.rules, policy: TimePolicy { future_max, past_max } })
     }
@@ -344,7 +356,8 @@ fn read(path: &Path) -> Result<Snapshot, SnapshotError> {
 fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_stdvec(snapshot)?;
     let body = postcard::to_extend(&snapshot.time, body)?;
-    postcard::to_extend(&snapshot.sessions, body)
+    let body = postcard::to_extend(&snapshot.sessions, body)?;
+    postcard::to_extend(&snapshot.presence, body)
 }
 
 fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
@@ -352,10 +365,13 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
     if first.is_empty() {
         return Ok(snapshot);
     }
-    let rest;
+    let mut rest;
     (snapshot.time, rest) = postcard::take_from_bytes(first)?;
     if !rest.is_empty() {
-        snapshot.sessions = postcard::from_bytes(rest)?;
+        (snapshot.sessions, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        snapshot.presence = postcard::from_bytes(rest)?;
     }
     Ok(snapshot)
 }
@@ -383,6 +399,7 @@ mod tests {
         device_present.latest = vec![latest];
         device_present.clock = Some(SkewEstimator::new(Timestamp::from_secs(4), seen));
         present.restore(device, device_present);
+        present.presence(device, Presence::Offline, Timestamp::from_secs(8));
         let places = Places {
             position: LogPosition(position),
             rebuild_from: LogPosition(position / 2),
@@ -412,6 +429,7 @@ mod tests {
         assert_eq!(device.latest[0].value, Value::Text("x".into()));
         let clock = SkewEstimator::new(Timestamp::from_secs(4), Timestamp::from_secs(9));
         assert_eq!(device.clock, Some(clock));
+        assert_eq!(device.presence, Some((Presence::Offline, Timestamp::from_secs(8))));
         assert_eq!(newest(&snapshots, 99), None);
     }
 

@@ -1,4 +1,5 @@
-//! Which topics are telemetry, and what they say: `devices/{device}/telemetry[/{metric}]`.
+//! Which topics are telemetry, and what they say: `devices/{device}/telemetry[/{metric}]`, and
+//! `devices/{device}/status`.
 
 /// What a telemetry topic says about its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,31 +16,52 @@ pub enum Route<'a> {
         /// The metric, not yet checked to be a valid name.
         metric: &'a str,
     },
+    /// `devices/{device}/status`: whether it is there.
+    Status {
+        /// The device, not yet checked to be a valid name.
+        device: &'a str,
+    },
 }
 
 /// Whether publishes on `topic` are telemetry: they go to the log, whatever they hold.
 #[must_use]
 pub fn claims(topic: &str) -> bool {
-    rest_after_telemetry(topic).is_some()
+    split(topic).is_some_and(|(_, rest)| {
+        rest == STATUS || rest.strip_prefix(TELEMETRY).is_some_and(is_end_or_level)
+    })
 }
 
 /// Reads a telemetry topic; `None` if it names no device or more than one metric level.
 #[must_use]
 pub fn route(topic: &str) -> Option<Route<'_>> {
-    let (device, rest) = rest_after_telemetry(topic)?;
+    let (device, rest) = split(topic).filter(|(device, _)| !device.is_empty())?;
+    if rest == STATUS {
+        return Some(Route::Status { device });
+    }
+    let rest = rest.strip_prefix(TELEMETRY).filter(|rest| is_end_or_level(rest))?;
     match rest.strip_prefix('/') {
-        _ if device.is_empty() => None,
         None => Some(Route::Object { device }),
         Some(metric) if metric.is_empty() || metric.contains('/') => None,
         Some(metric) => Some(Route::Scalar { device, metric }),
     }
 }
 
-/// The device level, and what stands behind `telemetry`: nothing, or `/` and more.
-fn rest_after_telemetry(topic: &str) -> Option<(&str, &str)> {
-    let (device, rest) = topic.strip_prefix("devices/")?.split_once('/')?;
-    let rest = rest.strip_prefix("telemetry")?;
-    (rest.is_empty() || rest.starts_with('/')).then_some((device, rest))
+/// The device that a telemetry topic names, not yet checked to be a valid name.
+#[must_use]
+pub fn device(topic: &str) -> Option<&str> {
+    claims(topic).then(|| split(topic)).flatten().map(|(device, _)| device)
+}
+
+const TELEMETRY: &str = "telemetry";
+const STATUS: &str = "status";
+
+/// The device level of `devices/{device}/…`, and what stands behind it.
+fn split(topic: &str) -> Option<(&str, &str)> {
+    topic.strip_prefix("devices/")?.split_once('/')
+}
+
+fn is_end_or_level(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
 }
 
 #[cfg(test)]
@@ -57,7 +79,9 @@ mod tests {
             ("devices/a/telemetry/", true, None),
             ("devices//telemetry", true, None),
             ("devices/a/telemetrics", false, None),
-            ("devices/a/status", false, None),
+            ("devices/a/status", true, Some(Route::Status { device: "a" })),
+            ("devices//status", true, None),
+            ("devices/a/status/x", false, None),
             ("devices/a/b/telemetry", false, None),
             ("other/a/telemetry", false, None),
         ] {

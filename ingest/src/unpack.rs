@@ -1,7 +1,7 @@
 //! Unpacks one record of publishes into a group; the same for *judge* and for *keep* behind it.
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{DeviceKey, PublishRef, Quarantined, RejectReason};
+use bellwire_model::{DeviceKey, Presence, PublishRef, Quarantined, RejectReason};
 
 use crate::decode::{Decoded, Decoder, Fault};
 use crate::group::{Entry, Fate, Group};
@@ -41,6 +41,10 @@ pub(crate) fn unpack(
             },
         };
         let Some(device) = decoded.device else { continue };
+        if fate == Fate::Stored {
+            let said = decoded.presence;
+            group.presence.extend(said.map(|presence| (device, presence, moment.received_at)));
+        }
         let seqs = group.output.spans[first_span..].iter().filter_map(|span| span.seq);
         group.seqs.extend(seqs.map(|seq| (device, seq)));
         let n_readings = group.output.readings.len() - first_reading;
@@ -51,6 +55,20 @@ pub(crate) fn unpack(
             fate,
             n_readings: u32::try_from(n_readings).unwrap_or(u32::MAX),
         });
+    }
+}
+
+/// Enters what a record says of devices that came or went. A device that can have no key is left out.
+pub(crate) fn unpack_presence(
+    moment: Moment,
+    changes: &[(&str, Presence)],
+    decoder: &mut Decoder,
+    group: &mut Group,
+) {
+    for (device, presence) in changes {
+        if let Some(device) = decoder.device(device) {
+            group.presence.push((device, *presence, moment.received_at));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! What *keep* writes in one transaction.
 
 use crate::{
-    DeviceId, DeviceKey, DeviceLedger, LogPosition, Reading, RejectReason, Timestamp, Transition,
+    DeviceId, DeviceKey, DeviceLedger, LogPosition, Presence, Reading, RejectReason, Timestamp,
+    Transition,
 };
 
 /// A payload of which we could not read some part, kept as it came.
@@ -58,6 +59,8 @@ pub struct KeepBatch {
     pub quarantined: Vec<Quarantined>,
     /// What the rules said, in order.
     pub transitions: Vec<Transition>,
+    /// Which devices came or went, in order.
+    pub presence: Vec<(DeviceKey, Presence)>,
     /// The ledger as of `end`, if it is to be written this time.
     pub ledger: Option<LedgerFlush>,
 }
@@ -69,6 +72,7 @@ impl KeepBatch {
         self.readings.is_empty()
             && self.quarantined.is_empty()
             && self.transitions.is_empty()
+            && self.presence.is_empty()
             && self.ledger.is_none()
     }
 }

@@ -26,6 +26,10 @@ impl Inlet for LogInlet {
         topics::claims(topic)
     }
 
+    fn device_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
+        topics::device(topic)
+    }
+
     async fn submit(&self, delivery: Delivery) {
         if let Err(entry) = self.log.try_append(Entry::publishes(delivery)) {
             self.log.append(entry).await;

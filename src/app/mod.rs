@@ -11,6 +11,7 @@ pub mod health;
 pub mod history;
 pub mod inlet;
 mod page;
+mod presence;
 pub mod present;
 pub mod rules;
 mod rules_file;
@@ -93,6 +94,7 @@ pub struct App {
     api: Running,
     rules_file: Option<rules_file::Watching>,
     certificates: Option<certificates::Watching>,
+    presence: presence::Following,
     compaction: Compaction,
     tracker: TaskTracker,
     failures: mpsc::Receiver<anyhow::Error>,
@@ -143,8 +145,16 @@ impl App {
         failures: mpsc::Receiver<anyhow::Error>,
     ) -> Self {
         let Parts { spine, front, endpoints_file } = parts;
-        let Front { endpoints, broker, credentials, api, rules_file, certificates, compaction } =
-            front;
+        let Front {
+            endpoints,
+            broker,
+            credentials,
+            api,
+            rules_file,
+            certificates,
+            presence,
+            compaction,
+        } = front;
         let Common { config, tracker, .. } = common;
         Self {
             endpoints,
@@ -157,6 +167,7 @@ impl App {
             api,
             rules_file,
             certificates,
+            presence,
             compaction,
             tracker,
             failures,
@@ -190,7 +201,8 @@ impl App {
     /// kept; then the operators; then the database.
     pub async fn stop(self) -> Stopped {
         let _ = std::fs::remove_file(&self.endpoints_file);
-        drop((self.rules_file, self.certificates));
+        // It is not the devices that go.
+        drop((self.rules_file, self.certificates, self.presence));
         finish("broker", self.broker).await;
         if let Some(credentials) = self.credentials {
             finish("credentials", credentials).await;
@@ -224,6 +236,7 @@ struct Front {
     api: Running,
     rules_file: Option<rules_file::Watching>,
     certificates: Option<certificates::Watching>,
+    presence: presence::Following,
     compaction: Compaction,
 }
 
@@ -262,6 +275,13 @@ async fn open_front(
     };
     let door = Door::open(common, database).await?;
     let (broker, handle, doors, certificates) = open_broker(common, spine, sessions, &door).await?;
+    let parts = presence::Parts {
+        presences: handle.presences(),
+        present: spine.present().clone(),
+        names: spine.names().clone(),
+        log: spine.log(),
+    };
+    let presence = presence::follow(parts, &common.tracker);
     let credentials = door.follow(common, handle);
     let (api, http) = open_api(common, spine, database).await?;
     let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
@@ -270,7 +290,16 @@ async fn open_front(
     info!("Ready: MQTT on {}, HTTP on http://{http}/.", endpoints.mqtt_urls().join(", "));
     let every = common.config.database.compact_interval();
     let compaction = Compaction::start(Arc::clone(database), every, common.failures.clone())?;
-    Ok(Front { endpoints, broker, credentials, api, rules_file, certificates, compaction })
+    Ok(Front {
+        endpoints,
+        broker,
+        credentials,
+        api,
+        rules_file,
+        certificates,
+        presence,
+        compaction,
+    })
 }
 
 async fn stop_database(database: &Database) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::rules::SharedRules;
 
-/// A device that published within this time counts as online. (Presence from connections and
-/// wills comes with the device registry.)
+/// A device of which no connection is known, because others speak for it, counts as online if it
+/// published within this time.
 const ONLINE_FOR: Duration = Duration::from_secs(60);
 
 /// What is known without the database.
@@ -32,7 +32,10 @@ impl Now {
             device: device.clone(),
             first_seen: present.first_seen,
             last_seen: present.last_seen,
-            online: now.since(present.last_seen) <= ONLINE_FOR,
+            online: match present.presence {
+                Some((presence, _)) => presence.is_online(),
+                None => now.since(present.last_seen) <= ONLINE_FOR,
+            },
             clock_skew: present.skew(),
             labels: labels
                 .iter()

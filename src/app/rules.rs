@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use bellwire_alerts::{Engine, Metrics, RuleSet};
 use bellwire_api::ports::RuleInfo;
 use bellwire_ingest::ports::{Moment, Rules};
-use bellwire_model::{Alert, Names, Observation, Timestamp, Transition};
+use bellwire_model::{Alert, DeviceKey, Names, Observation, Presence, Timestamp, Transition};
 use tracing::error;
 
 /// The rules in force, for those who show them.
@@ -58,6 +58,16 @@ impl Rules for EngineRules {
 
     fn observe(&mut self, observation: &Observation<'_>, names: &Names, out: &mut Vec<Transition>) {
         self.engine.observe(observation, names, out);
+    }
+
+    fn presence(
+        &mut self,
+        change: (DeviceKey, Presence),
+        moment: Moment,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
+        self.engine.presence(change, (moment.received_at, moment.position), names, out);
     }
 
     fn active(&self) -> Vec<Alert> {

@@ -79,6 +79,11 @@ impl Dictionary {
                 devices.push(row.device);
             }
         }
+        for (device, _) in &batch.presence {
+            if is_new(&mut self.devices, device.index()) {
+                devices.push(*device);
+            }
+        }
         devices.sort_unstable();
         devices.dedup();
         metrics.sort_unstable();

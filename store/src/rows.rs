@@ -2,7 +2,7 @@
 
 use bellwire_model::alert::Alert;
 use bellwire_model::batch::LedgerRow;
-use bellwire_model::{AlertId, Correction, Quarantined, Transition};
+use bellwire_model::{AlertId, Correction, DeviceKey, Presence, Quarantined, Transition};
 use hashbrown::HashMap;
 use tokio_postgres::types::ToSql;
 
@@ -168,6 +168,23 @@ pub(crate) fn ledger(log_id: i32, dictionary: &Dictionary, rows: &[LedgerRow]) -
         ]
     };
     rows.chunks(ROWS_MAX).map(statement).collect()
+}
+
+pub(crate) const UPDATE_PRESENCE: &str = "UPDATE bellwire.device d SET online = p.online \
+    FROM unnest($1::int4[], $2::boolean[]) AS p (id, online) \
+    WHERE d.id = p.id AND d.online IS DISTINCT FROM p.online";
+
+/// Parameters of [`UPDATE_PRESENCE`] for what is so after `rows`.
+pub(crate) fn presence(dictionary: &Dictionary, rows: &[(DeviceKey, Presence)]) -> Vec<Parameters> {
+    let last: HashMap<DeviceKey, Presence> = rows.iter().copied().collect();
+    let last: Vec<_> = last.into_iter().collect();
+    let statement = |part: &[(DeviceKey, Presence)]| {
+        vec![
+            column(part, |(device, _)| dictionary.device(*device)),
+            column(part, |(_, presence)| presence.is_online()),
+        ]
+    };
+    last.chunks(ROWS_MAX).map(statement).collect()
 }
 
 fn int4(ordinal: u32) -> i32 {

@@ -194,6 +194,11 @@ impl Session {
                 "storing the ledger",
                 rows::ledger(who.log_id, dictionary, ledger),
             ),
+            (
+                rows::UPDATE_PRESENCE,
+                "storing who is online",
+                rows::presence(dictionary, &batch.presence),
+            ),
         ];
         let mut planned = Vec::new();
         for (sql, doing, all) in kinds {

@@ -20,6 +20,7 @@ mod mqtt;
 mod older_copy;
 mod outage;
 mod poison;
+mod presence;
 mod reader;
 mod recording;
 mod rules;

@@ -9,6 +9,7 @@ mod groups;
 mod judge;
 pub(crate) mod machine;
 pub(crate) mod plan;
+pub(crate) mod presence;
 mod recent;
 mod reload;
 pub(crate) mod series;
@@ -30,6 +31,7 @@ use device::Device;
 use episode::{Cause, Desk, Ordinals, Who};
 use groups::Groups;
 use plan::Plans;
+use presence::Presences;
 use recent::{Instant, Place};
 use state::{Bench, Reading, Until};
 pub use stats::Stats;
@@ -62,6 +64,7 @@ pub struct Engine {
     /// When ticks are asked for.
     timers: BTreeSet<(Timestamp, DeviceKey)>,
     groups: Groups,
+    presences: Presences,
     /// When the latest record was received.
     now: Timestamp,
     ordinals: Ordinals,
@@ -136,7 +139,17 @@ impl Engine {
             Some(Slot::Unseen) | None => self.meet(observation, names),
         }
         let Self {
-            rules, plans, devices, timers, ordinals, stats, stack, touched, readings, ..
+            rules,
+            plans,
+            devices,
+            timers,
+            ordinals,
+            stats,
+            stack,
+            touched,
+            readings,
+            presences,
+            ..
         } = self;
         let Slot::Watched(device) = &mut devices[key.index()] else { return };
         let lateness = rules.lateness();
@@ -159,6 +172,11 @@ impl Engine {
             let Some(input) = plans.input_id(reading.metric, rules, names) else { continue };
             let Some(slot) = plans.at(device.plan).slot(input) else { continue };
             readings.push((slot, reading.value.clone()));
+        }
+        if !device.live.is_met() {
+            // It came before its first reading.
+            let early = presences.slotted(key, plans.at(device.plan), rules);
+            readings.extend(early.filter(|early| readings.iter().all(|it| it.0 != early.0)));
         }
         if !readings.is_sorted_by_key(|(slot, _)| *slot) {
             readings.sort_unstable_by_key(|(slot, _)| *slot);

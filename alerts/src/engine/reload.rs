@@ -24,7 +24,7 @@ use super::episode::{Cause, Desk, Episode, Subject, Who};
 use super::machine::Phase;
 use super::plan::{Plan, Plans};
 use super::state::State;
-use super::{Engine, Slot, set_timer};
+use super::{Engine, Slot, presence, set_timer};
 use crate::lang::program::{Stack, Verdict};
 use crate::rules::RuleSet;
 use crate::rules::rule::Rule;
@@ -45,7 +45,9 @@ impl Engine {
         let old_rules = std::mem::replace(&mut self.rules, rules);
         let old_plans = std::mem::take(&mut self.plans);
         self.timers.clear();
-        let Self { rules, plans, devices, timers, groups, ordinals, stats, stack, .. } = self;
+        let Self {
+            rules, plans, devices, timers, groups, presences, ordinals, stats, stack, ..
+        } = self;
         let cause = Cause { position, received_at, pace: Pace::Live };
         let mut desk = Desk { set: rules, cause, ordinals, stats, out };
         let mut translation = vec![None; old_rules.inputs().len()];
@@ -68,6 +70,9 @@ impl Engine {
             *slot = match change.apply(id, *old, plans, stack, &mut desk) {
                 None => Slot::Unwatched,
                 Some(mut device) => {
+                    let plan = plans.at(device.plan);
+                    let known = presences.slotted(key, plan, desk.set);
+                    presence::fill(&mut device.live, known, change.at);
                     device.live.reschedule(plans.at(device.plan), desk.set);
                     device.settle();
                     set_timer(timers, key, &mut device);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwire_model::{
-    Alert, AlertId, DeviceId, DeviceKey, LogPosition, Names, Severity, Timestamp, Value,
+    Alert, AlertId, DeviceId, DeviceKey, LogPosition, Names, Presence, Severity, Timestamp, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,8 @@ struct EngineState<'a> {
     devices: Vec<DeviceState<'a>>,
     #[serde(borrow)]
     groups: GroupsState<'a>,
+    /// Devices that are known to be online, or not.
+    presences: Vec<(&'a str, bool)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -161,6 +163,11 @@ impl Engine {
             ordinals: (self.ordinals.position.0, self.ordinals.next),
             devices,
             groups: self.groups.save(&self.rules),
+            presences: self
+                .presences
+                .iter()
+                .map(|(key, it)| (names.device(key).as_str(), it.is_online()))
+                .collect(),
         };
         out.push(VERSION);
         let bytes = postcard::to_stdvec(&state).expect("a Vec takes everything");
@@ -190,6 +197,14 @@ impl Engine {
             engine.load_device(device, names)?;
         }
         engine.load_groups(state.groups)?;
+        for (device, is_online) in state.presences {
+            let id = DeviceId::new(device)
+                .map_err(|_| SnapshotError::Inconsistent("a device's name is not valid"))?;
+            let key = names
+                .add_device(&id)
+                .ok_or(SnapshotError::Inconsistent("it has too many devices"))?;
+            engine.presences.set(key, Presence::from(is_online));
+        }
         Ok(engine)
     }
 

@@ -12,6 +12,7 @@ mod hostile;
 mod kapacitor;
 mod numbers;
 mod options;
+mod presence;
 mod prometheus;
 mod recordings;
 mod reference;

@@ -23,6 +23,7 @@ use crate::config::Limits;
 use crate::flow::FlowLimits;
 use crate::mailbox::{Mailbox, Stop};
 use crate::metrics::Metrics;
+use crate::presence::Presences;
 use crate::retained::{RetainLimits, RetainedMessages};
 
 pub(crate) use self::image::ImageError;
@@ -39,6 +40,7 @@ pub(crate) struct Hub {
     next_id: AtomicU64,
     flow_limits: FlowLimits,
     retain_limits: RetainLimits,
+    pub(crate) presences: Arc<Presences>,
     sessions_max: usize,
     subscriptions_max: usize,
     metrics: Metrics,
@@ -58,6 +60,7 @@ impl Hub {
                 bytes_max: limits.outbox_bytes_max,
             },
             retain_limits: limits.retain,
+            presences: Arc::default(),
             sessions_max: limits.sessions_max,
             subscriptions_max: limits.subscriptions_per_client_max,
             metrics,

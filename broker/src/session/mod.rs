@@ -114,7 +114,7 @@ pub(crate) struct Session {
     batch_bytes_hint: usize,
     /// The topic of the last publish, checked, and whether it is telemetry: mostly the next is
     /// published there too.
-    last_topic: String,
+    pub(crate) last_topic: String,
     last_claimed: bool,
     last_allowed: bool,
     tally: Tally,

@@ -6,9 +6,13 @@
 mod json;
 mod names;
 mod scalar;
+mod status;
 mod time;
 
-use bellwire_model::{DeviceKey, PublishRef, Reading, RejectReason, SharedNames, Timestamp, Value};
+use bellwire_model::{
+    DeviceKey, MetricName, Presence, PublishRef, Reading, RejectReason, SharedNames, Timestamp,
+    Value,
+};
 
 use crate::policy::TimePolicy;
 use crate::topics::{self, Route};
@@ -54,6 +58,8 @@ pub struct Decoded {
     pub own_time: bool,
     /// The newest time in the payload, also of what was left out because of it.
     pub newest: Option<Timestamp>,
+    /// Whether the device says that it is there.
+    pub presence: Option<Presence>,
     /// What was wrong, if anything was.
     pub fault: Option<Fault>,
 }
@@ -92,6 +98,13 @@ impl Decoder {
         self.draft.policy
     }
 
+    /// The key of a device that came or went, and with it one for the metric that rules know that by.
+    pub fn device(&mut self, id: &str) -> Option<DeviceKey> {
+        debug_assert!(MetricName::new(Presence::METRIC).is_ok());
+        self.names.metric(Presence::METRIC).ok()?;
+        self.names.device(id).ok()
+    }
+
     /// Decodes one publish and appends what can be read to `out`.
     pub fn decode(
         &mut self,
@@ -102,13 +115,16 @@ impl Decoder {
         let Some(route) = topics::route(publish.topic) else {
             return rejected(RejectReason::BadTopic, "the topic names no device and metric");
         };
-        let (Route::Object { device } | Route::Scalar { device, .. }) = route;
+        let (Route::Object { device } | Route::Scalar { device, .. } | Route::Status { device }) =
+            route;
         let device = match self.names.device(device) {
             Ok(key) => key,
             Err(reason) => return rejected(reason, "the device's name cannot be taken"),
         };
         self.draft.begin(device, received_at);
+        let mut presence = None;
         match route {
+            Route::Status { .. } => presence = status::decode(publish.payload, &mut self.draft),
             Route::Object { .. } => {
                 json::decode(publish.payload, &mut self.draft, &mut self.names, out);
             }
@@ -120,6 +136,7 @@ impl Decoder {
             device: Some(device),
             own_time: self.draft.own_time,
             newest: self.draft.newest,
+            presence,
             fault: self.draft.fault.take(),
         }
     }
@@ -127,7 +144,7 @@ impl Decoder {
 
 fn rejected(reason: RejectReason, detail: &str) -> Decoded {
     let fault = Some(Fault { reason, detail: detail.into() });
-    Decoded { device: None, own_time: false, newest: None, fault }
+    Decoded { device: None, own_time: false, newest: None, presence: None, fault }
 }
 
 /// One payload while it is being read.

@@ -11,7 +11,7 @@ use crate::present::SharedPresent;
 use crate::repetition::{Evidence, Hasher, Limits, Window};
 use crate::skew::Change;
 use crate::snapshot::{Places, Restored, Snapshot};
-use crate::unpack::unpack;
+use crate::unpack::{unpack, unpack_presence};
 
 /// Everything *judge* knows at a position of the log.
 #[derive(Debug)]
@@ -96,7 +96,13 @@ impl<R: Rules> Judge<R> {
                 self.decoder.set_policy(policy);
                 self.policies.set(frame.position, policy);
             }
+            Record::Presence(changes) => {
+                let first = group.presence.len();
+                unpack_presence(moment, &changes, &mut self.decoder, group);
+                self.come_and_go(moment, first, group);
+            }
             Record::Publishes { client, publishes, .. } => {
+                let first_presence = group.presence.len();
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
                 self.window.begin_record(frame.position);
                 let client = self.hasher.client_str(client);
@@ -112,6 +118,7 @@ impl<R: Rules> Judge<R> {
                 });
                 self.observe(moment, first_span, group);
                 self.remember(first_span, first_entry, group);
+                self.come_and_go(moment, first_presence, group);
             }
         }
         Ok(())
@@ -131,6 +138,19 @@ impl<R: Rules> Judge<R> {
                 readings: &group.output.readings[first..first + span.len as usize],
             };
             self.rules.observe(&observation, &names, &mut group.transitions);
+        }
+    }
+
+    /// Tells the rules and the present who came and went.
+    fn come_and_go(&mut self, moment: Moment, first: usize, group: &mut Group) {
+        if group.presence.len() == first {
+            return;
+        }
+        let names = self.names.read();
+        for (device, presence, at) in &group.presence[first..] {
+            let change = (*device, *presence);
+            self.rules.presence(change, moment, &names, &mut group.transitions);
+            self.present.with(|present| present.presence(*device, *presence, *at));
         }
     }
 

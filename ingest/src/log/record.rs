@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{ClientId, Delivery, PublishBatch, Receipt};
+use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt};
 
 use crate::policy::TimePolicy;
 
@@ -28,12 +28,21 @@ pub enum RecordKind {
     TimePolicy = 5,
     /// What a client published, and what changed in sessions with it.
     Session = 6,
+    /// Devices came or went.
+    Presence = 7,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 6] =
-        [Self::Publishes, Self::Tick, Self::Started, Self::Rules, Self::TimePolicy, Self::Session];
+    pub const ALL: [Self; 7] = [
+        Self::Publishes,
+        Self::Tick,
+        Self::Started,
+        Self::Rules,
+        Self::TimePolicy,
+        Self::Session,
+        Self::Presence,
+    ];
 
     /// Whether it comes from clients, and waits while the log is full.
     #[must_use]
@@ -51,6 +60,7 @@ impl RecordKind {
             Self::Rules => "rules",
             Self::TimePolicy => "time_policy",
             Self::Session => "session",
+            Self::Presence => "presence",
         }
     }
 
@@ -64,6 +74,7 @@ impl RecordKind {
             4 => Some(Self::Rules),
             5 => Some(Self::TimePolicy),
             6 => Some(Self::Session),
+            7 => Some(Self::Presence),
             _ => None,
         }
     }
@@ -114,6 +125,8 @@ pub enum Record<'a> {
     },
     /// This says which event times are taken from here on.
     TimePolicy(TimePolicy),
+    /// Devices came or went, in order.
+    Presence(Vec<(&'a str, Presence)>),
 }
 
 impl<'a> Record<'a> {
@@ -143,6 +156,7 @@ impl<'a> Record<'a> {
             RecordKind::Started => Self::Started { version: text(body)? },
             RecordKind::Rules => Self::Rules { text: text(body)? },
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
+            RecordKind::Presence => Self::Presence(read_presence(body).ok_or(malformed)?),
         })
     }
 }
@@ -168,11 +182,15 @@ pub(super) enum EntryBody {
     Started(Box<str>),
     Rules(Arc<str>),
     TimePolicy(TimePolicy),
+    Presence(Box<[(DeviceId, Presence)]>),
 }
 
 impl Entry {
     /// The most bytes of rules and labels that fit into a record: 16 MiB.
     pub const RULES_BYTES_MAX: usize = 16 << 20;
+
+    /// The most devices in one record of presence.
+    pub const PRESENCES_MAX: usize = 1_000;
 
     /// What a client published. It counts as data: it waits while the log is full.
     #[must_use]
@@ -212,6 +230,13 @@ impl Entry {
         Self { body: EntryBody::TimePolicy(policy), receipt: None }
     }
 
+    /// Devices came or went, in this order; more than [`Entry::PRESENCES_MAX`] are cut.
+    #[must_use]
+    pub fn presence(changes: &[(DeviceId, Presence)]) -> Self {
+        let changes = &changes[..changes.len().min(Self::PRESENCES_MAX)];
+        Self { body: EntryBody::Presence(changes.into()), receipt: None }
+    }
+
     /// The same, with a receipt to settle when it is durable.
     #[must_use]
     pub fn with_receipt(self, receipt: Receipt) -> Self {
@@ -228,6 +253,7 @@ impl Entry {
             EntryBody::Started(_) => RecordKind::Started,
             EntryBody::Rules(_) => RecordKind::Rules,
             EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
+            EntryBody::Presence(_) => RecordKind::Presence,
         }
     }
 
@@ -263,6 +289,9 @@ impl Entry {
             EntryBody::Started(version) => version.len(),
             EntryBody::Rules(text) => text.len(),
             EntryBody::TimePolicy(_) => POLICY_BYTES,
+            EntryBody::Presence(changes) => {
+                changes.iter().map(|(device, _)| 3 + device.as_str().len()).sum()
+            }
         }
     }
 
@@ -286,6 +315,7 @@ impl Entry {
             EntryBody::Started(version) => buffer.extend_from_slice(version.as_bytes()),
             EntryBody::Rules(text) => buffer.extend_from_slice(text.as_bytes()),
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
+            EntryBody::Presence(changes) => write_presence(changes, buffer),
         }
     }
 }
@@ -311,6 +341,28 @@ fn write_policy(policy: &TimePolicy, buffer: &mut Vec<u8>) {
     buffer.extend_from_slice(&policy.past_max.map_or(NO_LIMIT, micros).to_le_bytes());
 }
 
+/// `online u8 | device_bytes u16 | device`, again and again.
+fn read_presence(mut body: &[u8]) -> Option<Vec<(&str, Presence)>> {
+    let mut changes = Vec::new();
+    while let Some((online, rest)) = body.split_first() {
+        let (bytes, rest) = rest.split_first_chunk()?;
+        let (device, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*bytes)))?;
+        changes.push((std::str::from_utf8(device).ok()?, Presence::from(*online != 0)));
+        body = rest;
+    }
+    Some(changes)
+}
+
+fn write_presence(changes: &[(DeviceId, Presence)], buffer: &mut Vec<u8>) {
+    for (device, presence) in changes {
+        let device = device.as_str().as_bytes();
+        let bytes = u16::try_from(device.len()).expect("a DeviceId fits into u16");
+        buffer.push(u8::from(presence.is_online()));
+        buffer.extend_from_slice(&bytes.to_le_bytes());
+        buffer.extend_from_slice(device);
+    }
+}
+
 impl fmt::Debug for EntryBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -322,6 +374,7 @@ impl fmt::Debug for EntryBody {
             Self::Started(version) => write!(f, "Started({version:?})"),
             Self::Rules(text) => write!(f, "Rules({} bytes)", text.len()),
             Self::TimePolicy(policy) => policy.fmt(f),
+            Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
         }
     }
 }
@@ -388,6 +441,17 @@ mod tests {
             };
             assert_eq!(back, policy);
         }
+    }
+
+    #[test]
+    fn presence_reads_back() {
+        let device = |name: &str| DeviceId::new(name).expect("valid");
+        let changes = [(device("ü"), Presence::Online), (device("b"), Presence::Offline)];
+        let bytes = body(&Entry::presence(&changes));
+        let Ok(Record::Presence(back)) = Record::decode(7, &bytes) else { panic!("{bytes:?}") };
+        assert_eq!(back, [("ü", Presence::Online), ("b", Presence::Offline)]);
+        let cut = Record::decode(7, &bytes[..bytes.len() - 1]);
+        assert!(matches!(cut, Err(RecordError::Malformed(RecordKind::Presence))), "{cut:?}");
     }
 
     #[test]

@@ -312,6 +312,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::Started { version } => Said::Control(version.into()),
                 Record::Rules { text } => Said::Control(text.into()),
                 Record::TimePolicy(policy) => Said::Control(format!("{policy:?}")),
+                Record::Presence(changes) => Said::Control(format!("{changes:?}")),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });
         }

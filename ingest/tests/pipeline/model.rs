@@ -145,6 +145,7 @@ impl Model {
             Record::Started { .. } => self.rules.started(),
             Record::Rules { text } => self.rules.load(text, now, &mut self.transitions),
             Record::TimePolicy(policy) => self.policy = policy,
+            Record::Presence(changes) => panic!("nobody appends {changes:?} here"),
             Record::Publishes { client, publishes, .. } => {
                 let mut observed = Vec::new();
                 for (ordinal, publish) in (0..).zip(publishes) {

@@ -11,6 +11,7 @@ use bellwire_model::{
     Alert, AlertId, AlertState, DeviceId, LogPosition, Names, Observation, RuleName, Severity,
     Timestamp, Transition,
 };
+use bellwire_model::{DeviceKey, Presence};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -181,6 +182,17 @@ impl Rules for SimRules {
         let t = t.and_then(|reading| reading.value.number());
         let moment = Moment { position, received_at };
         self.state.observe(names.device(device).as_str(), t, moment, out);
+    }
+
+    fn presence(
+        &mut self,
+        (device, presence): (DeviceKey, Presence),
+        moment: Moment,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
+        let t = if presence.is_online() { 0.0 } else { 100.0 };
+        self.state.observe(names.device(device).as_str(), Some(t), moment, out);
     }
 
     fn judged(&self) {}

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use bellwire_model::{DeviceId, Timestamp, Value};
+use bellwire_model::{DeviceId, MetricName, Presence, Timestamp, Value};
 
 use super::Budget;
 use super::samples::{Sample, Samples, second_from, second_of};
 use crate::engine::clock::DeviceClock;
 use crate::engine::device::{Device, Point};
 use crate::engine::episode::GroupName;
+use crate::engine::presence::value;
 use crate::engine::state::{Bench, Until};
 use crate::lang::group::Part;
 use crate::lang::program::{Stack, View};
@@ -99,6 +100,15 @@ impl Group {
         }
         let told = if base.is_met() { second_of(base.end()) } else { i64::MIN };
         told.max(second_of(Timestamp::from_secs(now) - lateness))
+    }
+
+    /// Notes that a member was there, or not, before it was heard of.
+    pub(super) fn tell(&mut self, member: u32, inputs: &[MetricName], presence: Presence) {
+        let member = &mut self.members[member as usize];
+        let input = inputs.iter().position(|name| name.as_str() == Presence::METRIC);
+        if let Some(input) = input {
+            member.samples[input].push(Sample::new(member.since, None, value(presence)));
+        }
     }
 
     /// Notes what a member says: `sample` of the rule's `input`, or only that it is there.

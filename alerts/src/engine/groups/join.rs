@@ -20,7 +20,8 @@ impl Engine {
     #[cold]
     pub(super) fn join_groups(&mut self, observation: &Observation<'_>, names: &Names) {
         let id = names.device(observation.device);
-        let Self { rules, plans, groups, .. } = self;
+        let Self { rules, plans, groups, presences, .. } = self;
+        let presence = presences.get(observation.device);
         let joined = rules.groups_for(id).into_iter().map(|(rule, labels)| {
             let name = GroupName::new(labels);
             let heard = (observation.at, observation.received_at);
@@ -31,7 +32,11 @@ impl Engine {
                 None => {
                     let n_inputs = rules.at(rule).metrics().len();
                     group.due = group.due.min(second_of(observation.at));
-                    group.join(id.clone(), observation.at, n_inputs)
+                    let member = group.join(id.clone(), observation.at, n_inputs);
+                    if let Some(presence) = presence {
+                        group.tell(member, rules.at(rule).metrics(), presence);
+                    }
+                    member
                 }
             };
             Membership { group: index, member }
