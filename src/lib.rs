@@ -13,6 +13,7 @@ mod logging;
 mod measure;
 mod open_files;
 mod rule_test;
+mod rulebook;
 mod runtime;
 
 /// The exit code for an error: found by its type, wherever in the chain it is.
@@ -23,6 +24,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         .find_map(|cause| {
             is(cli::EXIT_CONFIG, cause.is::<config::ConfigError>())
                 .or_else(|| is(cli::EXIT_CONFIG, cause.is::<app::rules::RulesFileError>()))
+                .or_else(|| is(cli::EXIT_CONFIG, cause.is::<rulebook::effective::Misfit>()))
                 .or_else(|| is(cli::EXIT_DATABASE, cause.is::<app::DatabaseUnavailable>()))
         })
         .unwrap_or(cli::EXIT_FAILURE)

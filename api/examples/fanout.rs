@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use bellwire_api::ports::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
-    BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading, Page, Place, PortError,
-    PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, RuleInfo,
+    BucketRow, BucketsQuery, ChangedBy, DeviceInfo, HealthStatus, Known, LatestReading, NewRule,
+    Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
+    RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial, RuleVersion, Rules, RulesError,
+    RulesFuture,
 };
 use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
 use bellwire_model::{
@@ -55,7 +57,8 @@ async fn serve(n_clients: u64, per_second: u64, secs: u64) -> Outcome {
         present: Arc::clone(&nothing) as _,
         history: Arc::clone(&nothing) as _,
         health: Arc::clone(&nothing) as _,
-        backtests: nothing,
+        backtests: Arc::clone(&nothing) as _,
+        rules: nothing,
     };
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let api = Api::bind(config, ports, Arc::clone(&hub), registry, clock, tracker.clone()).await?;
@@ -180,6 +183,38 @@ impl Backtests for Nothing {
     }
 }
 
+impl Rules for Nothing {
+    fn list(&self) -> Vec<RuleInfo> {
+        Vec::new()
+    }
+
+    fn rule(&self, _: &RuleName) -> Option<RuleDetail> {
+        None
+    }
+
+    fn versions(&self, _: &RuleName) -> Option<Vec<RuleVersion>> {
+        None
+    }
+
+    fn create(&self, _: NewRule, _: ChangedBy) -> RulesFuture<'_, RuleDetail> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+
+    fn change(
+        &self,
+        _: RuleName,
+        _: RuleDeed,
+        _: Known,
+        _: ChangedBy,
+    ) -> RulesFuture<'_, Option<RuleDetail>> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+
+    fn check(&self, _: RuleTrial) -> RulesFuture<'_, RuleCheck> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+}
+
 impl Present for Nothing {
     fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
         Vec::new()
@@ -202,10 +237,6 @@ impl Present for Nothing {
         _: Option<&DeviceId>,
         _: usize,
     ) -> Vec<(DeviceId, Vec<LatestReading>)> {
-        Vec::new()
-    }
-
-    fn rules(&self) -> Vec<RuleInfo> {
         Vec::new()
     }
 }

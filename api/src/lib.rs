@@ -13,6 +13,7 @@ mod chart;
 pub mod config;
 mod console;
 mod csv;
+mod diff;
 pub mod error;
 mod fill;
 mod guard;

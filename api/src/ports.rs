@@ -4,6 +4,7 @@
 //! SQL or HTTP.
 
 mod backtests;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,10 +15,16 @@ use std::time::Duration;
 
 use bellwire_model::{
     Alert, AlertId, AlertState, ClockSkew, Cursor, DeviceId, DeviceLedger, LogId, LogPosition,
-    MetricName, Quarantined, RuleName, Severity, Target, Timestamp, Transition, Value,
+    MetricName, Quarantined, RuleName, Target, Timestamp, Transition, Value,
 };
 
-pub use backtests::{BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests};
+pub use backtests::{
+    BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, Tried,
+};
+pub use rules::{
+    AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
+    RuleMistake, RuleSource, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture,
+};
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -47,6 +54,8 @@ pub struct Ports {
     pub health: Arc<dyn Health>,
     /// Tries rules on history.
     pub backtests: Arc<dyn Backtests>,
+    /// The rules.
+    pub rules: Arc<dyn Rules>,
 }
 
 /// A device, as lists show it.
@@ -77,29 +86,6 @@ pub struct LatestReading {
     pub value: Value,
 }
 
-/// A rule, as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleInfo {
-    /// Its name.
-    pub name: RuleName,
-    /// How bad its alerts are.
-    pub severity: Severity,
-    /// The condition.
-    pub when: String,
-    /// The condition that ends it, where it is not simply `when` being false.
-    pub clear: Option<String>,
-    /// How long `when` must hold, as written: `2m`. The file's `for`.
-    pub hold: Option<String>,
-    /// How long the alert goes on after clearing, as written.
-    pub keep_firing_for: Option<String>,
-    /// Which devices it watches; all if absent.
-    pub select: Option<String>,
-    /// What its alerts say.
-    pub summary: Option<String>,
-    /// A hash of the text; transitions carry it.
-    pub version: u64,
-}
-
 /// What is known in memory: always there, never waits.
 ///
 /// Called on the runtime's threads: answer within about a millisecond. (Open alerts are not
@@ -119,8 +105,6 @@ pub trait Present: Send + Sync + Debug {
         after: Option<&DeviceId>,
         limit: usize,
     ) -> Vec<(DeviceId, Vec<LatestReading>)>;
-    /// The rules in force, in the file's order.
-    fn rules(&self) -> Vec<RuleInfo>;
 }
 
 /// A part of a longer list.

@@ -16,6 +16,7 @@ pub(crate) struct Problem {
     code: &'static str,
     detail: Cow<'static, str>,
     retry_after_secs: Option<u16>,
+    errors: Option<serde_json::Value>,
 }
 
 /// The body of a problem.
@@ -26,6 +27,8 @@ struct Body<'a> {
     status: u16,
     code: &'a str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<&'a serde_json::Value>,
 }
 
 impl Problem {
@@ -34,7 +37,7 @@ impl Problem {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_secs: None }
+        Self { status, code, detail: detail.into(), retry_after_secs: None, errors: None }
     }
 
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -53,6 +56,11 @@ impl Problem {
     ) -> Self {
         let retry_after_secs = Some(after_secs);
         Self { retry_after_secs, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
+    /// With a list of what is wrong, each with its place.
+    pub(crate) fn with_errors(self, errors: serde_json::Value) -> Self {
+        Self { errors: Some(errors), ..self }
     }
 
     /// The stable word for what is wrong.
@@ -108,8 +116,9 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
+            errors: self.errors.as_ref(),
         };
-        let body = serde_json::to_vec(&body).expect("strings and a number always serialize");
+        let body = serde_json::to_vec(&body).expect("texts and numbers always serialize");
         let kind = HeaderValue::from_static("application/problem+json");
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], body).into_response();
         if let Some(secs) = self.retry_after_secs {

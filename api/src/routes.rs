@@ -23,6 +23,14 @@ const AUDIT: &str = "/api/v1/devices/{id}/audit";
 const ALERTS: &str = "/api/v1/alerts";
 const ALERT: &str = "/api/v1/alerts/{id}";
 const RULES: &str = "/api/v1/rules";
+const RULE: &str = "/api/v1/rules/{name}";
+pub(crate) const RULES_CHECK: &str = "/api/v1/rules/check";
+const RULE_ENABLE: &str = "/api/v1/rules/{name}/enable";
+const RULE_DISABLE: &str = "/api/v1/rules/{name}/disable";
+const RULE_RESTORE: &str = "/api/v1/rules/{name}/restore";
+const RULE_VERSIONS: &str = "/api/v1/rules/{name}/versions";
+const RULE_VERSION: &str = "/api/v1/rules/{name}/versions/{number}";
+const RULE_DIFF: &str = "/api/v1/rules/{name}/diff";
 const BACKTEST: &str = "/api/v1/rules/{name}/backtest";
 const QUARANTINE: &str = "/api/v1/quarantine";
 const LIVE: &str = "/api/v1/live";
@@ -33,7 +41,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 18] = [
+pub(crate) const TEMPLATES: [&str; 26] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -44,6 +52,14 @@ pub(crate) const TEMPLATES: [&str; 18] = [
     ALERTS,
     ALERT,
     RULES,
+    RULE,
+    RULES_CHECK,
+    RULE_ENABLE,
+    RULE_DISABLE,
+    RULE_RESTORE,
+    RULE_VERSIONS,
+    RULE_VERSION,
+    RULE_DIFF,
     BACKTEST,
     QUARANTINE,
     LIVE,
@@ -66,8 +82,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(AUDIT, get(http::devices::audit))
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))
-        .route(RULES, get(http::rules::list))
-        .route(BACKTEST, post(http::rules::backtest::run))
+        .merge(rules())
         .route(QUARANTINE, get(http::quarantine::list))
         .route(LIVE, get(websocket::live))
         .route(LIVE_EVENTS, get(events::events))
@@ -86,6 +101,23 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), guard::body_limit))
         .layer(from_fn_with_state(Arc::clone(&app), guard::count))
         .with_state(app)
+}
+
+/// What shows, changes and tries rules.
+fn rules() -> Router<Arc<App>> {
+    use http::rules::{backtest, change, check, list, one, versions};
+    Router::new()
+        .route(RULES, get(list).post(change::create))
+        .route(RULE, get(one).put(change::put).delete(change::delete))
+        // A rule may have this name too.
+        .route(RULES_CHECK, post(check::run).get(one).put(change::put).delete(change::delete))
+        .route(RULE_ENABLE, post(change::enable))
+        .route(RULE_DISABLE, post(change::disable))
+        .route(RULE_RESTORE, post(change::restore))
+        .route(RULE_VERSIONS, get(versions::list))
+        .route(RULE_VERSION, get(versions::one))
+        .route(RULE_DIFF, get(versions::difference_of))
+        .route(BACKTEST, post(backtest::run))
 }
 
 async fn fallback(
@@ -107,8 +139,8 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        if uri.path().ends_with("/backtest") {
-            "This route takes POST only."
+        if uri.path().starts_with(RULES) {
+            "This route takes the methods that `Allow` lists."
         } else {
             "This route takes GET and HEAD only."
         },

@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_alerts::RuleSet;
+use bellwire_alerts::{RuleSet, read_one};
 use bellwire_api::ports::{
-    BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, PortError,
+    BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, PortError, Tried,
 };
 use bellwire_store::{Database, Wanted};
 use bytes::Bytes;
@@ -18,10 +18,11 @@ use tracing::{error, info};
 
 use super::chain;
 use super::rules::SharedRules;
-use crate::backtest::rules::{PartError, existing, only};
+use crate::backtest::rules::{PartError, existing, only, shared};
 use crate::backtest::stored::{self, Limits, Said, StoredError};
 use crate::backtest::trial::Rules;
 use crate::backtest::{line, stream, words};
+use crate::rulebook::effective::together;
 use crate::runtime;
 
 /// The most lines that wait for a client; then the backtest does.
@@ -95,15 +96,21 @@ impl StoredHistory {
         };
         let names = std::slice::from_ref(&request.rule);
         let in_force = self.rules.load_full();
-        let (tried, running) = match &request.rules {
-            None => (RuleSet::parse(in_force.text()), None),
-            Some(text) => {
-                let running = existing(&in_force, names).map_err(part_error)?;
-                (RuleSet::parse(text), Some(Arc::new(running)))
+        let (tried, text, is_draft) = match &request.rules {
+            Tried::InForce => (RuleSet::parse(in_force.text()), in_force.text(), false),
+            Tried::File(text) => (RuleSet::parse(text), text.as_str(), true),
+            Tried::Draft(toml) => {
+                let shared = shared(&in_force).map_err(part_error)?;
+                let with = |_| RuleSet::parse(&together(shared.text(), std::iter::once(&**toml)));
+                (read_one(toml).and_then(with), toml.as_str(), true)
             }
         };
+        let running = if is_draft {
+            Some(Arc::new(existing(&in_force, names).map_err(part_error)?))
+        } else {
+            None
+        };
         let tried = tried.map_err(|errors| {
-            let text = request.rules.as_deref().unwrap_or_default();
             let reports: Vec<_> = errors.iter().map(|error| error.render("rules", text)).collect();
             BacktestError::WrongRules(reports.join("\n"))
         })?;

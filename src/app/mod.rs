@@ -13,6 +13,7 @@ pub mod inlet;
 mod page;
 mod presence;
 pub mod present;
+mod rulebook;
 pub mod rules;
 mod rules_file;
 mod secure;
@@ -43,6 +44,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
+use crate::rulebook::effective::FileRules;
 use access::Door;
 use compaction::Compaction;
 pub use endpoints::Endpoints;
@@ -50,6 +52,7 @@ use health::ServiceHealth;
 use history::Kept;
 use inlet::LogInlet;
 use present::Now;
+use rulebook::{Beginning, Rulebook};
 use spine::Spine;
 
 /// The database was not there: at the first boot, when nothing is known of it, or for a command
@@ -109,9 +112,9 @@ impl App {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         secure::check(&config)?;
         check_certificates(&config)?;
-        let rules_text = match &config.rules {
-            Some(path) => rules::read(path)?.0,
-            None => String::new(),
+        let file_rules = match &config.rules {
+            Some(path) => FileRules::from(rules::read(path)?),
+            None => FileRules::default(),
         };
         let data_dir = config.data_dir(&Environment::of_process())?;
         make_data_dir(&data_dir)?;
@@ -128,7 +131,7 @@ impl App {
         let database = open_database(&common)?;
         // From here on the data directory, and a server in it, is ours and nobody else's.
         let log = spine::open_log(&common).await?;
-        match start_parts(&common, log, &database, rules_text).await {
+        match start_parts(&common, log, &database, file_rules).await {
             Ok(parts) => Ok(Self::of(parts, common, database, failed)),
             Err(error) => {
                 stop_database(&database).await;
@@ -245,14 +248,18 @@ async fn start_parts(
     common: &Common,
     log: Arc<dyn Log>,
     database: &Arc<Database>,
-    rules_text: String,
+    file_rules: FileRules,
 ) -> anyhow::Result<Parts> {
+    let rules = Beginning::open(&common.data_dir, file_rules.clone())?;
     let metrics = bellwire_broker::Metrics::register(&common.registry)?;
     let sessions = SharedSessions::new(&common.config.mqtt, metrics)?;
     let parts = (log, Arc::clone(database), sessions.clone());
-    let spine = Spine::start(common, parts, &rules_text).await?;
+    let spine = Spine::start(common, parts, &rules.set()).await?;
     let endpoints_file = common.data_dir.join("endpoints.json");
-    match open_front(common, &spine, &sessions, database, rules_text, &endpoints_file).await {
+    let clock = (Arc::clone(&common.clock), common.tracker.clone());
+    let book = Rulebook::new(rules, spine.prepared(), spine.log(), spine.concerned(), clock);
+    match open_front(common, &spine, &sessions, database, (book, file_rules), &endpoints_file).await
+    {
         Ok(front) => Ok(Parts { spine, front, endpoints_file }),
         Err(error) => {
             spine.stop(common.config.shutdown_grace()).await;
@@ -266,11 +273,11 @@ async fn open_front(
     spine: &Spine,
     sessions: &SharedSessions,
     database: &Arc<Database>,
-    rules_text: String,
+    (book, file_rules): (Rulebook, FileRules),
     endpoints_file: &Path,
 ) -> anyhow::Result<Front> {
     let rules_file = match &common.config.rules {
-        Some(path) => Some(rules_file::watch(path, rules_text, spine.log(), &common.tracker)?),
+        Some(path) => Some(rules_file::watch(path, file_rules, book.clone(), &common.tracker)?),
         None => None,
     };
     let door = Door::open(common, database).await?;
@@ -283,7 +290,7 @@ async fn open_front(
     };
     let presence = presence::follow(parts, &common.tracker);
     let credentials = door.follow(common, handle);
-    let (api, http) = open_api(common, spine, database).await?;
+    let (api, http) = open_api(common, spine, database, book).await?;
     let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
@@ -417,6 +424,7 @@ async fn open_api(
     common: &Common,
     spine: &Spine,
     database: &Arc<Database>,
+    book: Rulebook,
 ) -> anyhow::Result<(Running, SocketAddr)> {
     let kept = Kept {
         log: spine.log().id(),
@@ -440,6 +448,7 @@ async fn open_api(
         history: Arc::new(kept),
         health: Arc::new(health),
         backtests: Arc::new(backtests),
+        rules: Arc::new(book),
     };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(

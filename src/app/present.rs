@@ -1,6 +1,6 @@
 //! The present, as the API asks for it: from *judge's* memory and the rules in force.
 
-use bellwire_api::ports::{DeviceInfo, LatestReading, Present, RuleInfo};
+use bellwire_api::ports::{DeviceInfo, LatestReading, Present};
 use bellwire_ingest::present::{self as ingest, DevicePresent, SharedPresent};
 use bellwire_model::{Clock, DeviceId, MetricName, Names, SharedNames, Timestamp};
 use std::sync::Arc;
@@ -118,9 +118,5 @@ impl Present for Now {
             });
             readings.collect()
         })
-    }
-
-    fn rules(&self) -> Vec<RuleInfo> {
-        super::rules::infos(&self.rules.load())
     }
 }

@@ -3,11 +3,9 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use bellwire_alerts::{Engine, Metrics, RuleSet};
-use bellwire_api::ports::RuleInfo;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bellwire_alerts::{Engine, Metrics, RuleError, RuleSet};
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{Alert, DeviceKey, Names, Observation, Presence, Timestamp, Transition};
 use tracing::error;
@@ -15,27 +13,39 @@ use tracing::error;
 /// The rules in force, for those who show them.
 pub type SharedRules = Arc<ArcSwap<RuleSet>>;
 
+/// The set that was last made of a text which goes into the log, so that *judge* need not make it again.
+pub type PreparedRules = Arc<ArcSwapOption<RuleSet>>;
+
 /// The alert engine, as *judge* drives it.
 #[derive(Debug)]
 pub struct EngineRules {
     engine: Engine,
     shared: SharedRules,
+    prepared: PreparedRules,
     metrics: Metrics,
 }
 
 impl EngineRules {
-    /// An engine without rules; whichever it gets are put into `shared` too.
+    /// An engine without rules; whichever it gets are put into `shared` too, and taken from `prepared`
+    /// if they are there.
     #[must_use]
-    pub fn new(shared: SharedRules, metrics: Metrics) -> Self {
-        Self { engine: Engine::new(), shared, metrics }
+    pub fn new(shared: SharedRules, prepared: PreparedRules, metrics: Metrics) -> Self {
+        Self { engine: Engine::new(), shared, prepared, metrics }
+    }
+
+    /// The set of a text: the same whether it is made here or was before.
+    fn set_of(&self, text: &str) -> Result<Arc<RuleSet>, Vec<RuleError>> {
+        match self.prepared.load_full() {
+            Some(set) if set.text() == text => Ok(set),
+            _ => RuleSet::parse(text).map(Arc::new),
+        }
     }
 }
 
 impl Rules for EngineRules {
     fn load(&mut self, text: &str, moment: Moment, names: &Names, out: &mut Vec<Transition>) {
-        match RuleSet::parse(text) {
+        match self.set_of(text) {
             Ok(rules) => {
-                let rules = Arc::new(rules);
                 self.shared.store(Arc::clone(&rules));
                 self.engine.set_rules(rules, moment.received_at, moment.position, names, out);
             }
@@ -130,48 +140,4 @@ pub fn read(path: &Path) -> Result<(String, RuleSet), RulesFileError> {
         RulesFileError::Wrong { report: reports.join("\n") }
     })?;
     Ok((text, rules))
-}
-
-/// The rules as the API shows them.
-#[must_use]
-pub fn infos(rules: &RuleSet) -> Vec<RuleInfo> {
-    let info = |rule: &bellwire_alerts::Rule| RuleInfo {
-        name: rule.name().clone(),
-        severity: rule.severity(),
-        when: rule.when().to_owned(),
-        clear: rule.clear().map(ToOwned::to_owned),
-        hold: duration(rule.hold()),
-        keep_firing_for: duration(rule.keep_firing()),
-        select: rule.select().map(ToOwned::to_owned),
-        summary: Some(rule.summary().to_owned()),
-        version: rules.version(),
-    };
-    rules.rules().iter().map(info).collect()
-}
-
-/// A duration as rules write it; absent if it is zero.
-fn duration(duration: Duration) -> Option<String> {
-    let ms = duration.as_millis();
-    match ms {
-        0 => None,
-        _ if ms.is_multiple_of(3_600_000) => Some(format!("{}h", ms / 3_600_000)),
-        _ if ms.is_multiple_of(60_000) => Some(format!("{}m", ms / 60_000)),
-        _ if ms.is_multiple_of(1_000) => Some(format!("{}s", ms / 1_000)),
-        _ => Some(format!("{ms}ms")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_shown_in_their_largest_whole_unit() {
-        let shown = |ms| duration(Duration::from_millis(ms));
-        assert_eq!(shown(0), None);
-        assert_eq!(shown(120_000).as_deref(), Some("2m"));
-        assert_eq!(shown(90_000).as_deref(), Some("90s"));
-        assert_eq!(shown(7_200_000).as_deref(), Some("2h"));
-        assert_eq!(shown(1_500).as_deref(), Some("1500ms"));
-    }
 }

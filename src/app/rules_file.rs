@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_ingest::log::Log;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::{rules, spine};
+use super::rulebook::Rulebook;
+use super::rules;
+use crate::rulebook::effective::FileRules;
 
 /// Editors write in several steps: wait until nothing has happened for this long.
 const QUIET: Duration = Duration::from_millis(100);
@@ -22,13 +23,13 @@ pub(super) struct Watching {
     _watcher: RecommendedWatcher,
 }
 
-/// Watches `path`, whose content is `text` now.
+/// Watches `path`, whose content is `rules` now.
 ///
 /// The folder is watched, not the file: editors replace files.
 pub(super) fn watch(
     path: &Path,
-    text: String,
-    log: Arc<dyn Log>,
+    rules: FileRules,
+    book: Rulebook,
     tracker: &TaskTracker,
 ) -> anyhow::Result<Watching> {
     // One pending change is as good as many: it means "look again". Full: the news is dropped.
@@ -45,25 +46,26 @@ pub(super) fn watch(
     })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     watcher.watch(folder.unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)?;
-    tracker.spawn(follow(path.to_owned(), text, log, changes));
+    tracker.spawn(follow(path.to_owned(), rules.text, book, changes));
     Ok(Watching { _watcher: watcher })
 }
 
 /// Reads the file again after each change, until the watch ends.
 async fn follow(
     path: PathBuf,
-    mut text: String,
-    log: Arc<dyn Log>,
+    mut text: Arc<str>,
+    book: Rulebook,
     mut changes: mpsc::Receiver<()>,
 ) {
     while changes.recv().await.is_some() {
         while let Ok(Some(())) = tokio::time::timeout(QUIET, changes.recv()).await {}
-        match rules::read(&path) {
-            Ok((new, _)) if new == text => {}
-            Ok((new, rules)) => match spine::append_rules(&log, &new).await {
-                Ok(()) => {
-                    info!("Read {} rules from {}.", rules.rules().len(), path.display());
-                    text = new;
+        match rules::read(&path).map(FileRules::from) {
+            Ok(new) if new.text == text => {}
+            Ok(new) => match book.take_file(new.clone()).await {
+                Ok(n_rules) => {
+                    let n_read = new.set.rules().len();
+                    info!("Read {n_read} rules from {}, {n_rules} are in force.", path.display());
+                    text = new.text;
                 }
                 Err(error) => warn!("The new rules are not in force: {error:#}."),
             },

@@ -30,7 +30,8 @@ use tracing::{error, info, warn};
 
 use super::feed::HubFeed;
 use super::health::DatabaseState;
-use super::rules::{EngineRules, SharedRules};
+use super::rulebook::Concerned;
+use super::rules::{EngineRules, PreparedRules, SharedRules};
 use super::seen::{Boot, Seen};
 use super::sessions::LoggedSessions;
 use super::sink::StoreSink;
@@ -73,6 +74,7 @@ struct Shared {
     policies: SharedPolicies,
     sessions: SharedSessions,
     rules: SharedRules,
+    prepared: PreparedRules,
 }
 
 /// *Keep's* thread while it waits for the others.
@@ -87,7 +89,7 @@ impl Spine {
     pub(super) async fn start(
         common: &Common,
         (log, database, sessions): (Arc<dyn Log>, Arc<Database>, SharedSessions),
-        rules_text: &str,
+        rules: &Arc<RuleSet>,
     ) -> anyhow::Result<Self> {
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
         let database_state = Arc::new(DatabaseState::default());
@@ -112,6 +114,7 @@ impl Spine {
         let committed = watch::Sender::new(committed);
         let skew_max = common.config.ingest.time.skew_max();
         let shared = Shared::new(&common.data_dir.join("journal"), skew_max, sessions)?;
+        shared.prepared.store(Some(Arc::clone(rules)));
         let metrics = Metrics::register(&common.registry)?;
         let hub = new_hub(common, &log, &shared)?;
         let judge = recover(common, &log, &shared, snapshots, &committed, &hub, &metrics)?;
@@ -138,7 +141,7 @@ impl Spine {
         }
         let spine = Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub };
         let policy = common.config.ingest.time.policy();
-        if let Err(error) = begin_service(&spine.log, policy, rules_text, judged).await {
+        if let Err(error) = begin_service(&spine.log, policy, rules.text(), judged).await {
             spine.stop(common.config.shutdown_grace()).await;
             return Err(error);
         }
@@ -192,6 +195,16 @@ impl Spine {
         &self.shared.present
     }
 
+    pub(super) fn prepared(&self) -> PreparedRules {
+        Arc::clone(&self.shared.prepared)
+    }
+
+    /// What is known of devices and alerts.
+    pub(super) fn concerned(&self) -> Concerned {
+        let Shared { names, present, .. } = &self.shared;
+        Concerned { names: names.clone(), present: present.clone(), hub: self.hub() }
+    }
+
     pub(super) fn rules(&self) -> SharedRules {
         Arc::clone(&self.shared.rules)
     }
@@ -234,6 +247,7 @@ impl Shared {
             policies: SharedPolicies::default(),
             sessions,
             rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
+            prepared: PreparedRules::default(),
         })
     }
 }
@@ -357,7 +371,11 @@ fn recover(
     let alert_metrics = bellwire_alerts::Metrics::register(&common.registry)?;
     let parts = JudgeParts {
         log: Arc::clone(log),
-        rules: EngineRules::new(Arc::clone(&shared.rules), alert_metrics),
+        rules: EngineRules::new(
+            Arc::clone(&shared.rules),
+            Arc::clone(&shared.prepared),
+            alert_metrics,
+        ),
         feed: HubFeed::new(Arc::clone(hub)),
         names: shared.names.clone(),
         present: shared.present.clone(),

@@ -59,6 +59,14 @@ pub(crate) fn existing(rules: &RuleSet, names: &[RuleName]) -> Result<RuleSet, P
     })
 }
 
+/// What rules share, such as labels: the text without the rules.
+///
+/// # Errors
+/// [`PartError::Text`].
+pub(crate) fn shared(rules: &RuleSet) -> Result<RuleSet, PartError> {
+    changed(rules, |table| drop(table.remove("rule")))
+}
+
 /// The same rules for readings that are in order: they wait for none that is late, which is most of what a
 /// reading costs, and gives the same history.
 ///

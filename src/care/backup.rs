@@ -17,6 +17,7 @@ use bellwire_store::Saved;
 use super::manifest::Manifest;
 use super::reach::{Reached, unavailable};
 use crate::config::Config;
+use crate::rulebook::file as history;
 
 /// Backs up to `to`, a folder that is made; it appears under its name only when it is whole.
 /// `created_at` is now, as it is to be shown.
@@ -94,10 +95,13 @@ async fn save(
     log.open_later()?;
     let saved = dump.saved().clone();
     check_snapshots(&snapshots, &log, &saved)?;
-    let target = to.to_owned();
+    let (target, rules) = (to.to_owned(), data_dir.join(history::NAME));
     let copying = tokio::task::spawn_blocking(move || {
         copy_snapshots(&snapshots, &target.join("snapshots"))?;
-        anyhow::Ok(log.copy(&target.join("log"))?)
+        let contents = log.copy(&target.join("log"))?;
+        // After the log: a change of a rule is kept before it is logged, so none in the log is missing.
+        copy_rules(&rules, &target.join(history::NAME))?;
+        anyhow::Ok(contents)
     });
     let contents = copying.await??;
     if contents.end < saved.position {
@@ -181,6 +185,17 @@ fn copy_snapshots(snapshots: &[HeldSnapshot], to: &Path) -> anyhow::Result<()> {
         io::copy(&mut &snapshot.file, &mut copy)?;
     }
     Ok(())
+}
+
+/// Copies the rules made by API, if the service ever had any. What is added meanwhile may be cut off
+/// in its last line, as by a crash; a start drops that.
+fn copy_rules(from: &Path, to: &Path) -> anyhow::Result<()> {
+    match fs::copy(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot copy {}", from.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What an operator would look for: how it was configured.

@@ -19,6 +19,7 @@ use super::manifest::{Manifest, sync_tree};
 use super::reach::{Reached, unavailable};
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::rulebook::file as history;
 
 /// A file in a data directory whose restore has not ended. The service does not start there.
 pub(crate) const UNFINISHED: &str = "restore-unfinished";
@@ -86,6 +87,10 @@ async fn restore(
     fs::write(&unfinished, "")?;
     for folder in ["log", "snapshots"] {
         copy_folder(&from.join(folder), &data_dir.join(folder))?;
+    }
+    let rules = from.join(history::NAME);
+    if rules.exists() {
+        fs::copy(&rules, data_dir.join(history::NAME))?;
     }
     sync_tree(data_dir)?;
     let (options, end) = (log_options(config, data_dir)?, LogPosition(manifest.log.end));

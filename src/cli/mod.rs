@@ -55,7 +55,7 @@ enum Command {
     },
     /// Check the configuration and the rules it names, and say what is wrong.
     CheckConfig(Common),
-    /// Check alert rules, test them, and try them on history.
+    /// Check alert rules, test them, try them on history, and change those of the running service.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
     /// Show the configuration.

@@ -24,6 +24,7 @@ mod presence;
 mod reader;
 mod recording;
 mod rules;
+mod rules_api;
 mod sessions;
 mod shim;
 mod stopped;

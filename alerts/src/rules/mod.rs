@@ -5,6 +5,7 @@ mod conditions;
 pub(crate) mod field;
 pub(crate) mod file;
 pub(crate) mod labels;
+pub mod one;
 pub(crate) mod options;
 pub(crate) mod place;
 pub(crate) mod rule;
@@ -149,6 +150,25 @@ impl RuleSet {
     /// Whether there are rules about groups.
     pub(crate) fn has_groups(&self) -> bool {
         !self.group_rules.is_empty()
+    }
+
+    /// The rule with this name as it is for `device`: with the parameters of the first override that
+    /// chooses it; `None` if it is not for this device. A rule about groups is for their members.
+    #[must_use]
+    pub fn rule_for(&self, name: &str, device: &DeviceId) -> Option<&Rule> {
+        let index = self.index_of(name)?;
+        let labels = self.labels_of(device);
+        let label_of = |name: &str| match name {
+            "device" => device.as_str(),
+            _ => labels.get(name).unwrap_or_default(),
+        };
+        let chosen = |select: u32| self.selects[select as usize].chooses(&label_of);
+        if !self.at(index).select.is_none_or(chosen) {
+            return None;
+        }
+        let mut variants = self.variants_of[index as usize].iter().copied();
+        let variant = variants.find(|(select, _)| chosen(*select));
+        Some(self.at(variant.map_or(index, |(_, variant)| variant)))
     }
 
     pub(crate) fn at(&self, index: u32) -> &Rule {

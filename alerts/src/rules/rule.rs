@@ -177,6 +177,12 @@ impl Rule {
         self.timing.max_gap
     }
 
+    /// Whether it is about groups of devices, not about each.
+    #[must_use]
+    pub const fn is_about_groups(&self) -> bool {
+        self.group.is_some()
+    }
+
     /// Which devices it is for, as written; without it, all.
     #[must_use]
     pub fn select(&self) -> Option<&str> {
@@ -196,7 +202,8 @@ impl Rule {
     }
 
     /// Whether `other` decides the same from the same readings, durations aside.
-    pub(crate) fn decides_like(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn decides_like(&self, other: &Self) -> bool {
         let clear = same(self.clear.as_ref(), other.clear.as_ref());
         let levels = self.levels.len() == other.levels.len()
             && self.levels.iter().zip(&other.levels).all(|(mine, theirs)| {

@@ -1,6 +1,7 @@
 //! Request handlers, by what they answer about.
 
 pub(crate) mod alerts;
+pub(crate) mod body;
 pub(crate) mod devices;
 pub(crate) mod health;
 pub(crate) mod quarantine;

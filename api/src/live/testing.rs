@@ -20,9 +20,10 @@ use crate::live::hub::Hub;
 use crate::metrics::Metrics;
 use crate::ports::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
-    BucketRow, BucketsQuery, DeviceInfo, Health, HealthStatus, History, LatestReading, Page, Place,
-    PortError, PortFuture, Ports, Present, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
-    RuleInfo,
+    BucketRow, BucketsQuery, ChangedBy, DeviceInfo, Health, HealthStatus, History, Known,
+    LatestReading, NewRule, Page, Place, PortError, PortFuture, Ports, Present, QuarantineQuery,
+    Readiness, ReadingRow, ReadingsQuery, RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial,
+    RuleVersion, Rules, RulesError, RulesFuture,
 };
 
 pub(crate) fn entry(position: u64, ordinal: u32, alert: u64) -> Arc<Entry> {
@@ -71,7 +72,8 @@ pub(crate) fn app() -> Arc<App> {
         present: Arc::clone(&nothing) as _,
         history: Arc::clone(&nothing) as _,
         health: Arc::clone(&nothing) as _,
-        backtests: nothing,
+        backtests: Arc::clone(&nothing) as _,
+        rules: nothing,
     };
     Arc::new(App {
         config,
@@ -104,6 +106,38 @@ impl Backtests for Nothing {
     }
 }
 
+impl Rules for Nothing {
+    fn list(&self) -> Vec<RuleInfo> {
+        Vec::new()
+    }
+
+    fn rule(&self, _: &RuleName) -> Option<RuleDetail> {
+        None
+    }
+
+    fn versions(&self, _: &RuleName) -> Option<Vec<RuleVersion>> {
+        None
+    }
+
+    fn create(&self, _: NewRule, _: ChangedBy) -> RulesFuture<'_, RuleDetail> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+
+    fn change(
+        &self,
+        _: RuleName,
+        _: RuleDeed,
+        _: Known,
+        _: ChangedBy,
+    ) -> RulesFuture<'_, Option<RuleDetail>> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+
+    fn check(&self, _: RuleTrial) -> RulesFuture<'_, RuleCheck> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+}
+
 impl Present for Nothing {
     fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
         Vec::new()
@@ -123,10 +157,6 @@ impl Present for Nothing {
         _: Option<&DeviceId>,
         _: usize,
     ) -> Vec<(DeviceId, Vec<LatestReading>)> {
-        Vec::new()
-    }
-
-    fn rules(&self) -> Vec<RuleInfo> {
         Vec::new()
     }
 }

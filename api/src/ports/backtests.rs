@@ -10,13 +10,24 @@ use tokio::sync::mpsc;
 
 use super::PortError;
 
+/// How a rule is to be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// As it is in force.
+    InForce,
+    /// As this text of one rule says, with the labels in force.
+    Draft(String),
+    /// As this text of a rules file says.
+    File(String),
+}
+
 /// What is to be tried, and how much of it may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BacktestRequest {
     /// Which rule.
     pub rule: RuleName,
-    /// The rules that it is among; those in force if absent.
-    pub rules: Option<String>,
+    /// How it is to be.
+    pub rules: Tried,
     /// Readings from this event time on, inclusive; from the first if absent.
     pub from: Option<Timestamp>,
     /// Readings up to this event time, exclusive; to the last if absent.

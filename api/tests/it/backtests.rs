@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, PortError,
+    BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, PortError, Tried,
 };
 use bellwire_model::{RuleName, Timestamp};
 use bytes::Bytes;
@@ -46,7 +46,7 @@ impl Backtests for Trials {
 
 const PATH: &str = "/api/v1/rules/too-warm/backtest";
 
-async fn post(service: &Service, path: &str, kind: &str, body: &str) -> Answer {
+pub(crate) async fn post(service: &Service, path: &str, kind: &str, body: &str) -> Answer {
     let length = body.len();
     service
         .send(&format!(
@@ -56,7 +56,7 @@ async fn post(service: &Service, path: &str, kind: &str, body: &str) -> Answer {
         .await
 }
 
-fn check(answer: &Answer, status: u16, code: &str) {
+pub(crate) fn check(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.json()["code"], code, "{answer:?}");
 }
@@ -73,7 +73,7 @@ async fn what_is_asked_reaches_the_port_and_its_lines_the_client() {
     assert!(answer.body.contains("{\"type\":\"summary\"}\n"), "{answer:?}");
     let expected = BacktestRequest {
         rule: RuleName::new("too-warm").expect("valid"),
-        rules: Some("text".to_owned()),
+        rules: Tried::File("text".to_owned()),
         from: Some(Timestamp::from_secs(1_704_067_200)),
         to: None,
         device: Some(device("freezer-1")),
@@ -83,6 +83,12 @@ async fn what_is_asked_reaches_the_port_and_its_lines_the_client() {
     assert_eq!(*service.trials.asked.lock().expect("whole"), [expected]);
     service.trials.says(&[]);
     assert_eq!(post(&service, PATH, "application/json", "").await.status, 200, "all may be absent");
+    service.trials.says(&[]);
+    let draft = "{\"toml\": \"draft\"}";
+    assert_eq!(post(&service, PATH, "application/json", draft).await.status, 200);
+    let asked: Vec<_> =
+        service.trials.asked.lock().expect("whole").iter().map(|it| it.rules.clone()).collect();
+    assert_eq!(asked[1..], [Tried::InForce, Tried::Draft("draft".to_owned())]);
 }
 
 #[tokio::test]
@@ -93,6 +99,7 @@ async fn what_is_wrong_is_a_problem() {
     for (body, status, code) in [
         ("{", 400, "invalid_body"),
         ("{\"rule\": 1}", 400, "invalid_body"),
+        ("{\"rules\": \"\", \"toml\": \"\"}", 400, "invalid_body"),
         ("{\"from\": \"yesterday\"}", 400, "invalid_parameter"),
         ("{\"device\": \"none\"}", 404, "device_not_found"),
         ("{}", 503, "backtest_busy"),

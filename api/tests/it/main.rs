@@ -8,6 +8,7 @@ mod feed;
 mod limits;
 mod resume;
 mod routes;
+mod rules;
 mod shutdown;
 mod sse;
 mod support;

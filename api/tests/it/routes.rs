@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    BucketRow, Check, DatabaseInfo, DeviceInfo, HealthStatus, LatestReading, ReadingRow, RuleInfo,
+    BucketRow, Check, DatabaseInfo, DeviceInfo, HealthStatus, LatestReading, ReadingRow,
 };
 use bellwire_model::{
-    AlertState, ClockSkew, DeviceLedger, LogPosition, Quarantined, RejectReason, RuleName,
-    SeqLedger, Severity, Timestamp, Value,
+    AlertState, ClockSkew, DeviceLedger, LogPosition, Quarantined, RejectReason, SeqLedger,
+    Timestamp, Value,
 };
 use serde_json::json;
 
@@ -247,28 +247,6 @@ async fn one_alert_has_every_transition_once() {
     let alert = service.get("/api/v1/alerts/0000000000000007").await.json();
     assert_eq!(alert["complete"], false);
     assert_eq!(alert["transitions"].as_array().map(Vec::len), Some(1));
-}
-
-#[tokio::test]
-async fn rules_are_shown_as_they_were_written() {
-    let service = Service::start().await;
-    *service.memory.rules.lock().expect("whole") = vec![RuleInfo {
-        name: RuleName::new("too-warm").expect("valid"),
-        severity: Severity::Critical,
-        when: "temperature > -15".to_owned(),
-        clear: None,
-        hold: Some("2m".to_owned()),
-        keep_firing_for: None,
-        select: Some("kind = 'freezer'".to_owned()),
-        summary: None,
-        version: 255,
-    }];
-    assert_eq!(
-        service.get("/api/v1/rules").await.json(),
-        json!({"rules": [{"name": "too-warm", "severity": "critical",
-            "when": "temperature > -15", "clear": null, "for": "2m", "keep_firing_for": null,
-            "select": "kind = 'freezer'", "summary": null, "version": "00000000000000ff"}]})
-    );
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bellwire_api::ports::{
     AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading,
     Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
-    RuleInfo,
 };
 use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
 use bellwire_model::{
@@ -29,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backtests::Trials;
+use crate::rules::Book;
 
 /// The log of all tests.
 pub(crate) const LOG: LogId = LogId(0x1234);
@@ -106,7 +106,6 @@ impl Clock for TestClock {
 pub(crate) struct Memory {
     pub(crate) devices: Mutex<BTreeMap<DeviceId, DeviceInfo>>,
     pub(crate) latest: Mutex<Vec<LatestReading>>,
-    pub(crate) rules: Mutex<Vec<RuleInfo>>,
 }
 
 impl Present for Memory {
@@ -135,10 +134,6 @@ impl Present for Memory {
         let of_metric = |it: &LatestReading| metric.is_none_or(|metric| *metric == it.metric);
         let readings: Vec<_> = latest.into_iter().filter(of_metric).collect();
         infos.map(|info| (info.device, readings.clone())).collect()
-    }
-
-    fn rules(&self) -> Vec<RuleInfo> {
-        self.rules.lock().expect("whole").clone()
     }
 }
 
@@ -265,6 +260,7 @@ pub(crate) struct Service {
     pub(crate) memory: Arc<Memory>,
     pub(crate) kept: Arc<Kept>,
     pub(crate) trials: Arc<Trials>,
+    pub(crate) book: Arc<Book>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) names: SharedNames,
     pub(crate) registry: Registry,
@@ -297,6 +293,7 @@ impl Service {
         let (memory, kept) = (Arc::new(Memory::default()), Arc::new(Kept::default()));
         let ready = Readiness { status: HealthStatus::Ok, checks: Vec::new(), database: None };
         let trials = Arc::new(Trials::default());
+        let book = Arc::new(Book::default());
         let condition = Arc::new(Condition(Mutex::new(ready)));
         for name in ["freezer-1", "freezer-2"] {
             names.write(|names| names.add_device(&device(name)));
@@ -309,6 +306,7 @@ impl Service {
             history: Arc::clone(&kept) as _,
             health: Arc::clone(&condition) as _,
             backtests: Arc::clone(&trials) as _,
+            rules: Arc::clone(&book) as _,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();
@@ -323,6 +321,7 @@ impl Service {
             memory,
             kept,
             trials,
+            book,
             condition,
             names,
             registry,

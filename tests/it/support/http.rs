@@ -14,13 +14,24 @@ pub(crate) async fn get(address: &str, path: &str) -> io::Result<(u16, String)> 
 
 /// Posts `json` to `path`; the status and the body as text.
 pub(crate) async fn post(address: &str, path: &str, json: &str) -> io::Result<(u16, String)> {
+    let (status, _, body) = send(address, &format!("POST {path}"), "", json).await?;
+    Ok((status, body))
+}
+
+/// Sends `json` to a method and path, with more lines of head; the status, the head in lower case,
+/// and the body.
+pub(crate) async fn send(
+    address: &str,
+    what: &str,
+    headers: &str,
+    json: &str,
+) -> io::Result<(u16, String, String)> {
     let length = json.len();
     let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+        "{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
     );
-    let (status, _, body) = ask(address, &request).await?;
-    Ok((status, body))
+    ask(address, &request).await
 }
 
 /// Asks for `path`; the status, the head in lower case, and the body.

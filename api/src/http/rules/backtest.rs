@@ -4,28 +4,31 @@
 //!
 //! | key | means |
 //! |---|---|
-//! | `rules` | a rules file's text with the rule as it is to be tried; absent: the rules in force |
+//! | `toml` | the rule's text as it is to be tried, beside the rules in force |
+//! | `rules` | a rules file's text with the rule as it is to be tried; without both: the rules in force |
 //! | `from`, `to` | RFC 3339; from inclusive, to exclusive |
 //! | `device` | one device's readings only |
 //!
 //! The answer is NDJSON: lines of `type` `progress` and `transition`, then one `summary` with the account, the
-//! episodes and, where `rules` were given, the difference from the rules in force; or one `error` with `code` and
+//! episodes and, where `toml` or `rules` were given, the difference from the rules in force; or one `error` with `code` and
 //! `detail`. An answer without one of these two at its end has been cut off.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use bellwire_model::{DeviceId, RuleName, Timestamp};
+use bellwire_model::{DeviceId, Timestamp};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
+use super::NamedRule;
 use crate::app::App;
+use crate::http::body;
 use crate::params::{Params, invalid};
-use crate::ports::{BacktestError, BacktestLines, BacktestRequest};
+use crate::ports::{BacktestError, BacktestLines, BacktestRequest, Tried};
 use crate::problem::Problem;
 use crate::rfc3339;
 
@@ -33,6 +36,7 @@ use crate::rfc3339;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Ask {
+    toml: Option<String>,
     rules: Option<String>,
     from: Option<String>,
     to: Option<String>,
@@ -42,21 +46,29 @@ struct Ask {
 /// `POST rules/{name}/backtest`.
 pub(crate) async fn run(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
+    NamedRule(rule): NamedRule,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     Params::read(&uri, &[])?;
-    let rule = RuleName::new(&name).map_err(|error| no_such_rule(format!("{name:?}: {error}.")))?;
-    let ask = read(&app, &headers, body).await?;
+    let ask: Ask = body::read(&app, &headers, body).await?;
+    let rules = match (ask.toml, ask.rules) {
+        (None, None) => Tried::InForce,
+        (Some(toml), None) => Tried::Draft(toml),
+        (None, Some(text)) => Tried::File(text),
+        (Some(_), Some(_)) => {
+            let detail = "The body has `toml` or `rules`, not both.";
+            return Err(body::invalid(detail.to_owned()));
+        }
+    };
     let device = match ask.device {
         Some(name) => Some(known_device(&app, &name)?),
         None => None,
     };
     let request = BacktestRequest {
         rule,
-        rules: ask.rules,
+        rules,
         from: time("from", ask.from.as_deref())?,
         to: time("to", ask.to.as_deref())?,
         device,
@@ -79,28 +91,6 @@ fn body_of(
         .map(Ok)
 }
 
-/// Reads the body. It must say that it is JSON: no page of another origin can say so unasked.
-async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<Ask, Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
-    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-        let detail = "The body must be JSON, and say so: `Content-Type: application/json`.";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail));
-    }
-    let limit_bytes = app.config.request_body_bytes_max;
-    let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
-    let bytes = axum::body::to_bytes(body, limit).await.map_err(|_| {
-        let detail = format!("The body is cut off, or has more than {limit_bytes} bytes.");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    })?;
-    if bytes.is_empty() {
-        return Ok(Ask::default());
-    }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Problem::bad_request("invalid_body", format!("The body is wrong: {error}."))
-    })
-}
-
 fn time(key: &str, text: Option<&str>) -> Result<Option<Timestamp>, Problem> {
     let read = |text| {
         let expected = "an RFC 3339 time such as 2024-05-01T12:00:00Z";
@@ -115,10 +105,6 @@ fn known_device(app: &App, name: &str) -> Result<DeviceId, Problem> {
     Ok(device)
 }
 
-fn no_such_rule(detail: String) -> Problem {
-    Problem::not_found("rule_not_found", detail)
-}
-
 impl From<BacktestError> for Problem {
     fn from(error: BacktestError) -> Self {
         match error {
@@ -126,7 +112,7 @@ impl From<BacktestError> for Problem {
                 let detail = "Another backtest runs; there is one at a time: come back later.";
                 Self::later("backtest_busy", detail, 5)
             }
-            BacktestError::NoSuchRule(detail) => no_such_rule(detail),
+            BacktestError::NoSuchRule(detail) => Self::not_found("rule_not_found", detail),
             BacktestError::WrongRules(detail) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_rules", detail)
             }
