@@ -1,10 +1,10 @@
-//! A backtest on what is stored: one thread reads and sorts, another judges.
+//! A backtest on what is stored: one thread reads, another sorts and judges.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use bellwire_model::{Reading, Timestamp, Transition};
-use bellwire_store::{Database, Replay, Wanted};
+use bellwire_model::{Timestamp, Transition};
+use bellwire_store::{Database, Replay, Stretch, Wanted};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -84,7 +84,7 @@ pub(crate) fn run(
         return Err(StoredError::GivenUp);
     }
     let names = std::sync::Arc::clone(replay.names());
-    // One stretch is judged while the next is sorted and a third waits: three of them in memory.
+    // One stretch is judged while the next waits and a third is read: three of them in memory.
     let (stretches, judged) = mpsc::channel(1);
     std::thread::scope(|scope| {
         let judge = move || judge(judged, rules, &names, (n_expected, readings_max), hear);
@@ -101,7 +101,7 @@ pub(crate) fn run(
 /// Passes on all stretches, until nobody takes them.
 async fn read(
     mut replay: Replay,
-    stretches: mpsc::Sender<Vec<Reading>>,
+    stretches: mpsc::Sender<Stretch>,
     time_max: Option<Duration>,
 ) -> Result<(), StoredError> {
     let reading = async {
@@ -121,7 +121,7 @@ async fn read(
 }
 
 fn judge(
-    mut stretches: mpsc::Receiver<Vec<Reading>>,
+    mut stretches: mpsc::Receiver<Stretch>,
     rules: &Rules,
     names: &bellwire_model::Names,
     (n_expected, readings_max): (u64, u64),
@@ -133,7 +133,7 @@ fn judge(
         ControlFlow::Break(()) => Err(StoredError::GivenUp),
     };
     while let Some(stretch) = stretches.blocking_recv() {
-        trial.observe_all(&stretch, names, &mut |it| say(Said::Transition(it)))?;
+        trial.observe_all(&stretch.in_order(), names, &mut |it| say(Said::Transition(it)))?;
         let n_readings = trial.n_readings();
         if n_readings > readings_max {
             return Err(StoredError::TooMany { found: n_readings, limit: readings_max });

@@ -56,5 +56,5 @@ pub use queries::{
     AlertPage, BUCKETS_MAX, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries,
     ROWS_MAX, ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,
 };
-pub use replay::{Replay, Wanted};
+pub use replay::{Replay, Stretch, Wanted};
 pub use writer::{Opened, Writer};

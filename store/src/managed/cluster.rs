@@ -262,7 +262,8 @@ fn quoted(path: &Path) -> String {
 }
 
 /// Local only, durable, and with room for a steady stream of COPY: few checkpoints, and memory
-/// that a small machine has.
+/// that a small machine has. What backends write is not to pile up in the page cache, whence it
+/// would go to the disk in one go, before the log's syncs (docs/decisions/0042).
 const SETTINGS: &str = "\
 # Written by Bellwire at each start. Put settings of your own into local.conf beside this file.
 listen_addresses = ''
@@ -281,6 +282,7 @@ min_wal_size = 256MB
 max_wal_size = 2GB
 checkpoint_timeout = 15min
 checkpoint_completion_target = 0.9
+backend_flush_after = 1MB
 max_wal_senders = 3
 jit = off
 timezone = 'UTC'

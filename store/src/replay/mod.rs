@@ -107,15 +107,14 @@ impl Replay {
         self.n_expected
     }
 
-    /// The readings of the next stretch of time, by time, then device, then metric; of several of one
-    /// metric at one instant, by value. Never empty; `None` at the end.
+    /// The next stretch of time; `None` at the end.
     ///
     /// # Errors
     /// [`Error`]: then the rest cannot be had.
     ///
     /// # Cancel safety
     /// Not cancel safe: drop it then.
-    pub async fn next(&mut self) -> Result<Option<Vec<Reading>>, Error> {
+    pub async fn next(&mut self) -> Result<Option<Stretch>, Error> {
         while let Some(span) = self.spans.pop_front() {
             let mut rows = Rows::new(&self.keys, self.limit);
             let client = &self.link.client;
@@ -126,12 +125,8 @@ impl Replay {
                 rows.push(&chunk)?;
             }
             match rows.end()? {
-                Ok(mut readings) => {
-                    if !readings.is_empty() {
-                        readings.sort_by(in_order);
-                        return Ok(Some(readings));
-                    }
-                }
+                Ok(readings) if readings.is_empty() => {}
+                Ok(readings) => return Ok(Some(Stretch(readings))),
                 Err(kept) => {
                     let [first, second] = span.halved(&kept).ok_or(Error::Crowded)?;
                     self.spans.push_front(second);
@@ -140,6 +135,21 @@ impl Replay {
             }
         }
         Ok(None)
+    }
+}
+
+/// The readings of a stretch of time, one at least, as they came. Whoever takes them sorts them, while
+/// the server gives the next ones: it is the slowest of all.
+#[derive(Debug)]
+pub struct Stretch(Vec<Reading>);
+
+impl Stretch {
+    /// By time, then device, then metric; several of one metric at one instant, by value.
+    #[must_use]
+    pub fn in_order(self) -> Vec<Reading> {
+        let Self(mut readings) = self;
+        readings.sort_by(in_order);
+        readings
     }
 }
 

@@ -54,5 +54,7 @@ pub async fn fill(
         n_readings += client.execute(&reading, &[&day]).await.map_err(failed(DOING))?;
         client.execute(rollup, &[&day]).await.map_err(failed(DOING))?;
     }
+    // As if it had lain there for long: else autovacuum comes while it is read.
+    client.batch_execute("VACUUM ANALYZE bellwire.reading").await.map_err(failed(DOING))?;
     Ok(n_readings)
 }

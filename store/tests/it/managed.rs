@@ -88,9 +88,12 @@ async fn a_server_is_made_adopted_restarted_and_stopped() {
     first.migrate().await.expect("migrated");
     let url = first.managed_url().expect("managed");
     let client = sql(&url).await;
-    for (setting, expected) in
-        [("fsync", "on"), ("listen_addresses", ""), ("server_encoding", "UTF8")]
-    {
+    for (setting, expected) in [
+        ("fsync", "on"),
+        ("listen_addresses", ""),
+        ("server_encoding", "UTF8"),
+        ("backend_flush_after", "1MB"),
+    ] {
         let row = client.query_one("SELECT current_setting($1)", &[&setting]).await.expect("row");
         assert_eq!(row.get::<_, &str>(0), expected, "{setting}");
     }

@@ -31,7 +31,8 @@ async fn replayed(store: &Database, wanted: &Wanted, limit: usize) -> Vec<String
     let mut replay = store.replay(wanted).await.expect("begun").with_limit(limit);
     let mut lines = Vec::new();
     let mut last = Timestamp::EPOCH;
-    while let Some(readings) = replay.next().await.expect("readings") {
+    while let Some(stretch) = replay.next().await.expect("readings") {
+        let readings = stretch.in_order();
         assert!(!readings.is_empty() && readings.len() <= limit);
         let names = std::sync::Arc::clone(replay.names());
         for reading in readings {
