@@ -128,6 +128,7 @@ mod tests {
         hold: Duration::from_secs(4),
         keep_firing: Duration::ZERO,
         max_gap: Duration::from_secs(6),
+        repeat: 1,
     };
 
     fn secs(secs: i64) -> Timestamp {

@@ -10,7 +10,7 @@ use bellwire_model::{
 use super::Stats;
 use super::climb::Climb;
 use super::clock::Pace;
-use super::machine::{Edge, Phase, Why};
+use super::machine::{Edge, Phase, Timing, Why};
 use crate::lang::duration;
 use crate::lang::explain::show;
 use crate::lang::program::View;
@@ -236,9 +236,13 @@ fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge, level: u8) -> Str
     let hold = || duration::format(rule.timing.hold);
     let keep = || duration::format(rule.timing.keep_firing);
     match why {
-        Why::Began if to == AlertState::Pending => format!("{}, must hold for {}", when(), hold()),
+        Why::Began if to == AlertState::Pending => format!("{}, must {}", when(), must(rule)),
         Why::Began => when(),
+        Why::Held if rule.timing.repeat > 1 && rule.timing.hold.is_zero() => {
+            format!("{} in {} readings in a row", when(), rule.timing.repeat)
+        }
         Why::Held => format!("{} held for {}", when(), hold()),
+        Why::Stopped if rule.timing.repeat > 1 => format!("{}: did not {}", when(), must(rule)),
         Why::Stopped => format!("{}: held for less than {}", when(), hold()),
         Why::Silence => format!("no reading for {}", duration::format(rule.timing.max_gap)),
         Why::Cleared => {
@@ -259,6 +263,18 @@ fn reason(Subject { rule, view, .. }: Subject<'_>, edge: Edge, level: u8) -> Str
         Why::Mended => format!("it can be judged again: {}", when()),
         Why::Level => format!("now {}: {}", rule.severity_at(level), when()),
         Why::Flapping => "its condition changes all the time: held while it flaps".to_owned(),
+    }
+}
+
+/// What must happen before a pending alert fires.
+fn must(rule: &Rule) -> String {
+    let Timing { hold, repeat, .. } = rule.timing;
+    let hold = || format!("hold for {}", duration::format(hold));
+    let often = || format!("come in {repeat} readings in a row");
+    match (rule.timing.hold.is_zero(), repeat > 1) {
+        (false, true) => format!("{} and {}", hold(), often()),
+        (true, true) => often(),
+        _ => hold(),
     }
 }
 

@@ -56,7 +56,7 @@ impl State {
             None => when == Verdict::False,
         };
         let before = own.phase.due(&rule.timing);
-        let edge = own.phase.judge(&rule.timing, at, when, cleared).or_else(|| {
+        let edge = own.phase.judge(&rule.timing, at, (when, self.by), cleared).or_else(|| {
             let is_firing = own.phase == Phase::Firing;
             let changed = level.filter(|_| is_firing);
             changed.map(|at| Edge { to: AlertState::Firing, at, why: Why::Level })

@@ -22,6 +22,16 @@ pub(crate) struct Timing {
     pub(crate) keep_firing: Duration,
     /// `max_gap`: the longest time without a reading that does not break a run.
     pub(crate) max_gap: Duration,
+    /// `repeat`: in how many readings in a row the condition must hold before it fires; at least 1.
+    pub(crate) repeat: u32,
+}
+
+/// What has a rule judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Reading,
+    /// Time has passed.
+    Time,
 }
 
 /// Where an alert that is not over stands.
@@ -35,6 +45,8 @@ pub(crate) enum Phase {
         held_at: Timestamp,
         /// What the very latest reading showed.
         now: Holding,
+        /// In how many readings in a row it held.
+        n: u32,
     },
     Firing,
     Recovering {
@@ -103,10 +115,10 @@ impl Edge {
 impl Phase {
     /// The phase in which an episode begins at `at`.
     pub(crate) fn begin(timing: &Timing, at: Timestamp) -> Self {
-        if timing.hold.is_zero() {
+        if timing.hold.is_zero() && timing.repeat <= 1 {
             Self::Firing
         } else {
-            Self::Pending { since: at, held_at: at, now: Holding::Yes }
+            Self::Pending { since: at, held_at: at, now: Holding::Yes, n: 1 }
         }
     }
 
@@ -123,9 +135,10 @@ impl Phase {
     /// The event time at which it ends by itself if no reading comes, and how.
     pub(crate) fn due(&self, timing: &Timing) -> Option<Edge> {
         match *self {
-            Self::Pending { since, held_at, now } => {
+            Self::Pending { since, held_at, now, n } => {
                 let (proven, broken) = (since + timing.hold, held_at + timing.max_gap);
-                Some(if now == Holding::Yes && proven <= broken {
+                let is_enough = now == Holding::Yes && n >= timing.repeat;
+                Some(if is_enough && proven <= broken {
                     Edge::new(AlertState::Firing, proven, Why::Held)
                 } else {
                     Edge::new(AlertState::Inactive, broken, Why::Silence)
@@ -144,16 +157,19 @@ impl Phase {
         &mut self,
         timing: &Timing,
         at: Timestamp,
-        when: Verdict,
+        (when, by): (Verdict, By),
         cleared: impl FnOnce() -> bool,
     ) -> Option<Edge> {
         match self {
-            Self::Pending { since, held_at, now } => match when {
+            Self::Pending { since, held_at, now, n } => match when {
                 Verdict::True => {
+                    let was_enough = *n >= timing.repeat;
                     (*held_at, *now) = (at, Holding::Yes);
-                    let proven = *since + timing.hold;
-                    (proven <= at)
-                        .then(|| self.enter(Edge::new(AlertState::Firing, proven, Why::Held)))
+                    *n = n.saturating_add(u32::from(by == By::Reading));
+                    let (proven, is_enough) = (*since + timing.hold, *n >= timing.repeat);
+                    let fires_at = if was_enough { proven } else { proven.max(at) };
+                    (is_enough && fires_at <= at)
+                        .then(|| self.enter(Edge::new(AlertState::Firing, fires_at, Why::Held)))
                 }
                 Verdict::False => Some(Edge::new(AlertState::Inactive, at, Why::Stopped)),
                 Verdict::Unknown => {
@@ -200,7 +216,7 @@ impl Phase {
     /// Begins its run anew at `at`: the device's clock has stepped.
     pub(crate) fn restart(&mut self, at: Timestamp) {
         match self {
-            Self::Pending { since, held_at, .. } => (*since, *held_at) = (at, at),
+            Self::Pending { since, held_at, n, .. } => (*since, *held_at, *n) = (at, at, 1),
             Self::Firing | Self::NoData | Self::Error => {}
             Self::Recovering { cleared_at } => *cleared_at = at,
         }
@@ -215,6 +231,7 @@ mod tests {
         hold: Duration::from_secs(4),
         keep_firing: Duration::from_secs(2),
         max_gap: Duration::from_secs(6),
+        repeat: 1,
     };
 
     fn secs(secs: i64) -> Timestamp {
@@ -224,11 +241,14 @@ mod tests {
     #[test]
     fn a_gap_is_bridged_up_to_max_gap_and_no_further() {
         let mut phase = Phase::begin(&TIMING, secs(0));
-        assert_eq!(phase.judge(&TIMING, secs(1), Verdict::Unknown, || false), None);
+        assert_eq!(phase.judge(&TIMING, secs(1), (Verdict::Unknown, By::Reading), || false), None);
         let broken = Edge::new(AlertState::Inactive, secs(6), Why::Silence);
         assert_eq!(phase.due(&TIMING), Some(broken));
         let fired = Edge::new(AlertState::Firing, secs(4), Why::Held);
-        assert_eq!(phase.judge(&TIMING, secs(6), Verdict::True, || false), Some(fired));
+        assert_eq!(
+            phase.judge(&TIMING, secs(6), (Verdict::True, By::Reading), || false),
+            Some(fired)
+        );
     }
 
     #[test]

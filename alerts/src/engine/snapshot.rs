@@ -122,7 +122,7 @@ impl<'a> ValueState<'a> {
 
 #[derive(Serialize, Deserialize)]
 enum PhaseState {
-    Pending { since: i64, held_at: i64, unknown: bool },
+    Pending { since: i64, held_at: i64, unknown: bool, n: u32 },
     Firing,
     Recovering { cleared_at: i64 },
     NoData,
@@ -341,10 +341,11 @@ fn load_state(
 
 fn save_episode(position: u32, episode: &Episode) -> EpisodeState<'_> {
     let phase = match episode.phase {
-        Phase::Pending { since, held_at, now } => PhaseState::Pending {
+        Phase::Pending { since, held_at, now, n } => PhaseState::Pending {
             since: since.as_micros(),
             held_at: held_at.as_micros(),
             unknown: now == Holding::Unknown,
+            n,
         },
         Phase::Firing => PhaseState::Firing,
         Phase::Recovering { cleared_at } => {
@@ -397,10 +398,11 @@ fn load_clock(state: &DeviceState<'_>) -> DeviceClock {
 
 fn load_phase(state: &PhaseState) -> Phase {
     match *state {
-        PhaseState::Pending { since, held_at, unknown } => Phase::Pending {
+        PhaseState::Pending { since, held_at, unknown, n } => Phase::Pending {
             since: Timestamp::from_micros(since),
             held_at: Timestamp::from_micros(held_at),
             now: if unknown { Holding::Unknown } else { Holding::Yes },
+            n,
         },
         PhaseState::Firing => Phase::Firing,
         PhaseState::Recovering { cleared_at } => {

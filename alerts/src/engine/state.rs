@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::episode::{Desk, Episode, Subject, Who};
 use super::flap::Flap;
-use super::machine::{Edge, Phase, Timing, Why};
+use super::machine::{By, Edge, Phase, Timing, Why};
 use super::plan::Plan;
 use super::series::Series;
 use super::touched::Touched;
@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) done: Timestamp,
     /// The instant that is judged.
     pub(crate) now: Timestamp,
+    /// Whether a reading has it judged.
+    pub(super) by: By,
     /// The earliest event time at which an alert changes without a reading.
     pub(crate) due: Timestamp,
     /// The part of `due` that alerts have, while `is_due_known`.
@@ -121,6 +123,7 @@ impl State {
             at: Timestamp::from_micros(i64::MIN),
             done: Timestamp::from_micros(i64::MIN),
             now: Timestamp::EPOCH,
+            by: By::Time,
             due: Timestamp::MAX,
             alerts_due: Timestamp::MAX,
             is_due_known: false,
@@ -150,7 +153,7 @@ impl State {
         if !self.is_met() {
             self.seen.fill(at);
         }
-        (self.at, self.now) = (at, at);
+        (self.at, self.now, self.by) = (at, at, By::Reading);
         bench.touched.clear();
         let plan = bench.plan;
         for (slot, value) in readings {
@@ -180,7 +183,7 @@ impl State {
     pub(crate) fn expire(&mut self, until: Until, bench: &mut Bench<'_, '_>) {
         while until.includes(self.due) {
             let at = self.due;
-            (self.now, self.done) = (at, at);
+            (self.now, self.done, self.by) = (at, at, By::Time);
             for (position, due) in self.due_at(at, bench.plan, bench.desk.set) {
                 match due {
                     Due::Edge(edge) => self.step(position, edge, bench),

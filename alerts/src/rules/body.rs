@@ -33,12 +33,13 @@ const SUMMARY_DEFAULT: &str = "{rule} on {device}: {value}";
 pub(super) type Selects = HashMap<String, u32>;
 
 /// The keys of a rule.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "name",
     "when",
     "levels",
     "clear",
     "for",
+    "repeat",
     "keep_firing_for",
     "max_gap",
     "severity",
@@ -356,7 +357,9 @@ fn read_timing(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> Option<Timin
     // A device that reports every ten minutes must be able to hold for half an hour, without its
     // owner knowing of `max_gap`: a rule that never fires is worse than one that trusts silence.
     let max_gap = max_gap?.unwrap_or(MAX_GAP_DEFAULT.max(hold));
-    Some(Timing { hold, keep_firing: keep_firing?.unwrap_or_default(), max_gap })
+    let repeat =
+        fields.get("repeat").map_or(Some(1), |field| options::read_repeat(reader, field))?;
+    Some(Timing { hold, keep_firing: keep_firing?.unwrap_or_default(), max_gap, repeat })
 }
 
 /// Of a rule that is about silence, silence breaks no run.

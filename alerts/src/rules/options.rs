@@ -75,6 +75,21 @@ pub(super) fn read_no_data(
     Some(Policy { word: *word, after: duration })
 }
 
+/// The most readings in a row that a rule may ask for.
+const REPEAT_MAX: i64 = 10_000;
+
+/// In how many readings in a row a condition must hold.
+pub(super) fn read_repeat(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Option<u32> {
+    let number = field.get_ref().as_integer().and_then(|number| number.as_str().parse().ok());
+    let repeat = number.filter(|number| (1..=REPEAT_MAX).contains(number));
+    if repeat.is_none() {
+        let message = format!("`repeat` must be a whole number from 1 to {REPEAT_MAX}");
+        let help = "it says in how many readings in a row the condition must hold".to_owned();
+        reader.error(field.span(), Some("repeat"), message, Some(help));
+    }
+    repeat.and_then(|number: i64| u32::try_from(number).ok())
+}
+
 /// What becomes of an alert when what is read cannot be judged: a text where a number is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum OnError {

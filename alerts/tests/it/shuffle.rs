@@ -61,6 +61,12 @@ name = 'words'
 when = \"mode = 'on' and a > 2\"
 keep_firing_for = '5s'
 [[rule]]
+name = 'often'
+when = 'a > 4'
+repeat = 3
+for = '1s'
+max_gap = '9s'
+[[rule]]
 name = 'together'
 when = 'avg by (site) (a) > 4'
 clear = 'avg by (site) (a) < 3'
@@ -83,7 +89,7 @@ device = '*'
 set = { site = 's' }
 ";
 
-const RULE_NAMES: [&str; 15] = [
+const RULE_NAMES: [&str; 16] = [
     "plain",
     "held",
     "window",
@@ -95,6 +101,7 @@ const RULE_NAMES: [&str; 15] = [
     "lost",
     "nervous",
     "words",
+    "often",
     "together",
     "several",
     "deserted",

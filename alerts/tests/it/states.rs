@@ -180,3 +180,37 @@ fn transitions_of_one_record_are_numbered() {
     let places: Vec<_> = world.said.iter().map(|t| (t.position.0, t.ordinal)).collect();
     assert_eq!(places, [(200, 0), (200, 1), (200, 2), (200, 3), (300, 0), (300, 1)]);
 }
+
+#[test]
+fn a_condition_may_have_to_come_several_times_in_a_row() {
+    let rule = |more: &str| format!("[[rule]]\nname = 'r'\nwhen = 'v > 5'\nrepeat = 3\n{more}");
+    let mut world = World::new(&rule(""));
+    for (second, value) in [(0, 9.0), (1, 9.0), (2, 1.0), (3, 9.0), (4, 8.0)] {
+        world.read("x", second, &[("v", value)]);
+    }
+    assert_eq!(world.said[0].reason, "v 9 > 5, must come in 3 readings in a row");
+    assert_eq!(world.said[1].reason, "v 1 <= 5: did not come in 3 readings in a row");
+    assert_eq!(
+        world.take(),
+        ["x r inactive>pending @0", "x r pending>inactive @2", "x r inactive>pending @3"]
+    );
+    world.tick(60);
+    assert_eq!(world.take(), [""; 0], "time is no reading");
+    world.read("x", 61, &[("v", 7.0)]);
+    assert_eq!(world.said[0].reason, "v 7 > 5 in 3 readings in a row");
+    assert_eq!(world.take(), ["x r pending>firing @61"]);
+
+    let mut both = World::new(&rule("for = '10s'"));
+    for second in [0, 4] {
+        both.read("x", second, &[("v", 9.0)]);
+    }
+    both.tick(20);
+    both.read("x", 25, &[("v", 9.0)]);
+    assert_eq!(both.take(), ["x r inactive>pending @0", "x r pending>firing @25"]);
+    for second in [30, 31, 32] {
+        both.read("y", second, &[("v", 9.0)]);
+    }
+    both.tick(50);
+    assert_eq!(both.take(), ["y r inactive>pending @30", "y r pending>firing @40"]);
+    assert!(bellwire_alerts::RuleSet::parse(&rule("").replace('3', "0")).is_err());
+}
