@@ -214,7 +214,12 @@ macro_rules! names {
     };
 }
 
-names!(bellwire_model::DeviceId, bellwire_model::MetricName, bellwire_model::RuleName);
+names!(
+    bellwire_model::DeviceId,
+    bellwire_model::MetricName,
+    bellwire_model::RuleName,
+    bellwire_model::Target
+);
 
 /// The number in a value, if it is a finite one.
 pub(super) fn number(value: &DeValue<'_>) -> Option<f64> {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwire_alerts::RuleError;
-use bellwire_model::{AlertState, DeviceId, MetricName, RuleName, Severity, Timestamp, Value};
+use bellwire_model::{
+    AlertState, DeviceId, MetricName, RuleName, Severity, Target, Timestamp, Value,
+};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -58,7 +60,7 @@ pub(super) struct Expect {
     /// From the test's start.
     pub(super) at: Duration,
     pub(super) rule: RuleName,
-    pub(super) device: DeviceId,
+    pub(super) device: Target,
     /// Only of a transition, if it says so.
     pub(super) from: Option<AlertState>,
     pub(super) state: AlertState,
