@@ -20,6 +20,14 @@ pub enum Error {
         /// What it may be.
         expected: &'static str,
     },
+    /// More rows than are read at once, where all are needed.
+    #[error("the database has more than {max} {what}: remove some")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        max: usize,
+    },
     /// No server programs of PostgreSQL 15 or newer.
     #[error(
         "no PostgreSQL server found (looked in {searched}): run `apt-get install postgresql`, \

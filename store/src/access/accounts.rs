@@ -4,7 +4,7 @@ use bellwire_model::Timestamp;
 use tokio_postgres::Client;
 
 use super::rows::{ACCOUNT_COLUMNS, AccountKind, AccountRow, StoredHash, account};
-use super::{AccessStore, change};
+use super::{AccessStore, all_of, change, one_more};
 use crate::Error;
 use crate::connect::failed;
 use crate::types::At;
@@ -22,6 +22,9 @@ pub struct NewAccount {
     pub hash: Option<StoredHash>,
 }
 
+/// The most accounts, revoked ones too: each is in the memory of the service.
+const ACCOUNTS_MAX: usize = 1_000_000;
+
 /// The token that an account gets.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotated {
@@ -34,9 +37,13 @@ pub struct Rotated {
 /// Accounts that have changed after `revision`.
 pub(super) async fn after(client: &Client, revision: i64) -> Result<Vec<AccountRow>, Error> {
     let sql = format!(
-        "SELECT {ACCOUNT_COLUMNS} FROM bellwire.access_account WHERE revision > $1 ORDER BY name"
+        "SELECT {ACCOUNT_COLUMNS} FROM bellwire.access_account WHERE revision > $1 \
+         ORDER BY name LIMIT $2"
     );
-    let rows = client.query(&sql, &[&revision]).await.map_err(failed("reading credentials"))?;
+    let limit = one_more(ACCOUNTS_MAX);
+    let rows =
+        client.query(&sql, &[&revision, &limit]).await.map_err(failed("reading credentials"))?;
+    all_of("credentials", ACCOUNTS_MAX, &rows)?;
     rows.iter().map(account).collect()
 }
 

@@ -33,6 +33,16 @@ pub struct AccessChanges {
     pub provisioning: Vec<ProvisioningRow>,
 }
 
+/// The limit of a query of which all rows are needed: one more shows that there are too many.
+fn one_more(max: usize) -> i64 {
+    i64::try_from(max).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+/// Whether `rows`, of a query with the limit [`one_more`], are all there are.
+fn all_of<T>(what: &'static str, max: usize, rows: &[T]) -> Result<(), Error> {
+    if rows.len() > max { Err(Error::TooMany { what, max }) } else { Ok(()) }
+}
+
 /// Credentials in the database. Connects when first asked, and again after a failure; one question at
 /// a time.
 #[derive(Debug)]
@@ -139,4 +149,18 @@ async fn change<T>(
     let end = if matches!(result, Ok(Some(_))) { "COMMIT" } else { "ROLLBACK" };
     client.batch_execute(end).await.map_err(failed(doing))?;
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_too_many_is_an_error_and_not_a_part() {
+        assert_eq!(one_more(3), 4);
+        assert!(all_of("credentials", 3, &[1, 2, 3]).is_ok());
+        let error = all_of("credentials", 3, &[1, 2, 3, 4]).expect_err("too many");
+        let said = error.to_string();
+        assert_eq!(said, "the database has more than 3 credentials: remove some");
+    }
 }

@@ -6,12 +6,14 @@ use tokio_postgres::Client;
 use super::rows::{
     AccountKind, PROVISIONING_COLUMNS, ProvisioningRow, StoredHash, at, provisioning,
 };
-use super::{AccessStore, change};
+use super::{AccessStore, all_of, change, one_more};
 use crate::Error;
 use crate::connect::failed;
 use crate::types::At;
 
 const DOING: &str = "registering a device";
+/// The most provisioning tokens, revoked ones too.
+const TOKENS_MAX: usize = 10_000;
 
 /// A token to be added.
 #[derive(Clone, Debug)]
@@ -41,9 +43,11 @@ pub enum Registered {
 pub(super) async fn valid(client: &Client) -> Result<Vec<ProvisioningRow>, Error> {
     let sql = format!(
         "SELECT {PROVISIONING_COLUMNS} FROM bellwire.access_provisioning \
-         WHERE revoked_at IS NULL ORDER BY name"
+         WHERE revoked_at IS NULL ORDER BY name LIMIT $1"
     );
-    let rows = client.query(&sql, &[]).await.map_err(failed("reading credentials"))?;
+    let limit = one_more(TOKENS_MAX);
+    let rows = client.query(&sql, &[&limit]).await.map_err(failed("reading credentials"))?;
+    all_of("provisioning tokens", TOKENS_MAX, &rows)?;
     rows.iter().map(provisioning).collect()
 }
 
@@ -105,10 +109,12 @@ impl AccessStore {
     pub async fn provisioning_tokens(&self) -> Result<Vec<ProvisioningRow>, Error> {
         let doing = "reading provisioning tokens";
         let sql = format!(
-            "SELECT {PROVISIONING_COLUMNS} FROM bellwire.access_provisioning ORDER BY name"
+            "SELECT {PROVISIONING_COLUMNS} FROM bellwire.access_provisioning \
+             ORDER BY name LIMIT $1"
         );
         self.run(doing, async |client| {
-            let rows = client.query(&sql, &[]).await.map_err(failed(doing))?;
+            let rows = client.query(&sql, &[&one_more(TOKENS_MAX)]).await.map_err(failed(doing))?;
+            all_of("provisioning tokens", TOKENS_MAX, &rows)?;
             rows.iter().map(provisioning).collect()
         })
         .await
