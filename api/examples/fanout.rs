@@ -58,7 +58,8 @@ async fn serve(n_clients: u64, per_second: u64, secs: u64) -> Outcome {
         history: Arc::clone(&nothing) as _,
         health: Arc::clone(&nothing) as _,
         backtests: Arc::clone(&nothing) as _,
-        rules: nothing,
+        rules: Arc::clone(&nothing) as _,
+        telemetry: nothing,
     };
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let api = Api::bind(config, ports, Arc::clone(&hub), registry, clock, tracker.clone()).await?;
@@ -180,6 +181,12 @@ impl Clock for Nothing {
 impl Backtests for Nothing {
     fn begin(&self, _: BacktestRequest) -> BacktestFuture<'_> {
         Box::pin(std::future::ready(Err(BacktestError::Busy)))
+    }
+}
+
+impl bellwire_api::ports::Telemetry for Nothing {
+    fn take(&self, _: bellwire_api::ports::Posts) -> bellwire_api::ports::TelemetryFuture<'_> {
+        Box::pin(std::future::ready(Err(bellwire_api::ports::TelemetryError::Later)))
     }
 }
 

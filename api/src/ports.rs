@@ -5,6 +5,7 @@
 
 mod backtests;
 mod rules;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -25,6 +26,7 @@ pub use rules::{
     AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
     RuleMistake, RuleSource, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture,
 };
+pub use telemetry::{Post, Posts, Telemetry, TelemetryError, TelemetryFuture};
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -56,6 +58,8 @@ pub struct Ports {
     pub backtests: Arc<dyn Backtests>,
     /// The rules.
     pub rules: Arc<dyn Rules>,
+    /// Takes telemetry.
+    pub telemetry: Arc<dyn Telemetry>,
 }
 
 /// A device, as lists show it.

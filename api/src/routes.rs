@@ -32,6 +32,7 @@ const RULE_VERSIONS: &str = "/api/v1/rules/{name}/versions";
 const RULE_VERSION: &str = "/api/v1/rules/{name}/versions/{number}";
 const RULE_DIFF: &str = "/api/v1/rules/{name}/diff";
 const BACKTEST: &str = "/api/v1/rules/{name}/backtest";
+const TELEMETRY: &str = "/api/v1/telemetry";
 const QUARANTINE: &str = "/api/v1/quarantine";
 const LIVE: &str = "/api/v1/live";
 const LIVE_EVENTS: &str = "/api/v1/live/events";
@@ -41,7 +42,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 26] = [
+pub(crate) const TEMPLATES: [&str; 27] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -61,6 +62,7 @@ pub(crate) const TEMPLATES: [&str; 26] = [
     RULE_VERSION,
     RULE_DIFF,
     BACKTEST,
+    TELEMETRY,
     QUARANTINE,
     LIVE,
     LIVE_EVENTS,
@@ -83,6 +85,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))
         .merge(rules())
+        .route(TELEMETRY, post(http::telemetry::take))
         .route(QUARANTINE, get(http::quarantine::list))
         .route(LIVE, get(websocket::live))
         .route(LIVE_EVENTS, get(events::events))
@@ -139,7 +142,7 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        if uri.path().starts_with(RULES) {
+        if uri.path().starts_with(RULES) || uri.path() == TELEMETRY {
             "This route takes the methods that `Allow` lists."
         } else {
             "This route takes GET and HEAD only."

@@ -21,6 +21,7 @@ pub mod seen;
 mod sessions;
 pub mod sink;
 mod spine;
+mod telemetry;
 mod threads;
 
 use std::net::SocketAddr;
@@ -289,8 +290,9 @@ async fn open_front(
         log: spine.log(),
     };
     let presence = presence::follow(parts, &common.tracker);
+    let telemetry = telemetry::HttpInlet::new(spine.log(), handle.clone());
     let credentials = door.follow(common, handle);
-    let (api, http) = open_api(common, spine, database, book).await?;
+    let (api, http) = open_api(common, spine, database, (book, telemetry)).await?;
     let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
@@ -424,7 +426,7 @@ async fn open_api(
     common: &Common,
     spine: &Spine,
     database: &Arc<Database>,
-    book: Rulebook,
+    (book, telemetry): (Rulebook, telemetry::HttpInlet),
 ) -> anyhow::Result<(Running, SocketAddr)> {
     let kept = Kept {
         log: spine.log().id(),
@@ -449,6 +451,7 @@ async fn open_api(
         health: Arc::new(health),
         backtests: Arc::new(backtests),
         rules: Arc::new(book),
+        telemetry: Arc::new(telemetry),
     };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(

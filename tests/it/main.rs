@@ -14,6 +14,7 @@ mod device_data;
 mod durability;
 mod full_database;
 mod history;
+mod http_door;
 mod journey;
 mod listeners;
 mod mqtt;

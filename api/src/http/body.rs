@@ -39,6 +39,19 @@ pub(crate) async fn read<T: DeserializeOwned>(
     parse(if bytes.is_empty() { b"{}" } else { &bytes })
 }
 
+/// The bytes of a body that says that it is JSON.
+///
+/// # Errors
+/// A problem if it is something else, or too long.
+pub(crate) async fn read_json(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<axum::body::Bytes, Problem> {
+    is_json(headers)?;
+    bytes(app, body).await
+}
+
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod quarantine;
 pub(crate) mod readings;
 pub(crate) mod rules;
+pub(crate) mod telemetry;
 
 use axum::extract::FromRequestParts;
 use axum::extract::Path;

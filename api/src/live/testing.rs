@@ -21,9 +21,10 @@ use crate::metrics::Metrics;
 use crate::ports::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
     BucketRow, BucketsQuery, ChangedBy, DeviceInfo, Health, HealthStatus, History, Known,
-    LatestReading, NewRule, Page, Place, PortError, PortFuture, Ports, Present, QuarantineQuery,
-    Readiness, ReadingRow, ReadingsQuery, RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial,
-    RuleVersion, Rules, RulesError, RulesFuture,
+    LatestReading, NewRule, Page, Place, PortError, PortFuture, Ports, Posts, Present,
+    QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, RuleCheck, RuleDeed, RuleDetail,
+    RuleInfo, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture, Telemetry, TelemetryError,
+    TelemetryFuture,
 };
 
 pub(crate) fn entry(position: u64, ordinal: u32, alert: u64) -> Arc<Entry> {
@@ -73,7 +74,8 @@ pub(crate) fn app() -> Arc<App> {
         history: Arc::clone(&nothing) as _,
         health: Arc::clone(&nothing) as _,
         backtests: Arc::clone(&nothing) as _,
-        rules: nothing,
+        rules: Arc::clone(&nothing) as _,
+        telemetry: nothing,
     };
     Arc::new(App {
         config,
@@ -198,5 +200,11 @@ impl History for Nothing {
 impl Health for Nothing {
     fn readiness(&self) -> Readiness {
         Readiness { status: HealthStatus::Degraded, checks: Vec::new(), database: None }
+    }
+}
+
+impl Telemetry for Nothing {
+    fn take(&self, _: Posts) -> TelemetryFuture<'_> {
+        Box::pin(std::future::ready(Err(TelemetryError::Later)))
     }
 }

@@ -166,6 +166,7 @@ async fn a_taken_port_is_named() {
         health: Arc::clone(&service.condition) as _,
         backtests: Arc::clone(&service.trials) as _,
         rules: Arc::new(crate::rules::Book::default()),
+        telemetry: Arc::new(crate::telemetry::Basket::default()),
     };
     let (hub, registry) = (Arc::clone(&service.hub), service.registry.clone());
     let clock = Arc::clone(&service.clock) as _;

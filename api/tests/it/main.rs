@@ -12,3 +12,4 @@ mod rules;
 mod shutdown;
 mod sse;
 mod support;
+mod telemetry;

@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::backtests::Trials;
 use crate::rules::Book;
+use crate::telemetry::Basket;
 
 /// The log of all tests.
 pub(crate) const LOG: LogId = LogId(0x1234);
@@ -261,6 +262,7 @@ pub(crate) struct Service {
     pub(crate) kept: Arc<Kept>,
     pub(crate) trials: Arc<Trials>,
     pub(crate) book: Arc<Book>,
+    pub(crate) basket: Arc<Basket>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) names: SharedNames,
     pub(crate) registry: Registry,
@@ -294,6 +296,7 @@ impl Service {
         let ready = Readiness { status: HealthStatus::Ok, checks: Vec::new(), database: None };
         let trials = Arc::new(Trials::default());
         let book = Arc::new(Book::default());
+        let basket = Arc::new(Basket::default());
         let condition = Arc::new(Condition(Mutex::new(ready)));
         for name in ["freezer-1", "freezer-2"] {
             names.write(|names| names.add_device(&device(name)));
@@ -307,6 +310,7 @@ impl Service {
             health: Arc::clone(&condition) as _,
             backtests: Arc::clone(&trials) as _,
             rules: Arc::clone(&book) as _,
+            telemetry: Arc::clone(&basket) as _,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();
@@ -322,6 +326,7 @@ impl Service {
             kept,
             trials,
             book,
+            basket,
             condition,
             names,
             registry,

@@ -46,6 +46,29 @@ impl Device {
         self.until(|packet| matches!(packet, Packet::PubAck(_))).await;
     }
 
+    /// Subscribes with QoS 1 and waits for the acknowledgement.
+    pub(crate) async fn subscribe(&mut self, filter: &str) {
+        self.client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
+        self.until(|packet| matches!(packet, Packet::SubAck(_))).await;
+    }
+
+    /// The next message that comes: topic and payload.
+    pub(crate) async fn receive(&mut self) -> (String, String) {
+        let waiting = async {
+            loop {
+                match self.events.poll().await {
+                    Ok(Event::Incoming(Packet::Publish(publish))) => {
+                        let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
+                        return (publish.topic, payload);
+                    }
+                    Ok(_) => {}
+                    Err(error) => panic!("the connection ended: {error}"),
+                }
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("a message in time")
+    }
+
     async fn until(&mut self, wanted: impl Fn(&Packet) -> bool + Send + Sync) {
         let waiting = async {
             loop {
