@@ -140,7 +140,7 @@ impl Change<'_> {
             });
             let Some((position, device, plan)) = place else {
                 let reason = match (new_index, self.who) {
-                    (None, _) => "the rule was deleted",
+                    (None, _) => "the rule was deleted or disabled",
                     (_, Who::Device(_)) => "the rule is no longer for this device",
                     (_, Who::Group(_)) => "the rule is no longer for this group",
                 };

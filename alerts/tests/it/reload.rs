@@ -28,7 +28,7 @@ fn pending() -> World {
 fn a_deleted_rule_closes_its_alerts() {
     let mut world = firing();
     world.set_rules(3, "[[rule]]\nname = 'other'\nwhen = 'v > 99'");
-    assert_eq!(world.said[0].reason, "the rule was deleted");
+    assert_eq!(world.said[0].reason, "the rule was deleted or disabled");
     assert_eq!(world.take(), ["d r firing>resolved @2"], "event time, less the second of grace");
     let mut world = pending();
     world.set_rules(3, "");
