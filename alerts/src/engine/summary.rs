@@ -154,7 +154,8 @@ impl Summary {
     /// there are fewer than two.
     pub(crate) fn zscore(&self, number: f64) -> f64 {
         let deviation = self.deviation();
-        if self.n_numbers < 2 || deviation == 0.0 {
+        // What rounding leaves of the deviation of equal numbers says nothing.
+        if self.n_numbers < 2 || self.min >= self.max || deviation == 0.0 {
             return f64::NAN;
         }
         known((number - self.mean) / deviation)

@@ -58,7 +58,9 @@ fn slowly(inside: &[(i64, f64)], before: &[(i64, f64)], stat: Stat) -> f64 {
         }
         Stat::Zscore => {
             let earlier: Vec<f64> = before.iter().map(|(_, number)| *number).collect();
-            if earlier.len() < 2 || deviation(&earlier) == 0.0 {
+            // The mean of equal numbers may be rounded, and then they deviate from it.
+            let are_same = earlier.iter().all(|number| *number == earlier[0]);
+            if earlier.len() < 2 || are_same {
                 return f64::NAN;
             }
             (last - mean(&earlier)) / deviation(&earlier)
@@ -189,4 +191,17 @@ fn texts_are_counted_and_told_apart() {
     assert_eq!(series.stat(Stat::Changes), 2.0);
     assert!(series.stat(Stat::Avg).is_nan());
     assert_eq!(series.leaves_at(&span), Some(secs(61)));
+}
+
+#[test]
+fn equal_numbers_have_no_deviation_to_count_in() {
+    let span = span(60, 0);
+    // The mean of three of them is not quite -3.2.
+    for equal in [-3.2, 0.1, 1e15 + 0.3] {
+        let mut series = Series::new(&span);
+        for (second, number) in (1..).zip([equal, equal, equal, 0.0]) {
+            series.push(&span, secs(second), &Value::Number(number));
+        }
+        assert!(series.stat(Stat::Zscore).is_nan(), "{equal}");
+    }
 }
