@@ -88,18 +88,11 @@ struct Common {
 /// The running service.
 #[derive(Debug)]
 pub struct App {
-    endpoints: Endpoints,
+    front: Front,
     endpoints_file: PathBuf,
     config: Config,
     spine: Spine,
     database: Arc<Database>,
-    broker: Running,
-    credentials: Option<Running>,
-    api: Running,
-    rules_file: Option<rules_file::Watching>,
-    certificates: Option<certificates::Watching>,
-    presence: presence::Following,
-    compaction: Compaction,
     tracker: TaskTracker,
     failures: mpsc::Receiver<anyhow::Error>,
 }
@@ -149,39 +142,14 @@ impl App {
         failures: mpsc::Receiver<anyhow::Error>,
     ) -> Self {
         let Parts { spine, front, endpoints_file } = parts;
-        let Front {
-            endpoints,
-            broker,
-            credentials,
-            api,
-            rules_file,
-            certificates,
-            presence,
-            compaction,
-        } = front;
         let Common { config, tracker, .. } = common;
-        Self {
-            endpoints,
-            endpoints_file,
-            config,
-            spine,
-            database,
-            broker,
-            credentials,
-            api,
-            rules_file,
-            certificates,
-            presence,
-            compaction,
-            tracker,
-            failures,
-        }
+        Self { front, endpoints_file, config, spine, database, tracker, failures }
     }
 
     /// Where it can be reached.
     #[must_use]
     pub const fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
+        &self.front.endpoints
     }
 
     /// The account of all devices, once the database has given what it had.
@@ -204,16 +172,17 @@ impl App {
     /// Stops in the order of the data: no new publishes; what was taken is made durable, judged,
     /// kept; then the operators; then the database.
     pub async fn stop(self) -> Stopped {
+        let front = self.front;
         let _ = std::fs::remove_file(&self.endpoints_file);
         // It is not the devices that go.
-        drop((self.rules_file, self.certificates, self.presence));
-        finish("broker", self.broker).await;
-        if let Some(credentials) = self.credentials {
+        drop((front.rules_file, front.certificates, front.presence));
+        finish("broker", front.broker).await;
+        if let Some(credentials) = front.credentials {
             finish("credentials", credentials).await;
         }
         let stopped = self.spine.stop(self.config.shutdown_grace()).await;
-        finish("API", self.api).await;
-        self.compaction.stop().await;
+        finish("API", front.api).await;
+        front.compaction.stop().await;
         stop_database(&self.database).await;
         self.tracker.close();
         if tokio::time::timeout(self.config.shutdown_grace(), self.tracker.wait()).await.is_err() {
@@ -233,6 +202,7 @@ struct Parts {
 }
 
 /// What others connect to, and what changes the rules.
+#[derive(Debug)]
 struct Front {
     endpoints: Endpoints,
     broker: Running,

@@ -413,16 +413,22 @@ async fn begin_service(
     Ok(())
 }
 
-/// Puts rules into the log; returns when they are durable.
-///
-/// # Errors
-/// If they are too long, or the log has ended.
-pub(super) async fn append_rules(log: &Arc<dyn Log>, text: &str) -> anyhow::Result<()> {
+/// A receipt, and what tells its outcome.
+pub(super) fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     let (settled, outcome) = oneshot::channel();
     let receipt = Receipt::new(move |outcome| {
         // Whoever waited may have gone.
         let _ = settled.send(outcome);
     });
+    (receipt, outcome)
+}
+
+/// Puts rules into the log; returns when they are durable.
+///
+/// # Errors
+/// If they are too long, or the log has ended.
+pub(super) async fn append_rules(log: &Arc<dyn Log>, text: &str) -> anyhow::Result<()> {
+    let (receipt, outcome) = receipt();
     log.append(Entry::rules(text)?.with_receipt(receipt)).await;
     match outcome.await {
         Ok(Outcome::Durable) => Ok(()),

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bellwire_api::ports::{Post, Posts, Telemetry, TelemetryError, TelemetryFuture};
 use bellwire_broker::BrokerHandle;
 use bellwire_ingest::log::{Entry, Log};
-use bellwire_model::{ClientId, Delivery, Outcome, PublishBatch, PublishRef, QoS, Receipt};
-use tokio::sync::oneshot;
+use bellwire_model::{ClientId, Delivery, Outcome, PublishBatch, PublishRef, QoS};
 use tokio::time::timeout;
+
+use super::spine;
 
 /// How long a client waits for room in the log, and for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -47,11 +48,7 @@ impl HttpInlet {
             None => ClientId::new(CLIENT),
         };
         let client = client.map_err(|_| TelemetryError::Refused)?;
-        let (settle, settled) = oneshot::channel();
-        let receipt = Receipt::new(move |outcome| {
-            // Whoever waited may have gone.
-            let _ = settle.send(outcome);
-        });
+        let (receipt, settled) = spine::receipt();
         let delivery = Delivery { client, publishes, session: Vec::new(), receipt };
         let taken = async {
             self.log.append(Entry::publishes(delivery)).await;

@@ -56,23 +56,14 @@ pub(super) fn read_no_data(
         }
         return Some(Policy { word: Word::Keep, after: None });
     };
-    let text = reader.text_in("no_data", field)?;
-    let Some((_, word)) = WORDS.iter().find(|(known, _)| *known == text) else {
-        let known = WORDS.map(|(word, _)| word);
-        let help = match suggest::nearest(text, known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("it may be {}", suggest::list(&known)),
-        };
-        reader.error(field.span(), Some("no_data"), format!("unknown policy `{text}`"), Some(help));
-        return None;
-    };
+    let word = read_word(reader, "no_data", field, WORDS)?;
     if let Some(short) = duration.filter(|after| *after < Duration::from_secs(1)) {
         let message = format!("{} is too short to tell silence", duration::format(short));
         let place = after.map_or(0..0, |field| field.span());
         reader.error(place, Some("no_data_after"), message, None);
         return None;
     }
-    Some(Policy { word: *word, after: duration })
+    Some(Policy { word, after: duration })
 }
 
 /// The most readings in a row that a rule may ask for.
@@ -105,14 +96,27 @@ pub(super) fn read_on_error(
 ) -> Option<OnError> {
     const WORDS: [(&str, OnError); 2] = [("alert", OnError::Alert), ("keep", OnError::Keep)];
     let Some(field) = field else { return Some(OnError::Alert) };
-    let text = reader.text_in("on_error", field)?;
-    let word = WORDS.iter().find(|(known, _)| *known == text);
-    if word.is_none() {
-        let message = format!("unknown policy `{text}`");
-        let help = "it may be `alert` or `keep`".to_owned();
-        reader.error(field.span(), Some("on_error"), message, Some(help));
+    read_word(reader, "on_error", field, WORDS)
+}
+
+/// Which of these words a policy is.
+fn read_word<T, const N: usize>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    field: Field<'_, '_>,
+    words: [(&'static str, T); N],
+) -> Option<T> {
+    let text = reader.text_in(key, field)?;
+    let known = words.each_ref().map(|(word, _)| *word);
+    let found = words.into_iter().find(|(word, _)| *word == text);
+    if found.is_none() {
+        let help = match suggest::nearest(text, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it may be {}", suggest::list(&known)),
+        };
+        reader.error(field.span(), Some(key), format!("unknown policy `{text}`"), Some(help));
     }
-    word.map(|(_, word)| *word)
+    found.map(|(_, policy)| policy)
 }
 
 /// `true`, or `{ low = 0.25, high = 0.5 }`.

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{
-    Alert, AlertId, AlertState, DeviceId, LogPosition, Names, Observation, RuleName, Severity,
-    Timestamp, Transition,
+    Alert, AlertId, AlertState, DeviceId, DeviceKey, LogPosition, Names, Observation, Presence,
+    RuleName, Severity, Timestamp, Transition,
 };
-use bellwire_model::{DeviceKey, Presence};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
