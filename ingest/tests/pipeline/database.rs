@@ -37,6 +37,7 @@ pub(crate) struct Tables {
     shelved: Vec<Shelved>,
     transitions: Vec<Transition>,
     accounts: BTreeMap<String, Account>,
+    online: BTreeMap<String, bool>,
     /// The transaction whose answer was lost.
     in_doubt: Option<(LogPosition, LogPosition)>,
     /// Away for as long as it is set.
@@ -85,7 +86,9 @@ impl Database {
         assert_eq!(tables.rows, model.rows);
         assert_eq!(tables.shelved, model.shelved);
         assert_eq!(tables.transitions, model.transitions);
-        assert_eq!(tables.accounts, model.at(end).accounts);
+        let expected = model.at(end);
+        assert_eq!(tables.accounts, expected.accounts);
+        assert_eq!(tables.online, expected.online);
         assert!(tables.accounts.values().all(|account| account.ledger.balances()));
     }
 }
@@ -114,6 +117,11 @@ impl Tables {
             is_poison: quarantined.reason == RejectReason::RefusedByDatabase,
         }));
         self.transitions.extend(batch.transitions.iter().cloned());
+        let online = batch
+            .presence
+            .iter()
+            .map(|(device, presence)| (names.device(*device).to_string(), presence.is_online()));
+        self.online.extend(online);
         if let Some(flush) = &batch.ledger {
             self.ledger_position = batch.end;
             for changed in &flush.devices {
@@ -139,6 +147,7 @@ impl Tables {
         let said = before.n_transitions..after.n_transitions;
         assert_eq!(self.transitions.get(said.clone()), model.transitions.get(said), "{place}");
         assert_eq!(self.transitions.len(), after.n_transitions, "transitions {place}");
+        assert_eq!(self.online, after.online, "who is there {place}");
         if batch.ledger.is_some() {
             assert_eq!(self.accounts, after.accounts, "accounts {place}");
         }

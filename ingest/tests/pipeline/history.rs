@@ -10,7 +10,8 @@ use bellwire_ingest::log::{Config, Entry, LocalLog, Log, LogReader};
 use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{
-    ClientId, Clock, Delivery, LogPosition, PublishBatch, PublishRef, QoS, Receipt,
+    ClientId, Clock, Delivery, DeviceId, LogPosition, Presence, PublishBatch, PublishRef, QoS,
+    Receipt,
 };
 use prometheus::Registry;
 use tempfile::TempDir;
@@ -46,10 +47,11 @@ pub(crate) struct Seen {
     n_bytes_read_again: u64,
     n_skips: u64,
     n_unlike_default: u64,
+    n_presences: u64,
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 18] {
+    fn fields(&mut self) -> [&mut u64; 19] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -69,6 +71,7 @@ impl Seen {
             &mut self.n_bytes_read_again,
             &mut self.n_skips,
             &mut self.n_unlike_default,
+            &mut self.n_presences,
         ]
     }
 
@@ -223,7 +226,8 @@ impl History {
         self.clock.forward(Duration::from_millis(self.dice.below(3_000)));
         match self.dice.below(100) {
             0..50 => self.publish(life),
-            50..52 => self.append(life, Entry::tick()),
+            50 => self.append(life, Entry::tick()),
+            51 => self.come_and_go(life),
             52..54 => {
                 let limit = (20 + self.dice.below(60)).to_string();
                 self.append(life, Entry::rules(limit).expect("short"));
@@ -245,6 +249,17 @@ impl History {
         if life.gate.take_tick() {
             self.append(life, Entry::tick());
         }
+    }
+
+    /// Connections begin and end, also of a device that never says anything.
+    fn come_and_go(&mut self, life: &Life) {
+        let changes = (0..1 + self.dice.below(3)).map(|_| {
+            let name = self.dice.pick(&["oven", "freezer", "pump", "mute"]);
+            let device = DeviceId::new(name).expect("valid");
+            (device, Presence::from(self.dice.percent(50)))
+        });
+        let changes: Vec<_> = changes.collect();
+        self.append(life, Entry::presence(&changes));
     }
 
     fn judge(&mut self, life: &Life) {
@@ -413,6 +428,7 @@ impl History {
         self.seen.n_quarantined = model.shelved.len() as u64;
         self.seen.n_transitions = model.transitions.len() as u64;
         self.seen.n_unlike_default = model.n_unlike_default;
+        self.seen.n_presences = model.n_presences;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
         self.seen.n_refused = tables.n_refused;

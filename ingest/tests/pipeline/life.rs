@@ -311,7 +311,7 @@ impl Life {
 /// Everything is judged: then the present is what the model says.
 fn assert_present(names: &SharedNames, present: &SharedPresent, model: &Model) {
     let (names, mut latest, mut seen) = (names.read(), BTreeMap::new(), BTreeMap::new());
-    let mut clocks = BTreeMap::new();
+    let (mut clocks, mut presence) = (BTreeMap::new(), BTreeMap::new());
     present.with(|present| {
         for (key, device) in present.devices() {
             let name = names.device(key).to_string();
@@ -320,17 +320,15 @@ fn assert_present(names: &SharedNames, present: &SharedPresent, model: &Model) {
                 latest.insert(key, (known.at, said(&known.value)));
             }
             clocks.extend(device.clock.clone().map(|clock| (name.clone(), clock)));
+            let said = device.presence.map(|(said, since)| (said.is_online(), since));
+            presence.extend(said.map(|said| (name.clone(), said)));
             seen.insert(name, (device.first_seen, device.last_seen));
         }
     });
     assert_eq!(latest, model.latest(), "the latest values");
     assert_eq!(clocks, model.clocks, "how far clocks are off");
-    let accounts = model.at(LogPosition(u64::MAX)).accounts;
-    let expected: BTreeMap<_, _> = accounts
-        .into_iter()
-        .map(|(name, account)| (name, (account.first_seen, account.last_seen)))
-        .collect();
-    assert_eq!(seen, expected, "when devices were seen");
+    assert_eq!(presence, model.presence, "who is there, and since when");
+    assert_eq!(seen, model.seen, "when devices were seen");
 }
 
 fn keeping(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwire_ingest::log::{Frame, Record};
 use bellwire_ingest::policy::TimePolicy;
+use bellwire_ingest::ports::Moment;
 use bellwire_ingest::skew::SkewEstimator;
 use bellwire_model::{
     DeviceLedger, LogPosition, PublishRef, QoS, SeqLedger, Timestamp, Transition,
@@ -47,6 +48,8 @@ pub(crate) struct Totals {
     pub(crate) n_shelved: usize,
     pub(crate) n_transitions: usize,
     pub(crate) accounts: BTreeMap<String, Account>,
+    /// Of each device that came or went: whether it is there.
+    pub(crate) online: BTreeMap<String, bool>,
 }
 
 /// Why equal bytes would be the same event.
@@ -55,6 +58,14 @@ enum Clue {
     OwnTime,
     Dup,
     None,
+}
+
+/// What the rules see of a publish.
+#[derive(Debug, Default)]
+struct Effect {
+    /// Of each instant: the device, and the number of `t` if it has one.
+    observed: Vec<(&'static str, Option<f64>)>,
+    presence: Option<(&'static str, bool)>,
 }
 
 #[derive(Debug)]
@@ -87,6 +98,11 @@ pub(crate) struct Model {
     /// Of every record: where it begins, and what there is before it.
     before: Vec<(LogPosition, Totals)>,
     accounts: BTreeMap<String, Account>,
+    /// Whether each device is there, and since when.
+    pub(crate) presence: BTreeMap<String, (bool, Timestamp)>,
+    pub(crate) n_presences: u64,
+    /// When each device was first and last heard of.
+    pub(crate) seen: BTreeMap<String, (Timestamp, Timestamp)>,
     numbers: BTreeMap<String, Numbers>,
     past: Vec<Past>,
     rules: RuleState,
@@ -119,7 +135,12 @@ impl Model {
             n_shelved: self.shelved.len(),
             n_transitions: self.transitions.len(),
             accounts: self.accounts.clone(),
+            online: self.online(),
         }
+    }
+
+    fn online(&self) -> BTreeMap<String, bool> {
+        self.presence.iter().map(|(device, (is_there, _))| (device.clone(), *is_there)).collect()
     }
 
     /// Each device's latest value of each metric, when everything is judged.
@@ -145,19 +166,40 @@ impl Model {
             Record::Started { .. } => self.rules.started(),
             Record::Rules { text } => self.rules.load(text, now, &mut self.transitions),
             Record::TimePolicy(policy) => self.policy = policy,
-            Record::Presence(changes) => panic!("nobody appends {changes:?} here"),
+            Record::Presence(changes) => {
+                for (device, presence) in changes {
+                    self.come_or_go(device, presence.is_online(), now);
+                }
+            }
             Record::Publishes { client, publishes, .. } => {
-                let mut observed = Vec::new();
+                let (mut observed, mut came_or_went) = (Vec::new(), Vec::new());
                 for (ordinal, publish) in (0..).zip(publishes) {
                     let publish = publish.expect("whole");
                     let place = (frame.position, ordinal);
-                    observed.extend(self.publish(client, &publish, place, frame.received_at));
+                    let seen = self.publish(client, &publish, place, frame.received_at);
+                    observed.extend(seen.observed);
+                    came_or_went.extend(seen.presence);
                 }
                 for (device, t) in observed {
                     self.rules.observe(device, t, now, &mut self.transitions);
                 }
+                for (device, is_there) in came_or_went {
+                    self.come_or_go(device, is_there, now);
+                }
             }
         }
+    }
+
+    fn come_or_go(&mut self, device: &str, is_there: bool, now: Moment) {
+        self.n_presences += 1;
+        let t = if is_there { 0.0 } else { 100.0 };
+        self.rules.observe(device, Some(t), now, &mut self.transitions);
+        let since = now.received_at;
+        let known = self.presence.entry(device.into()).or_insert((is_there, since));
+        if known.0 != is_there {
+            *known = (is_there, since);
+        }
+        self.seen.entry(device.into()).or_insert((since, since));
     }
 
     /// Takes one publish; gives what the rules see of it.
@@ -167,12 +209,16 @@ impl Model {
         publish: &PublishRef<'_>,
         place: (LogPosition, u32),
         received_at: Timestamp,
-    ) -> Vec<(&'static str, Option<f64>)> {
+    ) -> Effect {
         let key = (publish.topic.to_owned(), publish.payload.to_vec());
         let meaning = self.meanings.get(&key).expect("what was sent has a meaning").clone();
         let (device, told) = match meaning {
             Meaning::Objects(device, told) => (Some(device), told),
             Meaning::Rubbish(device) => (Some(device), Vec::new()),
+            Meaning::Status(device, is_there) => {
+                let presence = is_there.map(|is_there| (device, is_there));
+                return self.status(device, presence, (client, publish), received_at);
+            }
             Meaning::NoDevice => (None, Vec::new()),
         };
         let policy = self.policy;
@@ -185,11 +231,7 @@ impl Model {
         let readable = |told: &&Told| timely(told) && !told.values.is_empty();
         let own_time = told.iter().any(|told| told.ts.is_some() && timely(told));
         let bad = told.is_empty() || !told.iter().all(|told| readable(&told) && !told.bad_part);
-        let clue = match own_time {
-            true => Clue::OwnTime,
-            false if publish.dup && publish.qos != QoS::AtMostOnce => Clue::Dup,
-            false => Clue::None,
-        };
+        let clue = if own_time { Clue::OwnTime } else { clue_without_time(publish) };
         let repeated = self.repeats(client, publish, clue, received_at);
         self.n_duplicates += u64::from(repeated);
         let kept: Vec<_> = told.iter().filter(readable).filter(|_| !repeated).collect();
@@ -205,7 +247,7 @@ impl Model {
                 is_poison,
             });
         }
-        let Some(device) = device else { return Vec::new() };
+        let Some(device) = device else { return Effect::default() };
         if let Some(newest) = told.iter().filter_map(|told| told.ts).max().filter(|_| !repeated) {
             self.clock(device, Timestamp::from_secs(newest), received_at);
         }
@@ -230,7 +272,22 @@ impl Model {
         self.rows.extend(rows);
         let fate = if repeated { 1 } else { 2 * usize::from(bad) };
         self.enter(device, fate, n_readings, received_at);
-        kept.iter().map(|told| (device, t_of(told))).collect()
+        let observed = kept.iter().map(|told| (device, t_of(told))).collect();
+        Effect { observed, presence: None }
+    }
+
+    /// Takes a publish by which a device says whether it is there.
+    fn status(
+        &mut self,
+        device: &'static str,
+        presence: Option<(&'static str, bool)>,
+        (client, publish): (&str, &PublishRef<'_>),
+        received_at: Timestamp,
+    ) -> Effect {
+        let repeated = self.repeats(client, publish, clue_without_time(publish), received_at);
+        self.n_duplicates += u64::from(repeated);
+        self.enter(device, usize::from(repeated), 0, received_at);
+        Effect { observed: Vec::new(), presence: presence.filter(|_| !repeated) }
     }
 
     fn clock(&mut self, device: &str, newest: Timestamp, received_at: Timestamp) {
@@ -251,6 +308,7 @@ impl Model {
             ledger: DeviceLedger::default(),
         });
         account.last_seen = received_at;
+        self.seen.entry(device.into()).or_insert((received_at, received_at)).1 = received_at;
         let ledger = &mut account.ledger;
         ledger.received += 1;
         ledger.readings += n_readings;
@@ -289,6 +347,10 @@ impl Model {
         });
         repeated
     }
+}
+
+fn clue_without_time(publish: &PublishRef<'_>) -> Clue {
+    if publish.dup && publish.qos != QoS::AtMostOnce { Clue::Dup } else { Clue::None }
 }
 
 fn is_timely(ts: i64, received_at: Timestamp, policy: TimePolicy) -> bool {

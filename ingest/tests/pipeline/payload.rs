@@ -39,6 +39,8 @@ pub(crate) enum Meaning {
     Objects(&'static str, Vec<Told>),
     /// Nothing, from this device.
     Rubbish(&'static str),
+    /// That this device is there or not; an empty one says neither.
+    Status(&'static str, Option<bool>),
     /// Its topic names no device.
     NoDevice,
 }
@@ -79,6 +81,7 @@ pub(crate) fn invent(dice: &mut Dice, counters: &mut [Counter; 4], now_secs: i64
             meaning: Meaning::NoDevice,
         },
         2 | 3 => scalar(dice, device),
+        6 => status(dice, device),
         4 | 5 => {
             let told = [tell(dice, counter, now_secs), tell(dice, counter, now_secs)];
             let texts: Vec<_> = told.iter().map(json).collect();
@@ -116,6 +119,20 @@ fn scalar(dice: &mut Dice, device: &'static str) -> Message {
         topic: format!("devices/{device}/telemetry/t"),
         payload: number.to_string().into_bytes(),
         meaning: Meaning::Objects(device, vec![told]),
+    }
+}
+
+fn status(dice: &mut Dice, device: &'static str) -> Message {
+    let (payload, said) = dice.pick(&[
+        ("online", Some(true)),
+        ("{\"connected\":false}", Some(false)),
+        ("0", Some(false)),
+        ("", None),
+    ]);
+    Message {
+        topic: format!("devices/{device}/status"),
+        payload: payload.into(),
+        meaning: Meaning::Status(device, said),
     }
 }
 
