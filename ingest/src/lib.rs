@@ -17,6 +17,7 @@ pub mod judge;
 pub mod keep;
 pub mod ledger;
 pub mod log;
+pub mod mapping;
 pub mod metrics;
 mod poison;
 pub mod policy;
