@@ -102,17 +102,17 @@ fn as_they_came(
     let wanted: HashMap<usize, &str> =
         refused.iter().map(|publish| (publish.index, publish.detail.as_str())).collect();
     let (mut rows, mut n_entries) = (Vec::new(), 0);
+    let names = rereader.names();
     let mut from = load.batch.start;
     while from < load.batch.end {
         let group =
             rereader.read_with(from, load.batch.end, |moment, ordinal, publish, decoded| {
-                if decoded.device.is_none() {
-                    return;
-                }
+                let Some(device) = decoded.device else { return };
                 if let Some(&detail) = wanted.get(&n_entries) {
                     let reason = RejectReason::RefusedByDatabase;
                     let fault = Fault { reason, detail: detail.into() };
-                    rows.push(quarantine(moment, ordinal, publish, decoded.device, fault));
+                    let device = names.read().device(device).clone();
+                    rows.push(quarantine(moment, ordinal, publish, Some(device), fault));
                 }
                 n_entries += 1;
             })?;

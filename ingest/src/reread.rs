@@ -21,6 +21,7 @@ const READ_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Rereader {
     log: Arc<dyn Log>,
+    names: SharedNames,
     journal: Arc<Journal>,
     policies: SharedPolicies,
     decoder: Decoder,
@@ -35,8 +36,13 @@ impl Rereader {
         journal: Arc<Journal>,
         policies: SharedPolicies,
     ) -> Self {
-        let (log, decoder) = (Arc::clone(log), Decoder::new(names));
-        Self { log, journal, policies, decoder, reader: None }
+        let (log, decoder) = (Arc::clone(log), Decoder::new(names.clone()));
+        Self { log, names, journal, policies, decoder, reader: None }
+    }
+
+    /// The names that its keys are of.
+    pub(crate) fn names(&self) -> SharedNames {
+        self.names.clone()
     }
 
     /// The group that begins at `from`, a record's place, and ends at `to` or before it. All of it

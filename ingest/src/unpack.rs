@@ -1,7 +1,7 @@
 //! Unpacks one record of publishes into a group; the same for *judge* and for *keep* behind it.
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{DeviceKey, Presence, PublishRef, Quarantined, RejectReason};
+use bellwire_model::{DeviceId, Presence, PublishRef, Quarantined};
 
 use crate::decode::{Decoded, Decoder, Fault};
 use crate::group::{Entry, Fate, Group};
@@ -33,7 +33,7 @@ pub(crate) fn unpack(
             }
             Repetition::New => match decoded.fault {
                 Some(fault) => {
-                    let device = decoded.device;
+                    let device = decoded.device.map(|device| decoder.device_id(device));
                     group.quarantined.push(quarantine(moment, ordinal, &publish, device, fault));
                     Fate::Quarantined
                 }
@@ -45,8 +45,8 @@ pub(crate) fn unpack(
             let said = decoded.presence;
             group.presence.extend(said.map(|presence| (device, presence, moment.received_at)));
         }
-        let seqs = group.output.spans[first_span..].iter().filter_map(|span| span.seq);
-        group.seqs.extend(seqs.map(|seq| (device, seq)));
+        let spans = group.output.spans[first_span..].iter();
+        group.seqs.extend(spans.filter_map(|span| Some((span.device, span.seq?))));
         let n_readings = group.output.readings.len() - first_reading;
         group.entries.push(Entry {
             device,
@@ -77,17 +77,14 @@ pub(crate) fn quarantine(
     moment: Moment,
     ordinal: u32,
     publish: &PublishRef<'_>,
-    device: Option<DeviceKey>,
+    device: Option<DeviceId>,
     fault: Fault,
 ) -> Quarantined {
-    debug_assert!(device.is_some() || fault.reason != RejectReason::BadJson, "JSON has a device");
-    // The name is in the topic: no table is needed to find it again.
-    let name = device.and_then(|_| publish.topic.split('/').nth(1));
     Quarantined {
         position: moment.position,
         ordinal,
         received_at: moment.received_at,
-        device: name.and_then(|name| bellwire_model::DeviceId::new(name).ok()),
+        device,
         topic: publish.topic.into(),
         payload: publish.payload.into(),
         reason: fault.reason,

@@ -34,11 +34,19 @@ macro_rules! reasons {
 reasons! {
     /// The topic belongs to telemetry but names no valid device or metric.
     BadTopic = "bad_topic",
-    /// A scalar payload is not UTF-8 text.
+    /// Neither the topic nor the payload says of which device it is, or what it says is no name.
+    NoDevice = "no_device",
+    /// A payload that must be text is not UTF-8.
     BadUtf8 = "bad_utf8",
     /// The payload is not JSON, or ends too early.
     BadJson = "bad_json",
-    /// The payload is JSON, but neither an object nor an array of objects.
+    /// The payload is not CBOR, or ends too early.
+    BadCbor = "bad_cbor",
+    /// A line is not of InfluxDB's line protocol.
+    BadLine = "bad_line",
+    /// The payload is no list of SenML records, or asks for what we do not understand.
+    BadSenml = "bad_senml",
+    /// The payload is JSON or CBOR, but neither an object nor an array of objects.
     NotAnObject = "not_an_object",
     /// The payload, or one object of it, has no reading.
     NoReadings = "no_readings",

@@ -1,20 +1,29 @@
 //! Turns one publish into readings, or says why it cannot.
 //!
-//! A pure function of topic, payload, receive time and the policy of times in force, which the log
-//! says: *judge* and *keep* get the same answer.
+//! A pure function of topic, payload, receive time and of the policy of times and the mappings in
+//! force, which the log says: *judge* and *keep* get the same answer.
 
+mod cbor;
+mod draft;
+mod influx;
 mod json;
 mod names;
+mod object;
 mod scalar;
+mod senml;
 mod status;
 mod time;
 
+use std::sync::Arc;
+
 use bellwire_model::{
-    DeviceKey, Presence, PublishRef, Reading, RejectReason, SharedNames, Timestamp, Value,
+    DeviceId, DeviceKey, Presence, PublishRef, Reading, RejectReason, SharedNames, Timestamp,
 };
 
+use crate::mapping::{Format, Found, Mappings, ObjectOptions};
 use crate::policy::TimePolicy;
 use crate::topics::{self, Route};
+use draft::Draft;
 use names::NameCache;
 
 /// The deepest nesting of objects in a payload.
@@ -51,7 +60,7 @@ pub struct Span {
 /// What one publish came to, beside its readings and spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded {
-    /// Whose, if the topic names a device.
+    /// Whose, if the topic names a device, or else the first of the payload that can be read.
     pub device: Option<DeviceKey>,
     /// Whether the payload carries its own time: then equal bytes are the same event.
     pub own_time: bool,
@@ -77,13 +86,34 @@ pub struct Output {
 pub struct Decoder {
     names: NameCache,
     draft: Draft,
+    builtin: ObjectOptions,
+    mappings: Arc<Mappings>,
+    /// The metric that a topic names.
+    metric: String,
 }
 
 impl Decoder {
-    /// A decoder that gives keys from `names`.
+    /// A decoder that gives keys from `names`, without mappings.
     #[must_use]
     pub fn new(names: SharedNames) -> Self {
-        Self { names: NameCache::new(names), draft: Draft::default() }
+        Self {
+            names: NameCache::new(names),
+            draft: Draft::default(),
+            builtin: ObjectOptions::builtin(),
+            mappings: Arc::default(),
+            metric: String::new(),
+        }
+    }
+
+    /// From here on these say what other topics mean.
+    pub fn set_mappings(&mut self, mappings: Arc<Mappings>) {
+        self.mappings = mappings;
+    }
+
+    /// What other topics mean.
+    #[must_use]
+    pub const fn mappings(&self) -> &Arc<Mappings> {
+        &self.mappings
     }
 
     /// From here on this says which times are taken.
@@ -103,6 +133,12 @@ impl Decoder {
         self.names.device(id).ok()
     }
 
+    /// The name of a device that this decoder gave a key.
+    #[must_use]
+    pub fn device_id(&self, device: DeviceKey) -> DeviceId {
+        self.names.device_id(device)
+    }
+
     /// Gives the metric a key that rules know presence by; where there is no room for it, they do not.
     fn know_presence(&mut self) {
         let _known = self.names.metric(Presence::METRIC);
@@ -115,31 +151,93 @@ impl Decoder {
         received_at: Timestamp,
         out: &mut Output,
     ) -> Decoded {
-        let Some(route) = topics::route(publish.topic) else {
-            return rejected(RejectReason::BadTopic, "the topic names no device and metric");
-        };
+        if topics::claims(publish.topic) {
+            return match topics::route(publish.topic) {
+                Some(route) => self.decode_route(route, publish, received_at, out),
+                None => rejected(RejectReason::BadTopic, "the topic names no device and metric"),
+            };
+        }
+        let mappings = Arc::clone(&self.mappings);
+        match mappings.find(publish.topic) {
+            Some(found) => self.decode_mapped(found, publish, received_at, out),
+            // It was claimed under mappings that are no longer in force.
+            None => rejected(RejectReason::BadTopic, "no mapping is for the topic any more"),
+        }
+    }
+
+    fn decode_route(
+        &mut self,
+        route: Route<'_>,
+        publish: &PublishRef<'_>,
+        received_at: Timestamp,
+        out: &mut Output,
+    ) -> Decoded {
         let (Route::Object { device } | Route::Scalar { device, .. } | Route::Status { device }) =
             route;
         let device = match self.names.device(device) {
             Ok(key) => key,
             Err(reason) => return rejected(reason, "the device's name cannot be taken"),
         };
-        self.draft.begin(device, received_at);
+        self.draft.begin(Some(device), received_at, out);
+        let Self { names, draft, builtin, .. } = self;
         let mut presence = None;
         match route {
             Route::Status { .. } => {
-                presence = status::decode(publish.payload, &mut self.draft);
+                presence = status::decode(publish.payload, draft);
                 self.know_presence();
             }
-            Route::Object { .. } => {
-                json::decode(publish.payload, &mut self.draft, &mut self.names, out);
-            }
+            Route::Object { .. } => json::decode(publish.payload, builtin, draft, names, out),
             Route::Scalar { metric, .. } => {
-                scalar::decode(metric, publish.payload, &mut self.draft, &mut self.names, out);
+                scalar::decode(metric, publish.payload, draft, names, out);
             }
         }
+        self.decoded(presence)
+    }
+
+    fn decode_mapped(
+        &mut self,
+        found: Found<'_, '_>,
+        publish: &PublishRef<'_>,
+        received_at: Timestamp,
+        out: &mut Output,
+    ) -> Decoded {
+        let mapping = found.mapping;
+        let device = match found.device.map(|device| self.names.device(device)).transpose() {
+            Ok(key) => key,
+            Err(reason) => return rejected(reason, "the device's name cannot be taken"),
+        };
+        self.draft.begin(device, received_at, out);
+        let Self { names, draft, metric, .. } = self;
+        metric.clear();
+        mapping.topic.metric_into(publish.topic, metric);
+        if metric.is_empty() {
+            metric.push_str(mapping.metric.as_deref().unwrap_or_default());
+        }
+        if mapping.format != Format::Scalar {
+            draft.prefix.clone_from(metric);
+        }
+        let payload = publish.payload;
+        let mut presence = None;
+        match &mapping.format {
+            Format::Json(options) => json::decode(payload, options, draft, names, out),
+            Format::Cbor(options) => cbor::decode(payload, options, draft, names, out),
+            Format::Influx(options) => influx::decode(payload, options, draft, names, out),
+            Format::Senml => senml::decode_json(payload, draft, names, out),
+            Format::SenmlCbor => senml::decode_cbor(payload, draft, names, out),
+            Format::Scalar => scalar::decode(metric, payload, draft, names, out),
+            Format::Status => {
+                presence = status::decode(payload, draft);
+                self.know_presence();
+            }
+            // Such topics are not claimed; they were when this was published.
+            Format::Ignore => {}
+        }
+        self.decoded(presence)
+    }
+
+    fn decoded(&mut self, presence: Option<Presence>) -> Decoded {
         Decoded {
-            device: Some(device),
+            device: self.draft.owner(),
             own_time: self.draft.own_time,
             newest: self.draft.newest,
             presence,
@@ -151,169 +249,6 @@ impl Decoder {
 fn rejected(reason: RejectReason, detail: &str) -> Decoded {
     let fault = Some(Fault { reason, detail: detail.into() });
     Decoded { device: None, own_time: false, newest: None, presence: None, fault }
-}
-
-/// One payload while it is being read.
-#[derive(Debug)]
-struct Draft {
-    device: DeviceKey,
-    received_at: Timestamp,
-    policy: TimePolicy,
-    /// The dotted name of the value being read.
-    path: String,
-    /// `ts` of the object being read.
-    at: Option<Timestamp>,
-    /// Whether the object being read must be left out because its time cannot be trusted.
-    untimely: bool,
-    seq: Option<u64>,
-    own_time: bool,
-    newest: Option<Timestamp>,
-    fault: Option<Fault>,
-    /// Where the object being read began in the output.
-    first: usize,
-    /// Where the payload began in the output.
-    payload_first: usize,
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        Self {
-            device: DeviceKey(0),
-            received_at: Timestamp::EPOCH,
-            policy: TimePolicy::default(),
-            path: String::new(),
-            at: None,
-            untimely: false,
-            seq: None,
-            own_time: false,
-            newest: None,
-            fault: None,
-            first: 0,
-            payload_first: 0,
-        }
-    }
-}
-
-impl Draft {
-    fn begin(&mut self, device: DeviceKey, received_at: Timestamp) {
-        self.device = device;
-        self.received_at = received_at;
-        self.path.clear();
-        self.own_time = false;
-        self.newest = None;
-        self.fault = None;
-    }
-
-    /// Notes what was wrong; only the first is kept.
-    fn fault(&mut self, reason: RejectReason, detail: impl FnOnce(&str) -> String) {
-        if self.fault.is_none() {
-            self.fault = Some(Fault { reason, detail: detail(&self.path).into() });
-        }
-    }
-
-    fn begin_object(&mut self, out: &Output) {
-        self.path.clear();
-        self.at = None;
-        self.untimely = false;
-        self.seq = None;
-        self.first = out.readings.len();
-    }
-
-    /// Takes `ts`, or notes why the object cannot be placed in time.
-    fn time(&mut self, time: Option<Timestamp>) {
-        let Some(at) = time else {
-            self.untimely = true;
-            return self.fault(RejectReason::BadTimestamp, |_| {
-                "\"ts\" is no time in s, ms, µs or RFC 3339".to_owned()
-            });
-        };
-        self.newest = self.newest.max(time);
-        let Some(reason) = self.policy.refuses(at, self.received_at) else {
-            self.own_time = true;
-            self.at = time;
-            return;
-        };
-        self.untimely = true;
-        let received_at = self.received_at;
-        self.fault(reason, |_| {
-            if at > received_at {
-                format!("\"ts\" is {} s ahead of receive time", at.since(received_at).as_secs())
-            } else {
-                format!("\"ts\" is {} s behind receive time", received_at.since(at).as_secs())
-            }
-        });
-    }
-
-    /// Ends the object: its readings get their time and become a span.
-    fn end_object(&mut self, out: &mut Output) {
-        if self.untimely {
-            out.readings.truncate(self.first);
-            return;
-        }
-        let len = out.readings.len() - self.first;
-        if len == 0 {
-            self.fault(RejectReason::NoReadings, |_| "there is no reading in it".to_owned());
-            return;
-        }
-        let at = self.at.unwrap_or(self.received_at);
-        for reading in &mut out.readings[self.first..] {
-            reading.at = at;
-        }
-        out.spans.push(Span {
-            device: self.device,
-            at,
-            seq: self.seq,
-            first: u32::try_from(self.first)
-                .expect("a group of the log is far below 4 Gi readings"),
-            len: u32::try_from(len).expect("checked against OBJECT_READINGS_MAX"),
-        });
-    }
-
-    /// Adds a value under the current path.
-    fn value(&mut self, value: Value, names: &mut NameCache, out: &mut Output) {
-        if out.readings.len() - self.first >= OBJECT_READINGS_MAX
-            || out.readings.len() - self.payload_first >= PAYLOAD_READINGS_MAX
-        {
-            self.fault(RejectReason::TooManyReadings, |_| {
-                format!(
-                    "more than {OBJECT_READINGS_MAX} in an object or {PAYLOAD_READINGS_MAX} in all"
-                )
-            });
-            return;
-        }
-        let metric = match names.metric(&self.path) {
-            Ok(key) => key,
-            Err(reason) => {
-                return self.fault(reason, |path| format!("{path:?} is no metric's name"));
-            }
-        };
-        if out.readings[self.first..].iter().any(|reading| reading.metric == metric) {
-            return self.fault(RejectReason::DuplicateKey, |path| format!("{path:?} stands twice"));
-        }
-        out.readings.push(Reading { device: self.device, metric, at: self.received_at, value });
-    }
-
-    fn number(&mut self, number: f64, names: &mut NameCache, out: &mut Output) {
-        if number.is_finite() {
-            self.value(Value::Number(number), names, out);
-        } else {
-            self.fault(RejectReason::NotFinite, |path| format!("{path:?} is not finite"));
-        }
-    }
-
-    fn text(&mut self, text: &str, names: &mut NameCache, out: &mut Output) {
-        if text.len() > Value::TEXT_BYTES_MAX {
-            self.fault(RejectReason::TextTooLong, |path| {
-                format!(
-                    "{path:?} is a text of {} bytes, more than {}",
-                    text.len(),
-                    Value::TEXT_BYTES_MAX
-                )
-            });
-        } else {
-            self.value(Value::Text(text.into()), names, out);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,11 @@ impl NameCache {
         Ok(key)
     }
 
+    /// The name of a device that has a key.
+    pub(super) fn device_id(&self, device: DeviceKey) -> DeviceId {
+        self.shared.read().device(device).clone()
+    }
+
     /// The key of a metric, new or known.
     ///
     /// # Errors

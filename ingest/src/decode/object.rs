@@ -1,42 +1,17 @@
-//! `devices/{device}/telemetry`: a JSON object of metrics, or an array of such objects.
+//! An object of metrics, or an array of such objects, in any format that serde can walk.
 //!
-//! One pass over the text, straight into readings: no tree in between.
+//! One pass over the bytes, straight into readings: no tree in between.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use bellwire_model::RejectReason;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::draft::Draft;
 use super::names::NameCache;
-use super::{DEPTH_MAX, Draft, Output, time};
-
-/// Reads the payload; what cannot be read is noted in `draft`, the rest goes to `out`.
-///
-/// A payload that is no JSON gives nothing at all: nobody knows what its cut part meant.
-pub(super) fn decode(payload: &[u8], draft: &mut Draft, names: &mut NameCache, out: &mut Output) {
-    let (first_reading, first_span) = (out.readings.len(), out.spans.len());
-    draft.payload_first = first_reading;
-    let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    let node = Node { draft: &mut *draft, names, out: &mut *out, place: Place::Payload };
-    if let Err(error) = node.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
-        out.readings.truncate(first_reading);
-        out.spans.truncate(first_span);
-        draft.own_time = false;
-        draft.newest = None;
-        // What was wrong before the end of sense matters less than that there is none.
-        draft.fault = None;
-        draft.fault(reason_of(&error), |_| error.to_string());
-    }
-}
-
-fn reason_of(error: &serde_json::Error) -> RejectReason {
-    // serde_json refuses 1e999 as a syntax error; there is no kind for it.
-    if error.to_string().starts_with("number out of range") {
-        RejectReason::NotFinite
-    } else {
-        RejectReason::BadJson
-    }
-}
+use super::time::{self, TextRead};
+use super::{DEPTH_MAX, Output};
+use crate::mapping::{Arrays, KeyPath, ObjectOptions};
 
 /// Where in the payload a value stands.
 #[derive(Clone, Copy)]
@@ -49,18 +24,31 @@ enum Place {
     Member(usize),
 }
 
-/// One JSON value being read.
-struct Node<'a> {
+/// One value being read.
+pub(super) struct Node<'a> {
+    options: &'a ObjectOptions,
     draft: &'a mut Draft,
     names: &'a mut NameCache,
     out: &'a mut Output,
     place: Place,
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
+    /// The whole payload.
+    pub(super) fn payload(
+        options: &'a ObjectOptions,
+        draft: &'a mut Draft,
+        names: &'a mut NameCache,
+        out: &'a mut Output,
+    ) -> Self {
+        draft.stripped = options.root.as_ref().map_or(0, |root| root.as_str().len() + 1);
+        Node { options, draft, names, out, place: Place::Payload }
+    }
+
     /// The same, for a value inside this one.
     fn inner(&mut self, place: Place) -> Node<'_> {
-        Node { draft: self.draft, names: self.names, out: self.out, place }
+        let Self { options, draft, names, out, .. } = self;
+        Node { options, draft, names, out, place }
     }
 
     /// Whether this is a member, not an object that should have been one.
@@ -77,35 +65,61 @@ impl Node<'_> {
         }
     }
 
-    fn is_key(&self, key: &str) -> bool {
-        matches!(self.place, Place::Member(0)) && self.draft.path == key
+    /// What the value's key means.
+    fn role(&self) -> Role {
+        let Place::Member(depth) = self.place else { return Role::Reading };
+        let path = self.draft.path.as_str();
+        let is = |key: &Option<KeyPath>| key.as_ref().is_some_and(|key| key.is(path, depth));
+        if is(&self.options.time) {
+            Role::Time
+        } else if is(&self.options.seq) {
+            Role::Seq
+        } else if is(&self.options.device) {
+            Role::Device
+        } else if self.is_aside() {
+            Role::Aside
+        } else {
+            Role::Reading
+        }
+    }
+
+    /// Whether it is outside of what is to be read.
+    fn is_aside(&self) -> bool {
+        self.options.root.as_ref().is_some_and(|root| root.within(&self.draft.path).is_none())
     }
 
     fn integer(&mut self, number: u64) {
         if !self.is_member() {
-        } else if self.is_key("ts") {
-            self.draft.time(time::from_integer(number));
-        } else if self.is_key("seq") {
-            self.seq(number);
-        } else {
+            return;
+        }
+        match self.role() {
+            Role::Time => self.draft.time(time::from_integer(number)),
+            Role::Seq => self.draft.seq(number),
+            Role::Device => self.draft.object_device(&number.to_string(), self.names),
+            Role::Aside => {}
             #[expect(clippy::cast_precision_loss, reason = "readings are float8")]
-            self.draft.number(number as f64, self.names, self.out);
+            Role::Reading => self.draft.number(number as f64, self.names, self.out),
         }
     }
 
-    fn seq(&mut self, number: u64) {
-        // The database keeps it as int8.
-        if i64::try_from(number).is_ok() {
-            self.draft.seq = Some(number);
-        } else {
-            self.bad_seq();
+    fn float(&mut self, number: f64) {
+        if !self.is_member() {
+            return;
+        }
+        match self.role() {
+            Role::Time => self.draft.time(time::from_number(number)),
+            Role::Seq => self.draft.bad_seq(),
+            Role::Device => self.draft.no_device(RejectReason::NoDevice),
+            Role::Aside => {}
+            Role::Reading => self.draft.number(number, self.names, self.out),
         }
     }
 
-    fn bad_seq(&mut self) {
-        self.draft.fault(RejectReason::BadSeq, |_| {
-            "\"seq\" is no whole number from 0 to 2⁶³−1".to_owned()
-        });
+    /// What is no reading, whatever it holds.
+    fn unsupported(&mut self, what: &str) {
+        if self.is_member() && !self.is_aside() {
+            self.draft.fault(RejectReason::UnsupportedValue, |path| format!("{path:?} is {what}"));
+        }
     }
 
     /// Reads the members of an object that is `depth` deep.
@@ -123,10 +137,44 @@ impl Node<'_> {
                 self.draft.path.truncate(parent);
                 return Ok(());
             }
-            map.next_value_seed(self.inner(Place::Member(depth)))?;
+            if self.options.omits(&self.draft.path, depth) {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                map.next_value_seed(self.inner(Place::Member(depth)))?;
+            }
             self.draft.path.truncate(parent);
         }
     }
+
+    /// Reads the elements of an array inside an object, as members of `depth`.
+    fn elements<'de, A: SeqAccess<'de>>(
+        &mut self,
+        depth: usize,
+        mut seq: A,
+    ) -> Result<(), A::Error> {
+        let parent = self.draft.path.len();
+        for index in 0_usize.. {
+            // Writing to a text cannot fail.
+            let _ = write!(self.draft.path, ".{index}");
+            let next = seq.next_element_seed(self.inner(Place::Member(depth)))?;
+            self.draft.path.truncate(parent);
+            if next.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a key means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Time,
+    Seq,
+    Device,
+    /// It is outside of what is to be read.
+    Aside,
+    Reading,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
@@ -146,12 +194,16 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
         if !self.is_member() {
-        } else if self.is_key("ts") {
-            self.draft.time(None);
-        } else if self.is_key("seq") {
-            self.bad_seq();
-        } else {
-            self.draft.number(f64::from(u8::from(value)), self.names, self.out);
+            return Ok(());
+        }
+        match self.role() {
+            Role::Time => self.draft.time(None),
+            Role::Seq => self.draft.bad_seq(),
+            Role::Device => self.draft.no_device(RejectReason::NoDevice),
+            Role::Aside => {}
+            Role::Reading => {
+                self.draft.number(f64::from(u8::from(value)), self.names, self.out);
+            }
         }
         Ok(())
     }
@@ -165,32 +217,36 @@ impl<'de> Visitor<'de> for Node<'_> {
         match u64::try_from(number) {
             Ok(number) => self.integer(number),
             #[expect(clippy::cast_precision_loss, reason = "readings are float8")]
-            Err(_) => return self.visit_f64(number as f64),
+            Err(_) => self.float(number as f64),
         }
         Ok(())
     }
 
     fn visit_f64<E: Error>(mut self, number: f64) -> Result<(), E> {
-        if !self.is_member() {
-        } else if self.is_key("ts") {
-            self.draft.time(time::from_number(number));
-        } else if self.is_key("seq") {
-            self.bad_seq();
-        } else {
-            self.draft.number(number, self.names, self.out);
-        }
+        self.float(number);
         Ok(())
     }
 
     fn visit_str<E: Error>(mut self, text: &str) -> Result<(), E> {
         if !self.is_member() {
-        } else if self.is_key("ts") {
-            self.draft.time(time::from_text(text));
-        } else if self.is_key("seq") {
-            self.bad_seq();
-        } else {
-            self.draft.text(text, self.names, self.out);
+            return Ok(());
         }
+        match self.role() {
+            Role::Time => match time::read_text(text, self.options.text_time) {
+                TextRead::Time(at) => self.draft.time(Some(at)),
+                TextRead::Unplaced => {}
+                TextRead::NoTime => self.draft.time(None),
+            },
+            Role::Seq => self.draft.bad_seq(),
+            Role::Device => self.draft.object_device(text, self.names),
+            Role::Aside => {}
+            Role::Reading => self.draft.text(text, self.names, self.out),
+        }
+        Ok(())
+    }
+
+    fn visit_bytes<E: Error>(mut self, _: &[u8]) -> Result<(), E> {
+        self.unsupported("a byte string");
         Ok(())
     }
 
@@ -230,23 +286,27 @@ impl<'de> Visitor<'de> for Node<'_> {
             }
             return Ok(());
         }
-        if self.is_member() {
-            self.draft
-                .fault(RejectReason::UnsupportedValue, |path| format!("{path:?} is an array"));
+        match self.place {
+            Place::Member(depth)
+                if self.options.arrays == Arrays::Index && depth + 1 < DEPTH_MAX =>
+            {
+                return self.elements(depth + 1, seq);
+            }
+            _ => self.unsupported("an array"),
         }
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 }
 
-/// Appends an object's key to a path.
+/// Appends an object's key to a path. CBOR has numbers as keys too.
 struct Key<'a>(&'a mut String);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
+        deserializer.deserialize_any(self)
     }
 }
 
@@ -260,5 +320,13 @@ impl<'de> Visitor<'de> for Key<'_> {
     fn visit_str<E: Error>(self, key: &str) -> Result<(), E> {
         self.0.push_str(key);
         Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, key: u64) -> Result<(), E> {
+        write!(self.0, "{key}").map_err(E::custom)
+    }
+
+    fn visit_i64<E: Error>(self, key: i64) -> Result<(), E> {
+        write!(self.0, "{key}").map_err(E::custom)
     }
 }

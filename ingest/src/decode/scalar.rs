@@ -1,9 +1,10 @@
-//! `devices/{device}/telemetry/{metric}`: the payload is one value.
+//! `devices/{device}/telemetry/{metric}` and the like: the payload is one value.
 
 use bellwire_model::RejectReason;
 
+use super::Output;
+use super::draft::Draft;
 use super::names::NameCache;
-use super::{Draft, Output};
 
 /// Reads a number, `true`, `false`, a JSON string, or a bare text.
 pub(super) fn decode(
@@ -13,7 +14,6 @@ pub(super) fn decode(
     names: &mut NameCache,
     out: &mut Output,
 ) {
-    draft.payload_first = out.readings.len();
     draft.begin_object(out);
     draft.path.push_str(metric);
     let Ok(text) = std::str::from_utf8(payload) else {

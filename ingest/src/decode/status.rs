@@ -3,7 +3,7 @@
 use bellwire_model::{Presence, RejectReason};
 use serde_json::Value;
 
-use super::Draft;
+use super::draft::Draft;
 
 /// The keys under which an object says it.
 const KEYS: [&str; 4] = ["online", "state", "status", "connected"];

@@ -117,7 +117,7 @@ impl<R: Rules> Judge<R> {
                     window.observe(fingerprint, evidence, moment.received_at)
                 });
                 self.observe(moment, first_span, group);
-                self.remember(first_span, first_entry, group);
+                self.remember(moment, first_span, first_entry, group);
                 self.come_and_go(moment, first_presence, group);
             }
         }
@@ -155,7 +155,7 @@ impl<R: Rules> Judge<R> {
     }
 
     /// Takes the record into the present.
-    fn remember(&self, first_span: usize, first_entry: usize, group: &mut Group) {
+    fn remember(&self, moment: Moment, first_span: usize, first_entry: usize, group: &mut Group) {
         self.present.with(|present| {
             for entry in &group.entries[first_entry..] {
                 let device = present.seen(entry.device, entry.received_at);
@@ -172,6 +172,8 @@ impl<R: Rules> Judge<R> {
             for span in &group.output.spans[first_span..] {
                 let first = span.first as usize;
                 let readings = &group.output.readings[first..first + span.len as usize];
+                // A gateway speaks for others than the device that the publish is accounted to.
+                present.seen(span.device, moment.received_at);
                 present.readings(span.device, readings);
             }
         });
