@@ -21,7 +21,7 @@ use crate::ledger::{Ledger, SharedLedger};
 use crate::log::{Log, ReadError, RecordError};
 use crate::metrics::Metrics;
 use crate::poison::{self, Aside, Notices};
-use crate::policy::SharedPolicies;
+use crate::policy::SharedTerms;
 use crate::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use crate::reread::Rereader;
 
@@ -55,7 +55,7 @@ pub struct KeepParts<S> {
     /// From *judge*.
     pub handoff: Arc<Handoff>,
     /// From *judge*.
-    pub policies: SharedPolicies,
+    pub terms: SharedTerms,
     /// How far *judge* is; closed when it has ended.
     pub judged: watch::Receiver<LogPosition>,
     /// Where *judge* began after recovery: earlier verdicts are in the database only.
@@ -80,7 +80,7 @@ impl KeepParts<()> {
             names: self.names,
             journal: self.journal,
             handoff: self.handoff,
-            policies: self.policies,
+            terms: self.terms,
             judged: self.judged,
             judged_from: self.judged_from,
             committed: self.committed,
@@ -179,7 +179,7 @@ impl<S: BatchSink> Keep<S> {
     #[must_use]
     pub fn new(parts: KeepParts<S>, config: KeepConfig) -> Self {
         let (names, journal) = (parts.names.clone(), Arc::clone(&parts.journal));
-        let rereader = Rereader::new(&parts.log, names, journal, parts.policies.clone());
+        let rereader = Rereader::new(&parts.log, names, journal, parts.terms.clone());
         Self {
             parts,
             config,

@@ -1,13 +1,16 @@
-//! Which event times are taken: a policy that is itself a record of the log.
+//! What decides how publishes are read: the policy of times and the mappings, both of them records
+//! of the log.
 //!
 //! *Judge* and *keep* must come to the same verdict on the same publish, also when the
 //! configuration was changed between: so it is not the configuration that decides but the latest
-//! policy before the publish in the log (`docs/decisions/0018`).
+//! records before the publish in the log (`docs/decisions/0018`, `0049`).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bellwire_model::{LogPosition, RejectReason, Timestamp};
+
+use crate::mapping::Mappings;
 
 /// How far from receive time a reading's own time may be; beyond it the reading is quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,26 +42,42 @@ impl TimePolicy {
     }
 }
 
-/// The policies in force from which position on, from *judge* to *keep*. It holds one for each
-/// time the policy changed since where judging began: a start can change it, nothing else.
-#[derive(Clone, Debug, Default)]
-pub struct SharedPolicies(Arc<Mutex<Vec<(LogPosition, TimePolicy)>>>);
+/// What decides how a publish is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Which times are taken.
+    pub policy: TimePolicy,
+    /// What topics mean that are not built in.
+    pub mappings: Arc<Mappings>,
+}
 
-impl SharedPolicies {
-    /// From `position` on this is the policy; positions ascend.
-    pub fn set(&self, position: LogPosition, policy: TimePolicy) {
-        let mut policies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if policies.last().is_none_or(|(_, last)| *last != policy) {
-            policies.push((position, policy));
+/// The terms in force from which position on, from *judge* to *keep*. It holds those that changed
+/// since where the database is: a start changes them, and who writes other mappings.
+#[derive(Clone, Debug, Default)]
+pub struct SharedTerms(Arc<Mutex<Vec<(LogPosition, Terms)>>>);
+
+impl SharedTerms {
+    /// From `position` on these are the terms; positions ascend.
+    pub fn set(&self, position: LogPosition, terms: Terms) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.last().is_none_or(|(_, last)| *last != terms) {
+            all.push((position, terms));
         }
     }
 
-    /// The policy in force at `position`, which is not before where judging began.
+    /// The terms in force at `position`, which is not before where judging began.
     #[must_use]
-    pub fn at(&self, position: LogPosition) -> TimePolicy {
-        let policies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = policies.partition_point(|(from, _)| *from <= position);
-        index.checked_sub(1).map_or_else(TimePolicy::default, |index| policies[index].1)
+    pub fn at(&self, position: LogPosition) -> Terms {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = all.partition_point(|(from, _)| *from <= position);
+        index.checked_sub(1).map_or_else(Terms::default, |index| all[index].1.clone())
+    }
+
+    /// Forgets what held only before `position`: nobody reads there again.
+    pub fn forget_before(&self, position: LogPosition) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = all.partition_point(|(from, _)| *from <= position);
+        all.drain(..index.saturating_sub(1));
     }
 }
 
@@ -93,16 +112,28 @@ mod tests {
         assert_eq!(TimePolicy::default().refuses(Timestamp::EPOCH, NOW), None);
     }
 
+    fn terms(future_secs: u64, mappings: &str) -> Terms {
+        let mappings = Arc::new(Mappings::parse(mappings).expect("right"));
+        Terms { policy: policy(future_secs, None), mappings }
+    }
+
     #[test]
-    fn each_position_has_the_policy_before_it() {
-        let policies = SharedPolicies::default();
-        assert_eq!(policies.at(LogPosition(5)), TimePolicy::default());
-        policies.set(LogPosition(10), policy(1, None));
-        policies.set(LogPosition(20), policy(1, None));
-        policies.set(LogPosition(30), policy(2, None));
-        assert_eq!(policies.0.lock().expect("whole").len(), 2, "the same again is no change");
-        for (position, future_secs) in [(10, 1), (29, 1), (30, 2), (99, 2)] {
-            assert_eq!(policies.at(LogPosition(position)), policy(future_secs, None));
+    fn each_position_has_the_terms_before_it() {
+        const MAPPING: &str = "[[mapping]]\ntopic = 'x/{device}'\nformat = 'json'";
+        let all = SharedTerms::default();
+        assert_eq!(all.at(LogPosition(5)), Terms::default());
+        all.set(LogPosition(10), terms(1, ""));
+        all.set(LogPosition(20), terms(1, ""));
+        all.set(LogPosition(30), terms(2, ""));
+        all.set(LogPosition(40), terms(2, MAPPING));
+        assert_eq!(all.0.lock().expect("whole").len(), 3, "the same again is no change");
+        let expected = [(10, terms(1, "")), (29, terms(1, "")), (30, terms(2, ""))];
+        for (position, terms) in expected {
+            assert_eq!(all.at(LogPosition(position)), terms);
         }
+        all.forget_before(LogPosition(39));
+        assert_eq!(all.at(LogPosition(39)), terms(2, ""), "what holds there is still known");
+        assert_eq!(all.at(LogPosition(99)), terms(2, MAPPING));
+        assert_eq!(all.0.lock().expect("whole").len(), 2);
     }
 }

@@ -9,7 +9,7 @@ use crate::group::Group;
 use crate::journal::Journal;
 use crate::keep::KeepError;
 use crate::log::{Log, LogReader, Record};
-use crate::policy::SharedPolicies;
+use crate::policy::SharedTerms;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 use crate::unpack::{unpack, unpack_presence};
@@ -23,7 +23,7 @@ pub(crate) struct Rereader {
     log: Arc<dyn Log>,
     names: SharedNames,
     journal: Arc<Journal>,
-    policies: SharedPolicies,
+    terms: SharedTerms,
     decoder: Decoder,
     /// A reader, and where it stands.
     reader: Option<(LogPosition, LogReader)>,
@@ -34,10 +34,10 @@ impl Rereader {
         log: &Arc<dyn Log>,
         names: SharedNames,
         journal: Arc<Journal>,
-        policies: SharedPolicies,
+        terms: SharedTerms,
     ) -> Self {
         let (log, decoder) = (Arc::clone(log), Decoder::new(names.clone()));
-        Self { log, names, journal, policies, decoder, reader: None }
+        Self { log, names, journal, terms, decoder, reader: None }
     }
 
     /// The names that its keys are of.
@@ -67,15 +67,16 @@ impl Rereader {
         };
         let mut group = Group::at(from);
         if let Some(chunk) = reader.read(to, READ_BYTES)? {
-            self.decoder.set_policy(self.policies.at(from));
+            self.decoder.set_terms(self.terms.at(from));
             group.end = chunk.end();
             let verdicts = self.journal.read(from, group.end).map_err(KeepError::Journal)?;
             let mut duplicates = verdicts.duplicates.into_iter().peekable();
             for frame in chunk {
                 let publishes = match frame.record()? {
                     Record::Publishes { publishes, .. } => publishes,
-                    Record::TimePolicy(policy) => {
-                        self.decoder.set_policy(policy);
+                    // *Judge* has read them.
+                    Record::TimePolicy(_) | Record::Mappings { .. } => {
+                        self.decoder.set_terms(self.terms.at(frame.position));
                         continue;
                     }
                     Record::Presence(changes) => {

@@ -15,7 +15,8 @@ use bellwire_model::{
 use serde::{Deserialize, Serialize};
 
 use crate::dirs::make_private;
-use crate::policy::TimePolicy;
+use crate::mapping::Mappings;
+use crate::policy::{Terms, TimePolicy};
 use crate::present::{DevicePresent, Latest, Present};
 use crate::skew::SkewEstimator;
 use crate::wire::{WireError, WireValue};
@@ -74,6 +75,9 @@ pub struct Snapshot {
     /// Devices that are online or not, and since when.
     #[serde(skip)]
     presence: Vec<(u32, bool, i64)>,
+    /// The text of the mappings.
+    #[serde(skip)]
+    mappings: String,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -101,8 +105,8 @@ impl WireTime {
 pub struct Restored {
     /// The rules' own snapshot.
     pub rules: Vec<u8>,
-    /// Which times are taken.
-    pub policy: TimePolicy,
+    /// What decides how publishes are read.
+    pub terms: Terms,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -152,7 +156,7 @@ impl Snapshot {
         places: Places,
         names: &Names,
         present: &Present,
-        policy: TimePolicy,
+        terms: &Terms,
         rules: Vec<u8>,
     ) -> Self {
         let clocks = present.devices().filter_map(|(key, it)| Some((key.0, it.clock.clone()?)));
@@ -165,13 +169,14 @@ impl Snapshot {
             metrics: names.metrics().iter().map(ToString::to_string).collect(),
             present: present.devices().map(|(key, device)| WirePresent::new(key, device)).collect(),
             rules,
-            time: WireTime::new(policy, clocks.collect()),
+            time: WireTime::new(terms.policy, clocks.collect()),
             sessions: Vec::new(),
             presence: present
                 .devices()
                 .filter_map(|(key, it)| it.presence.map(|it| (key, it)))
                 .map(|(key, (presence, at))| (key.0, presence.is_online(), at.as_micros()))
                 .collect(),
+            mappings: terms.mappings.text().as_ref().to_owned(),
         }
     }
 
@@ -199,7 +204,7 @@ impl Snapshot {
     /// Puts names and present in place, both of them empty, and returns the rest.
     ///
     /// # Errors
-    /// If a name is none.
+    /// If a name is none, or the mappings cannot be read.
     pub fn restore(self, names: &mut Names, present: &mut Present) -> Result<Restored, WireError> {
         let damaged = || WireError { what: "a name" };
         for device in &self.devices {
@@ -219,7 +224,10 @@ impl Snapshot {
             let at = Timestamp::from_micros(at);
             present.presence(DeviceKey(device), Presence::from(is_online), at);
         }
-        Ok(Restored { rules: self.rules, policy: TimePolicy { future_max, past_max } })
+        let mappings = Mappings::parse(&self.mappings);
+        let mappings = mappings.map_err(|_| WireError { what: "the mappings" })?.into();
+        let terms = Terms { policy: TimePolicy { future_max, past_max }, mappings };
+        Ok(Restored { rules: self.rules, terms })
     }
 }
 
@@ -357,7 +365,8 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_stdvec(snapshot)?;
     let body = postcard::to_extend(&snapshot.time, body)?;
     let body = postcard::to_extend(&snapshot.sessions, body)?;
-    postcard::to_extend(&snapshot.presence, body)
+    let body = postcard::to_extend(&snapshot.presence, body)?;
+    postcard::to_extend(&snapshot.mappings, body)
 }
 
 fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
@@ -371,126 +380,13 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
         (snapshot.sessions, rest) = postcard::take_from_bytes(rest)?;
     }
     if !rest.is_empty() {
-        snapshot.presence = postcard::from_bytes(rest)?;
+        (snapshot.presence, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        snapshot.mappings = postcard::from_bytes(rest)?;
     }
     Ok(snapshot)
 }
 
 #[cfg(test)]
-mod tests {
-    use bellwire_model::Value;
-
-    use super::*;
-
-    const LOG: LogId = LogId(5);
-    const POLICY: TimePolicy = TimePolicy {
-        future_max: Duration::from_secs(7),
-        past_max: Some(Duration::from_secs(86_400)),
-    };
-
-    fn snapshot(position: u64, committed: u64) -> Snapshot {
-        let (mut names, mut present) = (Names::default(), Present::default());
-        let device = names.add_device(&DeviceId::new("oven").unwrap()).unwrap();
-        names.add_metric(&MetricName::new("t").unwrap()).unwrap();
-        let value = Value::Text("x".into());
-        let latest = Latest { metric: MetricKey(0), at: Timestamp::from_secs(4), value };
-        let seen = Timestamp::from_secs(9);
-        let mut device_present = DevicePresent::new(seen, seen);
-        device_present.latest = vec![latest];
-        device_present.clock = Some(SkewEstimator::new(Timestamp::from_secs(4), seen));
-        present.restore(device, device_present);
-        present.presence(device, Presence::Offline, Timestamp::from_secs(8));
-        let places = Places {
-            position: LogPosition(position),
-            rebuild_from: LogPosition(position / 2),
-            committed: LogPosition(committed),
-        };
-        Snapshot::take(LOG, places, &names, &present, POLICY, vec![1, 2])
-    }
-
-    fn newest(snapshots: &Snapshots, position: u64) -> Option<u64> {
-        let snapshot = snapshots.newest_up_to(LogPosition(position)).unwrap();
-        snapshot.map(|snapshot| snapshot.places().position.0)
-    }
-
-    #[test]
-    fn what_is_written_reads_back() {
-        let dir = tempfile::tempdir().unwrap();
-        Snapshots::open(dir.path(), LOG).unwrap().write(&snapshot(100, 90)).unwrap();
-        let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        let back = snapshots.newest_up_to(LogPosition(150)).unwrap().unwrap();
-        let (mut names, mut present) = (Names::default(), Present::default());
-        assert_eq!(back.places().rebuild_from, LogPosition(50));
-        assert_eq!(snapshots.committed(), LogPosition(90));
-        let restored = Restored { rules: vec![1, 2], policy: POLICY };
-        assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
-        assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
-        let device = present.device(DeviceKey(0)).unwrap();
-        assert_eq!(device.latest[0].value, Value::Text("x".into()));
-        let clock = SkewEstimator::new(Timestamp::from_secs(4), Timestamp::from_secs(9));
-        assert_eq!(device.clock, Some(clock));
-        assert_eq!(device.presence, Some((Presence::Offline, Timestamp::from_secs(8))));
-        assert_eq!(newest(&snapshots, 99), None);
-    }
-
-    #[test]
-    fn one_from_before_there_were_policies_is_read() {
-        let body = postcard::to_stdvec(&snapshot(100, 90)).unwrap();
-        let (mut names, mut present) = (Names::default(), Present::default());
-        let restored = decode(&body).unwrap().restore(&mut names, &mut present).unwrap();
-        assert_eq!(restored.policy, TimePolicy::default());
-        assert_eq!(present.device(DeviceKey(0)).unwrap().clock, None);
-    }
-
-    #[test]
-    fn only_those_that_recovery_may_need_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        assert_eq!(snapshots.floor(), LogPosition(0));
-        for (position, committed) in [(10, 0), (20, 5), (30, 25), (40, 25)] {
-            snapshots.write(&snapshot(position, committed)).unwrap();
-        }
-        assert_eq!(snapshots.floor(), LogPosition(10), "half of 20, the newest not above 25");
-        assert_eq!((newest(&snapshots, 19), newest(&snapshots, 25)), (None, Some(20)));
-        (5..60).for_each(|n| snapshots.write(&snapshot(n * 10, 25)).unwrap());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), SPARE_MAX + 1);
-        assert_eq!((newest(&snapshots, 25), newest(&snapshots, 999)), (Some(20), Some(590)));
-    }
-
-    #[test]
-    fn one_that_was_not_renamed_yet_is_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        snapshots.write(&snapshot(10, 0)).unwrap();
-        snapshots.write(&snapshot(20, 0)).unwrap();
-        let path = snapshots.path(LogPosition(20));
-        fs::rename(&path, path.with_extension("tmp")).unwrap();
-        let snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        assert_eq!(newest(&snapshots, 99), Some(10));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn one_that_cannot_be_read_now_is_not_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(format!("{:020}.snapshot", 10));
-        std::os::unix::fs::symlink(&path, &path).unwrap();
-        let error = Snapshots::open(dir.path(), LOG).expect_err("it may be needed");
-        assert!(matches!(error, SnapshotError::Io { .. }), "{error}");
-        assert!(path.symlink_metadata().is_ok(), "it is still there");
-    }
-
-    #[test]
-    fn damaged_and_foreign_ones_are_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut snapshots = Snapshots::open(dir.path(), LOG).unwrap();
-        snapshots.write(&snapshot(10, 0)).unwrap();
-        snapshots.write(&snapshot(20, 0)).unwrap();
-        let path = snapshots.path(LogPosition(20));
-        let mut bytes = fs::read(&path).unwrap();
-        *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(newest(&Snapshots::open(dir.path(), LOG).unwrap(), 99), Some(10));
-        assert_eq!(newest(&Snapshots::open(dir.path(), LogId(6)).unwrap(), 99), None);
-    }
-}
+mod tests;

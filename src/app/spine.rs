@@ -17,7 +17,7 @@ use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepParts};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Entry, LocalLog, Log, Options};
 use bellwire_ingest::metrics::Metrics;
-use bellwire_ingest::policy::{SharedPolicies, TimePolicy};
+use bellwire_ingest::policy::{SharedTerms, TimePolicy};
 use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
@@ -71,7 +71,7 @@ struct Shared {
     ledger: SharedLedger,
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
-    policies: SharedPolicies,
+    terms: SharedTerms,
     sessions: SharedSessions,
     rules: SharedRules,
     prepared: PreparedRules,
@@ -128,7 +128,7 @@ impl Spine {
             names: shared.names.clone(),
             journal: Arc::clone(&shared.journal),
             handoff: Arc::clone(&shared.handoff),
-            policies: shared.policies.clone(),
+            terms: shared.terms.clone(),
             judged: judged.clone(),
             judged_from,
             committed,
@@ -244,7 +244,7 @@ impl Shared {
             ledger: SharedLedger::default(),
             journal: Arc::new(journal),
             handoff: Arc::new(Handoff::default()),
-            policies: SharedPolicies::default(),
+            terms: SharedTerms::default(),
             sessions,
             rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
             prepared: PreparedRules::default(),
@@ -381,7 +381,7 @@ fn recover(
         present: shared.present.clone(),
         journal: Arc::clone(&shared.journal),
         handoff: Arc::clone(&shared.handoff),
-        policies: shared.policies.clone(),
+        terms: shared.terms.clone(),
         sessions: Arc::new(LoggedSessions(shared.sessions.clone())),
         snapshots,
         clock: Arc::clone(&common.clock),

@@ -21,7 +21,7 @@ use bellwire_model::{
 };
 
 use crate::mapping::{Format, Found, Mappings, ObjectOptions};
-use crate::policy::TimePolicy;
+use crate::policy::{Terms, TimePolicy};
 use crate::topics::{self, Route};
 use draft::Draft;
 use names::NameCache;
@@ -110,21 +110,21 @@ impl Decoder {
         self.mappings = mappings;
     }
 
-    /// What other topics mean.
-    #[must_use]
-    pub const fn mappings(&self) -> &Arc<Mappings> {
-        &self.mappings
-    }
-
     /// From here on this says which times are taken.
     pub const fn set_policy(&mut self, policy: TimePolicy) {
         self.draft.policy = policy;
     }
 
-    /// Which times are taken.
+    /// From here on these decide.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.draft.policy = terms.policy;
+        self.mappings = terms.mappings;
+    }
+
+    /// What decides.
     #[must_use]
-    pub const fn policy(&self) -> TimePolicy {
-        self.draft.policy
+    pub fn terms(&self) -> Terms {
+        Terms { policy: self.draft.policy, mappings: Arc::clone(&self.mappings) }
     }
 
     /// The key of a device that came or went.

@@ -4,8 +4,9 @@ use bellwire_model::{LogId, LogPosition, Observation, SharedNames};
 
 use crate::decode::Decoder;
 use crate::group::{Fate, Group};
-use crate::log::{Frame, Record, RecordError};
-use crate::policy::{SharedPolicies, TimePolicy};
+use crate::log::{Frame, Record, RecordError, RecordKind};
+use crate::mapping::Mappings;
+use crate::policy::{SharedTerms, Terms};
 use crate::ports::{Moment, Rules};
 use crate::present::SharedPresent;
 use crate::repetition::{Evidence, Hasher, Limits, Window};
@@ -19,7 +20,7 @@ pub struct Judge<R> {
     log: LogId,
     names: SharedNames,
     present: SharedPresent,
-    policies: SharedPolicies,
+    terms: SharedTerms,
     decoder: Decoder,
     hasher: Hasher,
     window: Window,
@@ -33,7 +34,7 @@ impl<R: Rules> Judge<R> {
         log: LogId,
         names: SharedNames,
         present: SharedPresent,
-        policies: SharedPolicies,
+        terms: SharedTerms,
         window: Limits,
         rules: R,
     ) -> Self {
@@ -42,7 +43,7 @@ impl<R: Rules> Judge<R> {
             decoder: Decoder::new(names.clone()),
             names,
             present,
-            policies,
+            terms,
             hasher: Hasher::new(log),
             window: Window::new(window),
             rules,
@@ -57,10 +58,10 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Restored { rules, policy } = self
+        let Restored { rules, terms } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
-        self.decoder.set_policy(policy);
+        self.decoder.set_terms(terms);
         self.names.write(|names| self.rules.restore(&rules, names))
     }
 
@@ -94,7 +95,14 @@ impl<R: Rules> Judge<R> {
             Record::Rules { text } => self.rules.load(text, moment, &self.names.read(), out),
             Record::TimePolicy(policy) => {
                 self.decoder.set_policy(policy);
-                self.policies.set(frame.position, policy);
+                self.terms.set(frame.position, self.decoder.terms());
+            }
+            Record::Mappings { text } => {
+                // Checked before it was logged: a later version wrote it.
+                let mappings = Mappings::parse(text)
+                    .map_err(|_| RecordError::Malformed(RecordKind::Mappings))?;
+                self.decoder.set_mappings(mappings.into());
+                self.terms.set(frame.position, self.decoder.terms());
             }
             Record::Presence(changes) => {
                 let first = group.presence.len();
@@ -179,10 +187,10 @@ impl<R: Rules> Judge<R> {
         });
     }
 
-    /// Which times are taken at present.
+    /// What decides at present how publishes are read.
     #[must_use]
-    pub const fn policy(&self) -> TimePolicy {
-        self.decoder.policy()
+    pub fn terms(&self) -> Terms {
+        self.decoder.terms()
     }
 
     /// How many devices' clocks are too far off at present.
@@ -205,8 +213,8 @@ impl<R: Rules> Judge<R> {
         self.rules.snapshot(&names, &mut rules);
         let rebuild_from = self.window.floor().unwrap_or(position);
         let places = Places { position, rebuild_from, committed };
-        let policy = self.policy();
+        let terms = self.terms();
         self.present
-            .with(|present| Snapshot::take(self.log, places, &names, present, policy, rules))
+            .with(|present| Snapshot::take(self.log, places, &names, present, &terms, rules))
     }
 }

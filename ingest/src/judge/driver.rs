@@ -13,7 +13,7 @@ use crate::handoff::Handoff;
 use crate::journal::Journal;
 use crate::log::{Closed, Entry, Frame, Log, LogReader, ReadError, Record, RecordError};
 use crate::metrics::{Lateness, Metrics};
-use crate::policy::SharedPolicies;
+use crate::policy::SharedTerms;
 use crate::ports::{Feed, Phase, Rules, Sessions};
 use crate::present::SharedPresent;
 use crate::repetition::Limits;
@@ -65,7 +65,7 @@ pub struct JudgeParts<R, F> {
     /// To *keep*.
     pub handoff: Arc<Handoff>,
     /// To *keep*, empty.
-    pub policies: SharedPolicies,
+    pub terms: SharedTerms,
     /// The clients' sessions, empty.
     pub sessions: Arc<dyn Sessions>,
     /// Where snapshots lie.
@@ -151,6 +151,7 @@ pub struct JudgeThread<R, F> {
     handoff: Arc<Handoff>,
     judged: watch::Sender<LogPosition>,
     snapshots: SnapshotWriter,
+    terms: SharedTerms,
     sessions: Arc<dyn Sessions>,
     committed: watch::Receiver<LogPosition>,
     clock: Arc<dyn Clock>,
@@ -185,17 +186,17 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             present,
             journal,
             handoff,
-            policies,
+            terms,
             sessions,
             snapshots,
             clock,
             metrics,
         } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names, present, policies.clone(), config.window, rules);
+        let mut core = Judge::new(log.id(), names, present, terms.clone(), config.window, rules);
         let (position, reader) =
             begin(log.as_ref(), &snapshots, base, &mut core, sessions.as_ref())?;
-        policies.set(position, core.policy());
+        terms.set(position, core.terms());
         journal.begin_at(position);
         let now = clock.now();
         let recovered_to = log.durable().end;
@@ -213,6 +214,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
                 Arc::clone(&sessions),
                 metrics.clone(),
             ),
+            terms,
             sessions,
             committed,
             log,
@@ -349,6 +351,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         if due {
             self.snapshots.write(self.core.snapshot(position, committed));
             self.snapshot_taken = Taken { position, committed, at: now };
+            self.terms.forget_before(committed);
         }
     }
 }

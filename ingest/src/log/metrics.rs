@@ -129,7 +129,7 @@ mod tests {
         let n_children = |name: &str| {
             families.iter().find(|family| family.name() == name).map(|f| f.get_metric().len())
         };
-        assert_eq!(n_children("bellwire_log_appended_records_total"), Some(7));
+        assert_eq!(n_children("bellwire_log_appended_records_total"), Some(8));
         assert_eq!(n_children("bellwire_log_held"), Some(3));
         assert!(Metrics::register(&registry).is_err());
     }

@@ -21,6 +21,7 @@
 
 mod active;
 mod appender;
+mod body;
 mod catalog;
 mod config;
 mod disk;

@@ -1,12 +1,16 @@
-//! What a record of the log says: publishes, ticks, starts, rules, policies; in memory and as bytes.
+//! What a record of the log says: publishes, ticks, starts, rules, policies, mappings; in memory and
+//! as bytes.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bellwire_model::publish::PublishIter;
 use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt};
 
+use super::body::{
+    POLICY_BYTES, read_policy, read_presence, split_session, write_policy, write_presence,
+};
+use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
 /// The most bytes the body of one record may have: 32 MiB. A delivery beyond it is rejected.
@@ -30,11 +34,13 @@ pub enum RecordKind {
     Session = 6,
     /// Devices came or went.
     Presence = 7,
+    /// These say which other topics are telemetry from here on, and what they mean.
+    Mappings = 8,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -42,6 +48,7 @@ impl RecordKind {
         Self::TimePolicy,
         Self::Session,
         Self::Presence,
+        Self::Mappings,
     ];
 
     /// Whether it comes from clients, and waits while the log is full.
@@ -61,6 +68,7 @@ impl RecordKind {
             Self::TimePolicy => "time_policy",
             Self::Session => "session",
             Self::Presence => "presence",
+            Self::Mappings => "mappings",
         }
     }
 
@@ -75,6 +83,7 @@ impl RecordKind {
             5 => Some(Self::TimePolicy),
             6 => Some(Self::Session),
             7 => Some(Self::Presence),
+            8 => Some(Self::Mappings),
             _ => None,
         }
     }
@@ -127,6 +136,11 @@ pub enum Record<'a> {
     TimePolicy(TimePolicy),
     /// Devices came or went, in order.
     Presence(Vec<(&'a str, Presence)>),
+    /// These are the mappings from here on.
+    Mappings {
+        /// TOML.
+        text: &'a str,
+    },
 }
 
 impl<'a> Record<'a> {
@@ -157,14 +171,9 @@ impl<'a> Record<'a> {
             RecordKind::Rules => Self::Rules { text: text(body)? },
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
             RecordKind::Presence => Self::Presence(read_presence(body).ok_or(malformed)?),
+            RecordKind::Mappings => Self::Mappings { text: text(body)? },
         })
     }
-}
-
-/// Splits `session_bytes u32 | session` from what is behind it.
-fn split_session(body: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (bytes, rest) = body.split_first_chunk()?;
-    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*bytes)).ok()?)
 }
 
 /// A record on its way into the log, and the receipt to settle when it is durable.
@@ -183,6 +192,7 @@ pub(super) enum EntryBody {
     Rules(Arc<str>),
     TimePolicy(TimePolicy),
     Presence(Box<[(DeviceId, Presence)]>),
+    Mappings(Arc<str>),
 }
 
 impl Entry {
@@ -237,6 +247,12 @@ impl Entry {
         Self { body: EntryBody::Presence(changes.into()), receipt: None }
     }
 
+    /// From here on these say which other topics are telemetry, and what they mean.
+    #[must_use]
+    pub fn mappings(mappings: &Mappings) -> Self {
+        Self { body: EntryBody::Mappings(Arc::clone(mappings.text())), receipt: None }
+    }
+
     /// The same, with a receipt to settle when it is durable.
     #[must_use]
     pub fn with_receipt(self, receipt: Receipt) -> Self {
@@ -254,6 +270,7 @@ impl Entry {
             EntryBody::Rules(_) => RecordKind::Rules,
             EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
             EntryBody::Presence(_) => RecordKind::Presence,
+            EntryBody::Mappings(_) => RecordKind::Mappings,
         }
     }
 
@@ -287,7 +304,7 @@ impl Entry {
             }
             EntryBody::Tick => 0,
             EntryBody::Started(version) => version.len(),
-            EntryBody::Rules(text) => text.len(),
+            EntryBody::Rules(text) | EntryBody::Mappings(text) => text.len(),
             EntryBody::TimePolicy(_) => POLICY_BYTES,
             EntryBody::Presence(changes) => {
                 changes.iter().map(|(device, _)| 3 + device.as_str().len()).sum()
@@ -313,53 +330,12 @@ impl Entry {
             }
             EntryBody::Tick => {}
             EntryBody::Started(version) => buffer.extend_from_slice(version.as_bytes()),
-            EntryBody::Rules(text) => buffer.extend_from_slice(text.as_bytes()),
+            EntryBody::Rules(text) | EntryBody::Mappings(text) => {
+                buffer.extend_from_slice(text.as_bytes());
+            }
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
             EntryBody::Presence(changes) => write_presence(changes, buffer),
         }
-    }
-}
-
-/// A policy's body: `future_max u64 | past_max u64`, microseconds, little endian.
-const POLICY_BYTES: usize = 16;
-/// As `past_max`: there is none.
-const NO_LIMIT: u64 = u64::MAX;
-
-fn read_policy(body: &[u8]) -> Option<TimePolicy> {
-    let (future_max, past_max) = body.split_first_chunk()?;
-    let past_max = u64::from_le_bytes(past_max.try_into().ok()?);
-    Some(TimePolicy {
-        future_max: Duration::from_micros(u64::from_le_bytes(*future_max)),
-        past_max: (past_max != NO_LIMIT).then_some(Duration::from_micros(past_max)),
-    })
-}
-
-fn write_policy(policy: &TimePolicy, buffer: &mut Vec<u8>) {
-    // What is longer than half a million years is no limit.
-    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(NO_LIMIT);
-    buffer.extend_from_slice(&micros(policy.future_max).to_le_bytes());
-    buffer.extend_from_slice(&policy.past_max.map_or(NO_LIMIT, micros).to_le_bytes());
-}
-
-/// `online u8 | device_bytes u16 | device`, again and again.
-fn read_presence(mut body: &[u8]) -> Option<Vec<(&str, Presence)>> {
-    let mut changes = Vec::new();
-    while let Some((online, rest)) = body.split_first() {
-        let (bytes, rest) = rest.split_first_chunk()?;
-        let (device, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*bytes)))?;
-        changes.push((std::str::from_utf8(device).ok()?, Presence::from(*online != 0)));
-        body = rest;
-    }
-    Some(changes)
-}
-
-fn write_presence(changes: &[(DeviceId, Presence)], buffer: &mut Vec<u8>) {
-    for (device, presence) in changes {
-        let device = device.as_str().as_bytes();
-        let bytes = u16::try_from(device.len()).expect("a DeviceId fits into u16");
-        buffer.push(u8::from(presence.is_online()));
-        buffer.extend_from_slice(&bytes.to_le_bytes());
-        buffer.extend_from_slice(device);
     }
 }
 
@@ -375,12 +351,15 @@ impl fmt::Debug for EntryBody {
             Self::Rules(text) => write!(f, "Rules({} bytes)", text.len()),
             Self::TimePolicy(policy) => policy.fmt(f),
             Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
+            Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bellwire_model::{Outcome, PublishRef, QoS};
 
     use super::*;
@@ -429,6 +408,12 @@ mod tests {
         let started = body(&Entry::started("0.1.0"));
         assert!(matches!(Record::decode(3, &started), Ok(Record::Started { version: "0.1.0" })));
         assert!(matches!(Record::decode(2, &body(&Entry::tick())), Ok(Record::Tick)));
+        let text = "[[mapping]]\npreset = 'tasmota'";
+        let mappings = body(&Entry::mappings(&Mappings::parse(text).expect("right")));
+        let Ok(Record::Mappings { text: back }) = Record::decode(8, &mappings) else {
+            panic!("{mappings:?}")
+        };
+        assert_eq!(back, text);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepParts};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log};
 use bellwire_ingest::metrics::Metrics;
-use bellwire_ingest::policy::SharedPolicies;
+use bellwire_ingest::policy::SharedTerms;
 use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_ingest::repetition::Limits;
 use bellwire_model::{
@@ -119,7 +119,7 @@ fn parts<'a>(
         names: SharedNames::default(),
         journal: Arc::new(Journal::create(&dir.path().join("journal")).expect("made")),
         handoff: Arc::new(Handoff::default()),
-        policies: SharedPolicies::default(),
+        terms: SharedTerms::default(),
         judged,
         judged_from: LogPosition::ZERO,
         committed: watch::Sender::new(LogPosition::ZERO),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bellwire_ingest::judge::JudgeConfig;
 use bellwire_ingest::keep::KeepConfig;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log, LogReader};
+use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{
@@ -22,7 +23,7 @@ use crate::dice::Dice;
 use crate::disk::{self, SimDisk};
 use crate::life::{AtStart, Life, SimClock, Sizes, open_log, paused_runtime, window};
 use crate::model::Model;
-use crate::payload::{Counter, Message, invent};
+use crate::payload::{Counter, MAPPINGS, Message, invent};
 
 const CLIENTS: usize = 3;
 
@@ -48,10 +49,12 @@ pub(crate) struct Seen {
     n_skips: u64,
     n_unlike_default: u64,
     n_presences: u64,
+    n_mapped: u64,
+    n_unmapped: u64,
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 19] {
+    fn fields(&mut self) -> [&mut u64; 21] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -72,6 +75,8 @@ impl Seen {
             &mut self.n_skips,
             &mut self.n_unlike_default,
             &mut self.n_presences,
+            &mut self.n_mapped,
+            &mut self.n_unmapped,
         ]
     }
 
@@ -192,7 +197,14 @@ impl History {
         self.append(&life, Entry::started("simulated"));
         let policy = self.policy();
         self.append(&life, Entry::time_policy(policy));
+        self.change_mappings(&life);
         life
+    }
+
+    /// Somebody has written other mappings, or the same.
+    fn change_mappings(&mut self, life: &Life) {
+        let text = self.dice.pick(&[MAPPINGS, ""]);
+        self.append(life, Entry::mappings(&Mappings::parse(text).expect("right")));
     }
 
     /// As the configuration may say at a start.
@@ -232,7 +244,8 @@ impl History {
                 let limit = (20 + self.dice.below(60)).to_string();
                 self.append(life, Entry::rules(limit).expect("short"));
             }
-            54..58 => self.clock.forward(Duration::from_secs(100 + self.dice.below(700))),
+            54 => self.change_mappings(life),
+            55..58 => self.clock.forward(Duration::from_secs(100 + self.dice.below(700))),
             58..61 => {
                 let mut tables = self.database.tables();
                 tables.away = !tables.away;
@@ -429,6 +442,7 @@ impl History {
         self.seen.n_transitions = model.transitions.len() as u64;
         self.seen.n_unlike_default = model.n_unlike_default;
         self.seen.n_presences = model.n_presences;
+        [self.seen.n_unmapped, self.seen.n_mapped] = model.n_mapped;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
         self.seen.n_refused = tables.n_refused;

@@ -19,7 +19,7 @@ use bellwire_ingest::keep::{Ended, Keep, KeepConfig, KeepError, KeepParts};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::{Config, Entry, LocalLog, Log, Metrics as LogMetrics, Options};
 use bellwire_ingest::metrics::Metrics;
-use bellwire_ingest::policy::SharedPolicies;
+use bellwire_ingest::policy::SharedTerms;
 use bellwire_ingest::ports::{BatchSink, Feed, Opened, Phase};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
@@ -173,7 +173,7 @@ impl Life {
         };
         let committed = opened.as_ref().map_or(snapshots.committed(), |it| it.ledger_position);
         let (committed, n_snapshots) = (watch::Sender::new(committed), Arc::new(AtomicU64::new(0)));
-        let (names, policies) = (SharedNames::default(), SharedPolicies::default());
+        let (names, terms) = (SharedNames::default(), SharedTerms::default());
         let journal = Journal::with_file_bytes(&dir.join("journal"), sizes.journal).map(Arc::new);
         let journal = journal.expect("made");
         let handoff = Arc::new(Handoff::with_limit(sizes.handoff));
@@ -189,7 +189,7 @@ impl Life {
             present: present.clone(),
             journal: Arc::clone(&journal),
             handoff: Arc::clone(&handoff),
-            policies: policies.clone(),
+            terms: terms.clone(),
             sessions: Arc::new(()),
             snapshots,
             clock: Arc::<SimClock>::clone(clock),
@@ -205,7 +205,7 @@ impl Life {
             names: names.clone(),
             journal,
             handoff,
-            policies,
+            terms,
             judged: judged.clone(),
             judged_from: *judged.borrow(),
             committed,

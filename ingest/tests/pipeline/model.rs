@@ -107,6 +107,10 @@ pub(crate) struct Model {
     past: Vec<Past>,
     rules: RuleState,
     policy: TimePolicy,
+    /// Whether the mappings of these histories are in force.
+    mapped: bool,
+    /// How many publishes were understood because of them, and how many were not for want of them.
+    pub(crate) n_mapped: [u64; 2],
     /// How many payloads the policy has kept out that the default would have taken, or the other
     /// way.
     pub(crate) n_unlike_default: u64,
@@ -171,6 +175,7 @@ impl Model {
                     self.come_or_go(device, presence.is_online(), now);
                 }
             }
+            Record::Mappings { text } => self.mapped = !text.is_empty(),
             Record::Publishes { client, publishes, .. } => {
                 let (mut observed, mut came_or_went) = (Vec::new(), Vec::new());
                 for (ordinal, publish) in (0..).zip(publishes) {
@@ -212,8 +217,13 @@ impl Model {
     ) -> Effect {
         let key = (publish.topic.to_owned(), publish.payload.to_vec());
         let meaning = self.meanings.get(&key).expect("what was sent has a meaning").clone();
+        if matches!(meaning, Meaning::Mapped(..)) {
+            self.n_mapped[usize::from(self.mapped)] += 1;
+        }
         let (device, told) = match meaning {
             Meaning::Objects(device, told) => (Some(device), told),
+            Meaning::Mapped(device, told) if self.mapped => (Some(device), told),
+            Meaning::Mapped(..) => (None, Vec::new()),
             Meaning::Rubbish(device) => (Some(device), Vec::new()),
             Meaning::Status(device, is_there) => {
                 let presence = is_there.map(|is_there| (device, is_there));

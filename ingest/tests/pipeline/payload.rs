@@ -7,6 +7,14 @@ use crate::dice::Dice;
 pub(crate) const DEVICES: [&str; 4] = ["oven", "freezer", "pump", "door"];
 const METRICS: [&str; 3] = ["t", "load", "mode"];
 
+/// What makes telemetry of `plant/{device}/data`.
+pub(crate) const MAPPINGS: &str = "[[mapping]]
+topic = 'plant/{device}/data'
+format = 'json'
+time_key = 'ts'
+seq_key = 'seq'
+";
+
 /// One object of a payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
@@ -37,6 +45,8 @@ impl Said {
 pub(crate) enum Meaning {
     /// These objects, of this device.
     Objects(&'static str, Vec<Told>),
+    /// These objects, of this device, where [`MAPPINGS`] are in force; nothing, of nobody, elsewhere.
+    Mapped(&'static str, Vec<Told>),
     /// Nothing, from this device.
     Rubbish(&'static str),
     /// That this device is there or not; an empty one says neither.
@@ -85,21 +95,22 @@ pub(crate) fn invent(dice: &mut Dice, counters: &mut [Counter; 4], now_secs: i64
         4 | 5 => {
             let told = [tell(dice, counter, now_secs), tell(dice, counter, now_secs)];
             let texts: Vec<_> = told.iter().map(json).collect();
-            object(device, format!("[{}]", texts.join(",")), told.to_vec())
+            object(dice, device, format!("[{}]", texts.join(",")), told.to_vec())
         }
         _ => {
             let told = tell(dice, counter, now_secs);
-            object(device, json(&told), vec![told])
+            object(dice, device, json(&told), vec![told])
         }
     }
 }
 
-fn object(device: &'static str, text: String, told: Vec<Told>) -> Message {
-    Message {
-        topic: format!("devices/{device}/telemetry"),
-        payload: text.into_bytes(),
-        meaning: Meaning::Objects(device, told),
-    }
+fn object(dice: &mut Dice, device: &'static str, text: String, told: Vec<Told>) -> Message {
+    let (topic, meaning) = if dice.percent(20) {
+        (format!("plant/{device}/data"), Meaning::Mapped(device, told))
+    } else {
+        (format!("devices/{device}/telemetry"), Meaning::Objects(device, told))
+    };
+    Message { topic, payload: text.into_bytes(), meaning }
 }
 
 fn rubbish(dice: &mut Dice, device: &'static str) -> Message {
