@@ -30,5 +30,6 @@ pub mod skew;
 pub mod snapshot;
 mod snapshots;
 pub mod topics;
+pub mod trial;
 mod unpack;
 mod wire;

@@ -6,48 +6,49 @@ mod faults;
 
 use std::sync::Arc;
 
-use bellwire_ingest::decode::{Decoded, Decoder, Output};
 use bellwire_ingest::mapping::Mappings;
-use bellwire_model::{PublishRef, QoS, SharedNames, Timestamp, Value};
+use bellwire_ingest::policy::TimePolicy;
+use bellwire_ingest::trial::{Reader, Trial, try_publish};
+use bellwire_model::{Timestamp, Value};
 
 /// 2026-01-01T00:00:00Z
 const RECEIVED: Timestamp = Timestamp::from_secs(1_767_225_600);
 
-/// `device metric=value` of each reading, and `@seconds` where its time is not that of receipt.
-fn decode(mappings: &str, topic: &str, payload: &[u8]) -> (Vec<String>, Decoded) {
+/// What a publish comes to.
+fn tried(mappings: &str, topic: &str, payload: &[u8]) -> Trial {
     let mappings = Mappings::parse(mappings).unwrap_or_else(|errors| panic!("{errors:?}"));
-    assert!(mappings.find(topic).is_some(), "{topic} is telemetry");
-    let names = SharedNames::default();
-    let mut decoder = Decoder::new(names.clone());
-    decoder.set_mappings(Arc::new(mappings));
-    let mut out = Output::default();
-    let publish = PublishRef {
-        topic,
-        payload,
-        qos: QoS::AtLeastOnce,
-        dup: false,
-        retain: false,
-        packet_id: 1,
-    };
-    let decoded = decoder.decode(&publish, RECEIVED, &mut out);
-    let names = names.read();
-    let mut lines = Vec::new();
-    for span in &out.spans {
-        let first = span.first as usize;
-        for reading in &out.readings[first..first + span.len as usize] {
-            assert_eq!((reading.device, reading.at), (span.device, span.at));
-            let (device, metric) = (names.device(reading.device), names.metric(reading.metric));
-            let value = match &reading.value {
-                Value::Number(number) => number.to_string(),
-                Value::Text(text) => format!("{text:?}"),
-            };
-            let at = match reading.at {
-                RECEIVED => String::new(),
-                at => format!("@{}", at.as_micros() as f64 / 1e6),
-            };
-            lines.push(format!("{device} {metric}={value}{at}"));
-        }
+    try_publish(&Arc::new(mappings), TimePolicy::default(), (topic, payload), RECEIVED)
+}
+
+/// `device metric=value` of each reading, and `@seconds` where its time is not that of receipt.
+fn decode(mappings: &str, topic: &str, payload: &[u8]) -> (Vec<String>, Trial) {
+    let trial = tried(mappings, topic, payload);
+    assert_ne!(trial.reader, Reader::Nobody, "{topic} is telemetry");
+    let lines = trial.readings.iter().map(|reading| {
+        let value = match &reading.value {
+            Value::Number(number) => number.to_string(),
+            Value::Text(text) => format!("{text:?}"),
+        };
+        let at = match reading.at {
+            RECEIVED => String::new(),
+            at => format!("@{}", at.as_micros() as f64 / 1e6),
+        };
+        format!("{} {}={value}{at}", reading.device, reading.metric)
+    });
+    (lines.collect(), trial)
+}
+
+#[test]
+fn it_is_told_who_reads_a_topic() {
+    let mappings = "[[mapping]]\npreset = 'shelly'";
+    for (topic, reader) in [
+        ("devices/a/telemetry", Reader::Builtin),
+        ("shellies/a/relay/0", Reader::Mapping("shellies/{device}/{metric}/{metric}".into())),
+        ("shellies/a/relay/0/command", Reader::Nobody),
+        ("a/b", Reader::Nobody),
+    ] {
+        assert_eq!(tried(mappings, topic, b"on").reader, reader, "{topic}");
     }
-    assert_eq!(lines.len(), out.readings.len(), "every reading is in one span");
-    (lines, decoded)
+    let trial = tried("", "devices/a/telemetry", br#"{"t":1,"seq":7}"#);
+    assert_eq!(trial.readings[0].seq, Some(7));
 }
