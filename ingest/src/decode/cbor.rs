@@ -13,7 +13,7 @@ use serde::forward_to_deserialize_any;
 use super::Output;
 use super::draft::Draft;
 use super::names::NameCache;
-use super::object::Node;
+use super::object::{Node, Part};
 use crate::mapping::ObjectOptions;
 
 /// The deepest nesting of arrays and maps, of which objects may take [`super::DEPTH_MAX`].
@@ -27,10 +27,15 @@ pub(super) fn decode(
     names: &mut NameCache,
     out: &mut Output,
 ) {
-    let mut deserializer = Cbor::new(payload);
-    let node = Node::payload(options, draft, names, out);
-    if let Err(error) = node.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
-        draft.abandon(RejectReason::BadCbor, error.to_string(), out);
+    for part in Part::of(options) {
+        let mut deserializer = Cbor::new(payload);
+        let node = Node::payload(*part, options, draft, names, out);
+        if let Err(error) = node.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
+            return draft.abandon(RejectReason::BadCbor, error.to_string(), out);
+        }
+    }
+    if options.each.is_some() {
+        draft.end_instants(out);
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Draft {
     pub(super) stripped: usize,
     /// The metric's name, where it is not the path.
     name: String,
+    /// What stands around an array of objects: whose they are, and when they were.
+    base: (Option<DeviceKey>, Option<Timestamp>),
     /// The device of the object being read.
     object_device: Option<DeviceKey>,
     /// The time of the object being read.
@@ -64,6 +66,7 @@ impl Default for Draft {
             prefix: String::new(),
             stripped: 0,
             name: String::new(),
+            base: (None, None),
             object_device: None,
             at: None,
             asked: None,
@@ -93,6 +96,7 @@ impl Draft {
         self.path.clear();
         self.prefix.clear();
         self.stripped = 0;
+        self.base = (None, None);
         self.is_open = false;
         self.own_time = false;
         self.newest = None;
@@ -138,7 +142,7 @@ impl Draft {
         self.path.clear();
         self.at = None;
         self.is_refused = false;
-        self.object_device = self.device;
+        self.object_device = self.base.0.or(self.device);
         self.seq = None;
         self.first = out.readings.len();
     }
@@ -169,6 +173,33 @@ impl Draft {
             }
             None => {}
         }
+    }
+
+    /// Ends the object around an array of objects, and holds its device and time for those.
+    pub(super) fn end_around(&mut self, out: &mut Output) {
+        self.base.0 = self.object_device;
+        if self.base.1.is_none() {
+            self.base.1 = self.at;
+        }
+        if out.readings.len() > self.first {
+            self.end_object(out);
+        }
+    }
+
+    /// Takes the time that those of the objects in an array are relative to.
+    pub(super) fn base_time(&mut self, time: Option<Timestamp>) {
+        self.time(time);
+        self.base.1 = time;
+    }
+
+    /// So many seconds after the time around the array.
+    pub(super) fn after_base(&self, seconds: f64) -> Option<Timestamp> {
+        /// As in `SenML`: what is larger is no offset but a time.
+        const OFFSET_BELOW: f64 = (1_u64 << 28) as f64;
+        let base = self.base.1.filter(|_| seconds.abs() < OFFSET_BELOW)?;
+        #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
+        let micros = (seconds * 1e6).round() as i64;
+        Some(Timestamp::from_micros(base.as_micros() + micros))
     }
 
     /// Ends the instant being read, if one is.
@@ -250,6 +281,9 @@ impl Draft {
 
     /// Ends the object: its readings get their time and device, and become a span.
     pub(super) fn end_object(&mut self, out: &mut Output) {
+        if self.at.is_none() && self.base.1.is_some() && !self.is_refused {
+            self.time(self.base.1);
+        }
         if self.is_refused {
             out.readings.truncate(self.first);
             return;

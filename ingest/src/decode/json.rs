@@ -6,7 +6,7 @@ use serde::de::DeserializeSeed;
 use super::Output;
 use super::draft::Draft;
 use super::names::NameCache;
-use super::object::Node;
+use super::object::{Node, Part};
 use crate::mapping::ObjectOptions;
 
 /// Reads the payload; what cannot be read is noted in `draft`, the rest goes to `out`.
@@ -19,10 +19,15 @@ pub(super) fn decode(
     names: &mut NameCache,
     out: &mut Output,
 ) {
-    let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    let node = Node::payload(options, draft, names, out);
-    if let Err(error) = node.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
-        draft.abandon(reason_of(&error), error.to_string(), out);
+    for part in Part::of(options) {
+        let mut deserializer = serde_json::Deserializer::from_slice(payload);
+        let node = Node::payload(*part, options, draft, names, out);
+        if let Err(error) = node.deserialize(&mut deserializer).and_then(|()| deserializer.end()) {
+            return draft.abandon(reason_of(&error), error.to_string(), out);
+        }
+    }
+    if options.each.is_some() {
+        draft.end_instants(out);
     }
 }
 

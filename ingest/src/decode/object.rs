@@ -13,11 +13,33 @@ use super::time::{self, TextRead};
 use super::{DEPTH_MAX, Output};
 use crate::mapping::{Arrays, KeyPath, ObjectOptions};
 
+/// Which part of a payload with an array of objects is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All of it: there is no such array.
+    Whole,
+    /// What stands around the array.
+    Around,
+    /// The way to the array.
+    Each,
+    /// Its elements.
+    Inside,
+}
+
+impl Part {
+    /// The parts to read, one after the other: what is behind the array holds for it too.
+    pub(super) fn of(options: &ObjectOptions) -> &'static [Self] {
+        if options.each.is_some() { &[Self::Around, Self::Each] } else { &[Self::Whole] }
+    }
+}
+
 /// Where in the payload a value stands.
 #[derive(Clone, Copy)]
 enum Place {
     /// The whole payload.
     Payload,
+    /// The array of objects.
+    Each,
     /// An element of the payload's array.
     Element,
     /// A member of an object that is this deep, from 0.
@@ -30,32 +52,34 @@ pub(super) struct Node<'a> {
     draft: &'a mut Draft,
     names: &'a mut NameCache,
     out: &'a mut Output,
+    part: Part,
     place: Place,
 }
 
 impl<'a> Node<'a> {
     /// The whole payload.
     pub(super) fn payload(
+        part: Part,
         options: &'a ObjectOptions,
         draft: &'a mut Draft,
         names: &'a mut NameCache,
         out: &'a mut Output,
     ) -> Self {
         draft.stripped = options.root.as_ref().map_or(0, |root| root.as_str().len() + 1);
-        Node { options, draft, names, out, place: Place::Payload }
+        Node { options, draft, names, out, part, place: Place::Payload }
     }
 
     /// The same, for a value inside this one.
     fn inner(&mut self, place: Place) -> Node<'_> {
-        let Self { options, draft, names, out, .. } = self;
-        Node { options, draft, names, out, place }
+        let Self { options, draft, names, out, part, .. } = self;
+        Node { options, draft, names, out, part: *part, place }
     }
 
     /// Whether this is a member, not an object that should have been one.
     fn is_member(&mut self) -> bool {
         match self.place {
             Place::Member(_) => true,
-            Place::Payload | Place::Element => {
+            Place::Payload | Place::Each | Place::Element => {
                 self.draft.path.clear();
                 self.draft.fault(RejectReason::NotAnObject, |_| {
                     "expected an object of metrics, or an array of such objects".to_owned()
@@ -70,7 +94,9 @@ impl<'a> Node<'a> {
         let Place::Member(depth) = self.place else { return Role::Reading };
         let path = self.draft.path.as_str();
         let is = |key: &Option<KeyPath>| key.as_ref().is_some_and(|key| key.is(path, depth));
-        if is(&self.options.time) {
+        if self.part == Part::Around && is(&self.options.base_time) {
+            Role::BaseTime
+        } else if is(&self.options.time) {
             Role::Time
         } else if is(&self.options.seq) {
             Role::Seq
@@ -93,7 +119,12 @@ impl<'a> Node<'a> {
             return;
         }
         match self.role() {
-            Role::Time => self.draft.time(time::from_integer(number)),
+            Role::BaseTime => self.draft.base_time(time::from_integer(number)),
+            #[expect(clippy::cast_precision_loss, reason = "exact as far as it is an offset")]
+            Role::Time => {
+                let at = self.offset(number as f64).or_else(|| time::from_integer(number));
+                self.draft.time(at);
+            }
             Role::Seq => self.draft.seq(number),
             Role::Device => self.draft.object_device(&number.to_string(), self.names),
             Role::Aside => {}
@@ -107,12 +138,22 @@ impl<'a> Node<'a> {
             return;
         }
         match self.role() {
-            Role::Time => self.draft.time(time::from_number(number)),
+            Role::BaseTime => self.draft.base_time(time::from_number(number)),
+            Role::Time => {
+                let at = self.offset(number).or_else(|| time::from_number(number));
+                self.draft.time(at);
+            }
             Role::Seq => self.draft.bad_seq(),
             Role::Device => self.draft.no_device(RejectReason::NoDevice),
             Role::Aside => {}
             Role::Reading => self.draft.number(number, self.names, self.out),
         }
+    }
+
+    /// The time of an object in an array, if it is relative to what stands around that.
+    fn offset(&self, seconds: f64) -> Option<bellwire_model::Timestamp> {
+        let is_relative = self.part == Part::Inside && self.options.base_time.is_some();
+        is_relative.then(|| self.draft.after_base(seconds)).flatten()
     }
 
     /// What is no reading, whatever it holds.
@@ -137,13 +178,39 @@ impl<'a> Node<'a> {
                 self.draft.path.truncate(parent);
                 return Ok(());
             }
-            if self.options.omits(&self.draft.path, depth) {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                map.next_value_seed(self.inner(Place::Member(depth)))?;
+            match self.way(depth) {
+                Some(place) => map.next_value_seed(self.inner(place))?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
             self.draft.path.truncate(parent);
         }
+    }
+
+    /// What the value of the key just read is to be read as; `None` if it is passed over.
+    fn way(&self, depth: usize) -> Option<Place> {
+        let path = self.draft.path.as_str();
+        if self.options.omits(path, depth) {
+            return None;
+        }
+        let member = Place::Member(depth);
+        let Some(each) = &self.options.each else { return Some(member) };
+        match self.part {
+            Part::Whole | Part::Inside => Some(member),
+            Part::Around => (!each.is(path, depth)).then_some(member),
+            Part::Each if each.is(path, depth) => Some(Place::Each),
+            Part::Each => each.is_inside(path).then_some(member),
+        }
+    }
+
+    /// Reads the array of objects.
+    fn each<'de, A: SeqAccess<'de>>(&mut self, mut seq: A) -> Result<(), A::Error> {
+        let path = std::mem::take(&mut self.draft.path);
+        self.part = Part::Inside;
+        while seq.next_element_seed(self.inner(Place::Element))?.is_some() {}
+        self.draft.path = path;
+        Ok(())
     }
 
     /// Reads the elements of an array inside an object, as members of `depth`.
@@ -169,6 +236,7 @@ impl<'a> Node<'a> {
 /// What a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
+    BaseTime,
     Time,
     Seq,
     Device,
@@ -197,6 +265,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             return Ok(());
         }
         match self.role() {
+            Role::BaseTime => self.draft.base_time(None),
             Role::Time => self.draft.time(None),
             Role::Seq => self.draft.bad_seq(),
             Role::Device => self.draft.no_device(RejectReason::NoDevice),
@@ -232,11 +301,17 @@ impl<'de> Visitor<'de> for Node<'_> {
             return Ok(());
         }
         match self.role() {
-            Role::Time => match time::read_text(text, self.options.text_time) {
-                TextRead::Time(at) => self.draft.time(Some(at)),
-                TextRead::Unplaced => {}
-                TextRead::NoTime => self.draft.time(None),
-            },
+            role @ (Role::BaseTime | Role::Time) => {
+                let at = match time::read_text(text, self.options.text_time) {
+                    TextRead::Time(at) => Some(at),
+                    TextRead::Unplaced => return Ok(()),
+                    TextRead::NoTime => None,
+                };
+                match role {
+                    Role::BaseTime => self.draft.base_time(at),
+                    _ => self.draft.time(at),
+                }
+            }
             Role::Seq => self.draft.bad_seq(),
             Role::Device => self.draft.object_device(text, self.names),
             Role::Aside => {}
@@ -258,10 +333,22 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         match self.place {
+            Place::Payload if self.part == Part::Each => {
+                self.draft.path.clear();
+                self.members(0, map)
+            }
             Place::Payload | Place::Element => {
                 self.draft.begin_object(self.out);
                 self.members(0, map)?;
-                self.draft.end_object(self.out);
+                match self.part {
+                    Part::Around => self.draft.end_around(self.out),
+                    _ => self.draft.end_object(self.out),
+                }
+                Ok(())
+            }
+            Place::Each => {
+                self.is_member();
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(())
             }
             Place::Member(depth) if depth + 1 < DEPTH_MAX => self.members(depth + 1, map),
@@ -276,7 +363,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
-        if matches!(self.place, Place::Payload) {
+        if matches!(self.place, Place::Each) {
+            return self.each(seq);
+        }
+        if matches!((self.place, self.part), (Place::Payload, Part::Whole)) {
             let mut n_elements = 0;
             while seq.next_element_seed(self.inner(Place::Element))?.is_some() {
                 n_elements += 1;

@@ -30,6 +30,12 @@ impl KeyPath {
         (depth == 0 || self.is_nested) && *self.text == *path
     }
 
+    /// Whether it is inside of `path`.
+    #[must_use]
+    pub fn is_inside(&self, path: &str) -> bool {
+        self.text.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// What stands behind it and a dot in `path`, if that is a key inside this one.
     #[must_use]
     pub fn within<'a>(&self, path: &'a str) -> Option<&'a str> {
@@ -72,6 +78,11 @@ pub struct ObjectOptions {
     pub device: Option<KeyPath>,
     /// Only what is inside this key is read, and named without it.
     pub root: Option<KeyPath>,
+    /// The key of an array of objects: each is an instant, and what stands around the array holds
+    /// for all of them. Their own keys are named from the object on.
+    pub each: Option<KeyPath>,
+    /// The key around the array of a time that theirs are relative to.
+    pub base_time: Option<KeyPath>,
     /// Keys that are left out, with everything inside them.
     pub omit: Box<[KeyPath]>,
     /// What becomes of arrays.

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What a mapping may say, in the order in which it is taken apart.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 18] = [
     "topic",
     "format",
     "preset",
@@ -25,6 +25,8 @@ const KEYS: [&str; 16] = [
     "seq_key",
     "device_key",
     "root",
+    "each",
+    "base_time_key",
     "omit",
     "arrays",
     "precision",
@@ -172,9 +174,8 @@ fn report_strangers(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, kind: Kind
     for (key, entry) in KEYS.iter().zip(&fields.entries) {
         let Some(entry) = entry else { continue };
         let (belongs, to) = match *key {
-            "time_key" | "utc_offset" | "seq_key" | "device_key" | "root" | "omit" | "arrays" => {
-                (kind.is_object(), "`json` and `cbor`")
-            }
+            "time_key" | "utc_offset" | "seq_key" | "device_key" | "root" | "each"
+            | "base_time_key" | "omit" | "arrays" => (kind.is_object(), "`json` and `cbor`"),
             "precision" | "device_tag" | "name_tags" | "names" => {
                 (kind == Kind::Influx, "`influx`")
             }
@@ -227,13 +228,24 @@ fn read_object(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> ObjectOption
     let mut path = |key| text_of(reader, fields, key).map(KeyPath::new);
     let (time, seq) = (path("time_key"), path("seq_key"));
     let (device, root) = (path("device_key"), path("root"));
+    let (each, base_time) = (path("each"), path("base_time_key"));
+    for (key, excludes) in [("root", each.is_some()), ("base_time_key", each.is_none())] {
+        if let Some(entry) = fields.get(key).filter(|_| excludes) {
+            let (found, help) = match each {
+                Some(_) => ("`root` means nothing beside `each`", "`each` names readings itself"),
+                None => ("`base_time_key` means nothing without `each`", "`each` names the array"),
+            };
+            reader.error(entry.key.clone(), found, Some(help.into()));
+        }
+    }
     let omit = texts_of(reader, fields, "omit").into_iter().map(KeyPath::new).collect();
     let arrays = fields.get("arrays").and_then(|entry| {
         let known = [("refuse", Arrays::Refuse), ("index", Arrays::Index)];
         reader.word_in("arrays", entry.value, &known)
     });
     let text_time = read_offset(reader, fields).unwrap_or_default();
-    ObjectOptions { time, text_time, seq, device, root, omit, arrays: arrays.unwrap_or_default() }
+    let arrays = arrays.unwrap_or_default();
+    ObjectOptions { time, text_time, seq, device, root, each, base_time, omit, arrays }
 }
 
 fn read_offset(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> Option<TextTime> {

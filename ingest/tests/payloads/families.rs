@@ -219,6 +219,28 @@ fn line_protocol() {
     check(fields, "l/a", r"my\ measurement,t\,ag=a\=b my\ field=1u", &["a my field=1"]);
 }
 
+/// A gateway's batches, as many send them: the array is under a key, and holds offsets.
+#[test]
+fn an_array_under_a_key() {
+    let mapping = "[[mapping]]\ntopic = 'gw/+'\nformat = 'json'\neach = 'data.samples'\n\
+                   time_key = 't'\nbase_time_key = 'data.bt'\ndevice_key = 'id'\n\
+                   omit = ['firmware']";
+    check(
+        mapping,
+        "gw/x",
+        r#"{"data": {"samples": [{"v": 1, "t": 0}, {"v": 2, "t": 0.5, "id": "b"}, {"v": {"w": 3}},
+            {"v": 4, "t": 1767225001}], "bt": 1767225000, "rssi": -60}, "id": "a",
+            "firmware": [1, 2]}"#,
+        &[
+            "a data.rssi=-60@1767225000",
+            "a v=1@1767225000",
+            "b v=2@1767225000.5",
+            "a v.w=3@1767225000",
+            "a v=4@1767225001",
+        ],
+    );
+}
+
 const SENML: &str = "[[mapping]]\ntopic = 'senml/#'\nformat = 'senml'";
 const SENML_CBOR: &str = "[[mapping]]\ntopic = 'senml/#'\nformat = 'senml_cbor'";
 

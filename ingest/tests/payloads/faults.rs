@@ -92,6 +92,23 @@ fn hostile_cbor_is_refused_at_once() {
 }
 
 #[test]
+fn an_array_under_a_key_must_be_there() {
+    let mapping = "[[mapping]]\ntopic = 'x/{device}'\nformat = 'json'\neach = 'a.b'";
+    for (payload, expected, reason) in [
+        ("{}", &[][..], RejectReason::NoReadings),
+        ("[]", &[], RejectReason::NotAnObject),
+        (r#"{"a": {"b": []}}"#, &[], RejectReason::NoReadings),
+        (r#"{"a": {"b": {"t": 1}}, "u": 2}"#, &["d u=2"], RejectReason::NotAnObject),
+        (r#"{"a": {"b": [5, {"t": 1}]}}"#, &["d t=1"], RejectReason::NotAnObject),
+        (r#"{"a": {"b": [{"t": 1}]}"#, &[], RejectReason::BadJson),
+    ] {
+        let (readings, decoded) = decode(mapping, "x/d", payload.as_bytes());
+        assert_eq!(readings, expected, "{payload}");
+        assert_eq!(decoded.fault.map(|fault| fault.reason), Some(reason), "{payload}");
+    }
+}
+
+#[test]
 fn a_device_must_be_named() {
     let mapping = "[[mapping]]\ntopic = 'g'\nformat = 'json'\ndevice_key = 'id'";
     let payload = br#"[{"id": "a", "t": 1}, {"t": 2}, {"t": 3, "id": "a/b"}, {"id": 7, "t": 4}]"#;
