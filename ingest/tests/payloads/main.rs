@@ -3,6 +3,7 @@
 
 mod families;
 mod faults;
+mod hostile;
 
 use std::sync::Arc;
 
