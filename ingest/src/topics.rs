@@ -1,6 +1,42 @@
 //! Which topics are telemetry, and what they say: `devices/{device}/telemetry[/{metric}]`, and
 //! `devices/{device}/status`.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::mapping::Mappings;
+
+/// Which topics are telemetry at present, for those who do not read the log. Mappings are set here
+/// after their record is durable: what is published because of them is behind it.
+#[derive(Clone, Debug, Default)]
+pub struct SharedClaims(Arc<ArcSwap<Mappings>>);
+
+impl SharedClaims {
+    /// From now on these are the mappings.
+    pub fn set(&self, mappings: Arc<Mappings>) {
+        self.0.store(mappings);
+    }
+
+    /// The mappings in force.
+    #[must_use]
+    pub fn mappings(&self) -> Arc<Mappings> {
+        self.0.load_full()
+    }
+
+    /// Whether publishes on `topic` are telemetry: they go to the log, whatever they hold.
+    #[must_use]
+    pub fn claims(&self, topic: &str) -> bool {
+        claims(topic) || self.0.load().find(topic).is_some()
+    }
+
+    /// The device that a telemetry topic names, not yet checked to be a valid name.
+    #[must_use]
+    pub fn device<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        if claims(topic) { device(topic) } else { self.0.load().find(topic)?.device }
+    }
+}
+
 /// What a telemetry topic says about its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
@@ -24,6 +60,8 @@ pub enum Route<'a> {
 }
 
 /// Whether publishes on `topic` are telemetry: they go to the log, whatever they hold.
+///
+/// These are the built-in topics; [`SharedClaims`] knows the others too.
 #[must_use]
 pub fn claims(topic: &str) -> bool {
     split(topic).is_some_and(|(_, rest)| {
@@ -67,6 +105,20 @@ fn is_end_or_level(rest: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mapped_topics_are_claimed_as_long_as_they_are_mapped() {
+        let claims = SharedClaims::default();
+        assert!(claims.claims("devices/a/telemetry") && !claims.claims("tele/a/SENSOR"));
+        let mappings = Mappings::parse("[[mapping]]\npreset = 'tasmota'").expect("right");
+        claims.set(Arc::new(mappings));
+        assert!(claims.claims("devices/a/telemetry") && claims.claims("tele/a/SENSOR"));
+        assert_eq!(claims.device("tele/a/SENSOR"), Some("a"));
+        assert_eq!(claims.device("devices/b/telemetry/t"), Some("b"));
+        assert!(!claims.claims("stat/a/RESULT"), "that is left out");
+        claims.set(Arc::default());
+        assert!(!claims.claims("tele/a/SENSOR"));
+    }
 
     #[test]
     fn telemetry_topics_name_a_device_and_perhaps_a_metric() {

@@ -224,6 +224,7 @@ impl Decoder {
             Format::Influx(options) => influx::decode(payload, options, draft, names, out),
             Format::Senml => senml::decode_json(payload, draft, names, out),
             Format::SenmlCbor => senml::decode_cbor(payload, draft, names, out),
+            Format::Scalar if mapping.is_missing(payload) => {}
             Format::Scalar => scalar::decode(metric, payload, draft, names, out),
             Format::Status => {
                 presence = status::decode(payload, draft);

@@ -88,6 +88,17 @@ pub struct Mapping {
     pub format: Format,
     /// The metric where the topic names none.
     pub metric: Option<Box<str>>,
+    /// Words that stand for a value that is not there, whatever their case.
+    pub missing: Box<[Box<str>]>,
+}
+
+impl Mapping {
+    /// Whether the payload says that there is no value, and no more.
+    #[must_use]
+    pub fn is_missing(&self, payload: &[u8]) -> bool {
+        let payload = payload.trim_ascii();
+        self.missing.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(payload))
+    }
 }
 
 /// The mappings in force, in order.

@@ -167,6 +167,7 @@ format = "status"
 [[mapping]]
 topic = "{device}/sensor/{metric}/state"
 format = "scalar"
+missing = ["nan"]
 
 [[mapping]]
 topic = "{device}/binary_sensor/{metric}/state"

@@ -14,12 +14,13 @@ use super::{
 };
 
 /// What a mapping may say, in the order in which it is taken apart.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "topic",
     "format",
     "preset",
     "base",
     "metric",
+    "missing",
     "time_key",
     "utc_offset",
     "seq_key",
@@ -134,11 +135,12 @@ fn read_one(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, mappings: &mut Vec
     let (Some(topic), Some(kind)) = (topic, kind) else { return };
     report_strangers(reader, fields, kind);
     let metric = text_of(reader, fields, "metric").map(Into::into);
+    let missing = texts_of(reader, fields, "missing").into_iter().map(Into::into).collect();
     let format = read_format(reader, fields, kind);
     if reader.errors.len() > fields.n_errors {
         return;
     }
-    let mapping = Mapping { topic, format, metric };
+    let mapping = Mapping { topic, format, metric, missing };
     if let Some((message, help)) = gap_of(&mapping) {
         return reader.error(fields.at.clone(), message, Some(help.into()));
     }
@@ -179,7 +181,7 @@ fn report_strangers(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, kind: Kind
             "precision" | "device_tag" | "name_tags" | "names" => {
                 (kind == Kind::Influx, "`influx`")
             }
-            "metric" => (kind == Kind::Scalar, "`scalar`"),
+            "metric" | "missing" => (kind == Kind::Scalar, "`scalar`"),
             _ => continue,
         };
         if !belongs {

@@ -137,6 +137,7 @@ fn esphome() {
     let preset = "[[mapping]]\npreset = 'esphome'";
     let topic = "livingroom/sensor/livingroom_temperature/state";
     check(preset, topic, "21.3", &["livingroom livingroom_temperature=21.3"]);
+    check(preset, topic, "nan", &[]);
     let topic = "livingroom/binary_sensor/window/state";
     check(preset, topic, "ON", &["livingroom window=\"ON\""]);
     check_presence(preset, "livingroom/status", "offline", Presence::Offline);
