@@ -1,13 +1,15 @@
-//! What decoding costs: CPU time and allocations for a payload of three metrics, and what estimating
-//! a device's clock adds. Not wall time, so that a busy machine does not matter much.
+//! What decoding costs: CPU time and allocations for a payload of three metrics, in each format, and
+//! what estimating a device's clock adds. Not wall time, so that a busy machine does not matter much.
 //!
 //! `cargo run --release -p bellwire-ingest --example decode_bench [-- SECONDS]`
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bellwire_ingest::decode::{Decoder, Output};
+use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::skew::SkewEstimator;
 use bellwire_model::{PublishRef, QoS, SharedNames, Timestamp};
 
@@ -43,6 +45,36 @@ const DEVICES: usize = 1_000;
 /// As many payloads as a group of the log has, before its output is taken away.
 const GROUP: usize = 1_000;
 
+/// What the topics of each format mean.
+const MAPPINGS: &str = "
+[[mapping]]
+topic = 'json/{device}'
+format = 'json'
+time_key = 'ts'
+seq_key = 'seq'
+
+[[mapping]]
+topic = 'cbor/{device}'
+format = 'cbor'
+time_key = 'ts'
+
+[[mapping]]
+topic = 'influx/{device}'
+format = 'influx'
+
+[[mapping]]
+topic = 'senml/{device}'
+format = 'senml'
+
+[[mapping]]
+topic = 'senml_cbor/{device}'
+format = 'senml_cbor'
+
+[[mapping]]
+topic = 'scalar/{device}/{metric}'
+format = 'scalar'
+";
+
 /// CPU time of this thread, in nanoseconds.
 fn cpu_nanos() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -53,8 +85,10 @@ fn cpu_nanos() -> u64 {
 }
 
 /// Decodes `payload` from many devices for `duration`, and prints what each took.
-fn measure(name: &str, payload: &str, topics: &[String], duration: Duration) {
+fn measure(name: &str, payload: &[u8], topics: &[String], duration: Duration) {
     let mut decoder = Decoder::new(SharedNames::default());
+    let mappings = Mappings::parse(MAPPINGS).expect("they are right");
+    decoder.set_mappings(Arc::new(mappings));
     let mut out = Output::default();
     let received_at = Timestamp::from_secs(1_700_000_000);
     let mut group = || {
@@ -63,7 +97,7 @@ fn measure(name: &str, payload: &str, topics: &[String], duration: Duration) {
         for topic in topics.iter().cycle().take(GROUP) {
             let publish = PublishRef {
                 topic,
-                payload: payload.as_bytes(),
+                payload,
                 qos: QoS::AtLeastOnce,
                 dup: false,
                 retain: false,
@@ -129,7 +163,71 @@ fn main() {
         ),
         ("no JSON", r#"{"ts":1700000000123,"temperature":-18.4,"humidity":41.2,"door":fal"#),
     ] {
-        measure(name, payload, &topics, duration);
+        measure(name, payload.as_bytes(), &topics, duration);
     }
+    measure_formats(duration);
     measure_clocks(duration);
+}
+
+/// Decodes the same three metrics, where they fit, in each format of mappings.
+fn measure_formats(duration: Duration) {
+    for (topic, payload) in [
+        (
+            "json",
+            br#"{"ts":1700000000123,"seq":4711,"temperature":-18.4,"humidity":41.2,"door":false}"#
+                .to_vec(),
+        ),
+        ("cbor", cbor()),
+        (
+            "influx",
+            b"air,site=b temperature=-18.4,humidity=41.2,door=f 1700000000123000000".to_vec(),
+        ),
+        (
+            "senml",
+            br#"[{"bt":1700000000.123,"n":"temperature","v":-18.4},{"n":"humidity","v":41.2},{"n":"door","vb":false}]"#
+                .to_vec(),
+        ),
+        ("senml_cbor", senml_cbor()),
+        ("scalar", b"-18.4".to_vec()),
+    ] {
+        let end = if topic == "scalar" { "/temperature" } else { "" };
+        let topics: Vec<_> = (0..DEVICES).map(|n| format!("{topic}/freezer-{n}{end}")).collect();
+        measure(topic, &payload, &topics, duration);
+    }
+}
+
+/// A short text in CBOR.
+fn text(text: &str) -> Vec<u8> {
+    let head = 0x60 | u8::try_from(text.len()).expect("short");
+    [&[head], text.as_bytes()].concat()
+}
+
+/// A number in CBOR.
+fn number(number: f64) -> Vec<u8> {
+    [&[0xfb], number.to_be_bytes().as_slice()].concat()
+}
+
+fn cbor() -> Vec<u8> {
+    let time = [&[0x1b], 1_700_000_000_123_u64.to_be_bytes().as_slice()].concat();
+    let (temperature, humidity) = (number(-18.4), number(41.2));
+    [
+        vec![0xa4],
+        [text("ts"), time].concat(),
+        [text("temperature"), temperature].concat(),
+        [text("humidity"), humidity].concat(),
+        [text("door"), vec![0xf4]].concat(),
+    ]
+    .concat()
+}
+
+/// Labels are numbers: -3 the base time, 0 the name, 2 the value, 4 the boolean.
+fn senml_cbor() -> Vec<u8> {
+    [
+        vec![0x83, 0xa3, 0x22],
+        number(1_700_000_000.123),
+        [vec![0x00], text("temperature"), vec![0x02], number(-18.4)].concat(),
+        [vec![0xa2, 0x00], text("humidity"), vec![0x02], number(41.2)].concat(),
+        [vec![0xa2, 0x00], text("door"), vec![0x04, 0xf4]].concat(),
+    ]
+    .concat()
 }
