@@ -32,6 +32,17 @@ pub struct Entry {
     pub n_readings: u32,
 }
 
+/// An instant of a device, with its counter, or one that another's publish spoke of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Whose.
+    pub device: DeviceKey,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// The device's own counter.
+    pub seq: Option<u64>,
+}
+
 /// Everything the log says from `start` to `end`.
 #[derive(Debug, Default)]
 pub struct Group {
@@ -43,8 +54,8 @@ pub struct Group {
     pub output: Output,
     /// A line per publish whose topic names a device.
     pub entries: Vec<Entry>,
-    /// Device counters in the order they came.
-    pub seqs: Vec<(DeviceKey, u64)>,
+    /// Devices that were heard of, and their counters, in the order they came.
+    pub heard: Vec<Heard>,
     /// Payloads that could not be read.
     pub quarantined: Vec<Quarantined>,
     /// Publishes that repeat an earlier one: record and ordinal.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::backoff::Backoff;
-use crate::group::{Entry, Group};
+use crate::group::{Entry, Group, Heard};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
@@ -156,7 +156,7 @@ pub(crate) struct Load {
     pub(crate) batch: KeepBatch,
     /// Those of the batch's readings' publishes, in their order, and more without readings.
     pub(crate) entries: Vec<Entry>,
-    pub(crate) seqs: Vec<(bellwire_model::DeviceKey, u64)>,
+    pub(crate) heard: Vec<Heard>,
     /// What is set aside because the database refuses it.
     pub(crate) aside: Aside,
 }
@@ -170,7 +170,7 @@ impl Load {
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
         self.entries.append(&mut group.entries);
-        self.seqs.append(&mut group.seqs);
+        self.heard.append(&mut group.heard);
     }
 }
 
@@ -269,7 +269,7 @@ impl<S: BatchSink> Keep<S> {
         self.position = ledger_position;
         while self.position < position {
             let group = self.rereader.read(self.position, position)?;
-            ledger.enter(&group.entries, &group.seqs);
+            ledger.enter(&group.entries, &group.heard);
             self.position = group.end;
         }
         self.parts.ledger.set(ledger);
@@ -334,7 +334,7 @@ impl<S: BatchSink> Keep<S> {
             self.parts.ledger.set(ledger);
             self.ledger_is_at(self.position)?;
         } else {
-            self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.seqs));
+            self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.heard));
         }
         self.parts.metrics.kept(n_readings, &load.entries, started, self.parts.clock.now());
         self.report_lag();
@@ -399,7 +399,7 @@ impl<S: BatchSink> Keep<S> {
                     load.aside.account(
                         &mut load.batch,
                         &load.entries,
-                        &load.seqs,
+                        &load.heard,
                         &self.parts.ledger,
                     );
                     continue;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bellwire_model::batch::LedgerRow;
 use bellwire_model::{DeviceId, DeviceKey, DeviceLedger, SharedNames, Timestamp};
 
-use crate::group::{Entry, Fate};
+use crate::group::{Entry, Fate, Heard};
 use crate::seq;
 
 /// A device's account as the database had it.
@@ -39,6 +39,13 @@ pub struct Ledger {
     changed: Vec<DeviceKey>,
 }
 
+impl Account {
+    fn see(&mut self, received_at: Timestamp) {
+        let (first, last) = self.seen.unwrap_or((received_at, received_at));
+        self.seen = Some((first.min(received_at), last.max(received_at)));
+    }
+}
+
 impl Ledger {
     /// Takes up what the database had.
     pub fn load(&mut self, stored: Vec<StoredLedger>, names: &SharedNames) {
@@ -50,12 +57,11 @@ impl Ledger {
         }
     }
 
-    /// Enters publishes and counters.
-    pub fn enter(&mut self, entries: &[Entry], seqs: &[(DeviceKey, u64)]) {
+    /// Enters publishes, and what was heard of devices in them.
+    pub fn enter(&mut self, entries: &[Entry], heard: &[Heard]) {
         for entry in entries {
             let account = self.touch(entry.device);
-            let first = account.seen.map_or(entry.received_at, |(first, _)| first);
-            account.seen = Some((first, entry.received_at));
+            account.see(entry.received_at);
             let ledger = &mut account.ledger;
             ledger.received += 1;
             ledger.readings += u64::from(entry.n_readings);
@@ -65,8 +71,12 @@ impl Ledger {
                 Fate::Quarantined => ledger.quarantined += 1,
             }
         }
-        for &(device, seq) in seqs {
-            seq::observe(&mut self.touch(device).ledger.seq, seq);
+        for &Heard { device, received_at, seq } in heard {
+            let account = self.touch(device);
+            account.see(received_at);
+            if let Some(seq) = seq {
+                seq::observe(&mut account.ledger.seq, seq);
+            }
         }
     }
 
@@ -155,15 +165,19 @@ mod tests {
             fate,
             n_readings,
         };
+        let received_at = Timestamp::from_secs(9);
+        let heard = |device, seq| Heard { device, received_at, seq };
         ledger.enter(
             &[entry(Fate::Stored, 3), entry(Fate::Duplicate, 0), entry(Fate::Quarantined, 1)],
-            &[(device, 1), (device, 4)],
+            &[heard(device, Some(1)), heard(device, Some(4)), heard(DeviceKey(1), None)],
         );
         let account = ledger.device(device).expect("it has published").clone();
         assert!(account.balances());
         assert_eq!((account.received, account.readings), (3, 4));
         assert_eq!(account.seq.gaps, [(2, 3)]);
-        assert_eq!(ledger.take_changed().len(), 1);
+        let behind = ledger.device(DeviceKey(1)).expect("a gateway spoke of it");
+        assert_eq!(*behind, DeviceLedger::default());
+        assert_eq!(ledger.take_changed().len(), 2);
         assert_eq!(ledger.take_changed().len(), 0);
         assert_eq!(ledger.device(DeviceKey(0)), None);
     }

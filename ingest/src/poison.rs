@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use bellwire_model::{DeviceKey, KeepBatch, LedgerFlush, Quarantined, RejectReason};
+use bellwire_model::{KeepBatch, LedgerFlush, Quarantined, RejectReason};
 use hashbrown::HashMap;
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::decode::Fault;
-use crate::group::{Entry, Fate};
+use crate::group::{Entry, Fate, Heard};
 use crate::keep::{KeepError, Load};
 use crate::ledger::{Ledger, SharedLedger};
 use crate::ports::RefusedPublish;
@@ -35,12 +35,12 @@ impl Aside {
         &mut self,
         batch: &mut KeepBatch,
         entries: &[Entry],
-        seqs: &[(DeviceKey, u64)],
+        heard: &[Heard],
         ledger: &SharedLedger,
     ) {
         // A copy: what the API shows says `stored` only of what is.
         let mut ledger = ledger.with(|ledger| ledger.clone()).unwrap_or_default();
-        ledger.enter(entries, seqs);
+        ledger.enter(entries, heard);
         batch.ledger = Some(LedgerFlush { devices: ledger.take_changed() });
         self.ledger = Some(ledger);
     }

@@ -4,7 +4,7 @@ use bellwire_model::publish::PublishIter;
 use bellwire_model::{DeviceId, Presence, PublishRef, Quarantined};
 
 use crate::decode::{Decoded, Decoder, Fault};
-use crate::group::{Entry, Fate, Group};
+use crate::group::{Entry, Fate, Group, Heard};
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 
@@ -46,7 +46,13 @@ pub(crate) fn unpack(
             group.presence.extend(said.map(|presence| (device, presence, moment.received_at)));
         }
         let spans = group.output.spans[first_span..].iter();
-        group.seqs.extend(spans.filter_map(|span| Some((span.device, span.seq?))));
+        let telling = spans.filter(|span| span.seq.is_some() || span.device != device);
+        let received_at = moment.received_at;
+        group.heard.extend(telling.map(|span| Heard {
+            device: span.device,
+            received_at,
+            seq: span.seq,
+        }));
         let n_readings = group.output.readings.len() - first_reading;
         group.entries.push(Entry {
             device,
