@@ -257,6 +257,10 @@ impl<I: Inlet> Exchange for Desk<I> {
         !self.effects.is_empty()
     }
 
+    fn claims_version(&self) -> u64 {
+        self.shared.inlet.claims_version()
+    }
+
     fn claims(&self, topic: &str) -> bool {
         self.shared.inlet.claims(topic)
     }

@@ -35,8 +35,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait Inlet: Send + Sync + 'static {
     /// Whether publishes on `topic`, a valid topic name, are telemetry and go to the log. Called
     /// once per change of topic of a connection, between reading and parsing: it must be quick,
-    /// must not block, and must answer the same for the same topic.
+    /// must not block, and must answer the same for the same topic and version.
     fn claims(&self, topic: &str) -> bool;
+
+    /// Changes whenever [`Inlet::claims`] may answer otherwise than before: connections remember the
+    /// answer for the topic of their last publish.
+    fn claims_version(&self) -> u64 {
+        0
+    }
 
     /// The device that a topic of telemetry names, not yet checked to be a valid name. A client without
     /// credentials that publishes there and has that name itself is taken for the device.

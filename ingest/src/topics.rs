@@ -2,6 +2,7 @@
 //! `devices/{device}/status`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -10,30 +11,44 @@ use crate::mapping::Mappings;
 /// Which topics are telemetry at present, for those who do not read the log. Mappings are set here
 /// after their record is durable: what is published because of them is behind it.
 #[derive(Clone, Debug, Default)]
-pub struct SharedClaims(Arc<ArcSwap<Mappings>>);
+pub struct SharedClaims(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    mappings: ArcSwap<Mappings>,
+    /// How often they were set.
+    version: AtomicU64,
+}
 
 impl SharedClaims {
     /// From now on these are the mappings.
     pub fn set(&self, mappings: Arc<Mappings>) {
-        self.0.store(mappings);
+        self.0.mappings.store(mappings);
+        self.0.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Changes whenever another topic may be claimed than before, or one no more.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
     }
 
     /// The mappings in force.
     #[must_use]
     pub fn mappings(&self) -> Arc<Mappings> {
-        self.0.load_full()
+        self.0.mappings.load_full()
     }
 
     /// Whether publishes on `topic` are telemetry: they go to the log, whatever they hold.
     #[must_use]
     pub fn claims(&self, topic: &str) -> bool {
-        claims(topic) || self.0.load().find(topic).is_some()
+        claims(topic) || self.0.mappings.load().find(topic).is_some()
     }
 
     /// The device that a telemetry topic names, not yet checked to be a valid name.
     #[must_use]
     pub fn device<'t>(&self, topic: &'t str) -> Option<&'t str> {
-        if claims(topic) { device(topic) } else { self.0.load().find(topic)?.device }
+        if claims(topic) { device(topic) } else { self.0.mappings.load().find(topic)?.device }
     }
 }
 

@@ -4,30 +4,35 @@ use std::sync::Arc;
 
 use bellwire_broker::Inlet;
 use bellwire_ingest::log::{Entry, Log};
-use bellwire_ingest::topics;
+use bellwire_ingest::topics::SharedClaims;
 use bellwire_model::Delivery;
 
 /// The log, as the broker sees it.
 #[derive(Debug)]
 pub struct LogInlet {
     log: Arc<dyn Log>,
+    claims: SharedClaims,
 }
 
 impl LogInlet {
     /// An inlet into `log`.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log }
+    pub fn new(log: Arc<dyn Log>, claims: SharedClaims) -> Self {
+        Self { log, claims }
     }
 }
 
 impl Inlet for LogInlet {
     fn claims(&self, topic: &str) -> bool {
-        topics::claims(topic)
+        self.claims.claims(topic)
+    }
+
+    fn claims_version(&self) -> u64 {
+        self.claims.version()
     }
 
     fn device_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        topics::device(topic)
+        self.claims.device(topic)
     }
 
     async fn submit(&self, delivery: Delivery) {

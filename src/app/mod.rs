@@ -7,9 +7,11 @@ mod certificates;
 mod compaction;
 mod endpoints;
 pub mod feed;
+mod file_watch;
 pub mod health;
 pub mod history;
 pub mod inlet;
+pub mod mappings;
 mod page;
 mod presence;
 pub mod present;
@@ -34,6 +36,8 @@ use bellwire_api::{Api, Hub};
 use bellwire_broker::{Broker, BrokerHandle, SharedSessions, Transport};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
+use bellwire_ingest::mapping::Mappings;
+use bellwire_ingest::topics::SharedClaims;
 use bellwire_model::Clock;
 use bellwire_store::Database;
 use prometheus::Registry;
@@ -110,6 +114,10 @@ impl App {
             Some(path) => FileRules::from(rules::read(path)?),
             None => FileRules::default(),
         };
+        let mappings = match &config.mappings {
+            Some(path) => mappings::read(path)?,
+            None => Arc::default(),
+        };
         let data_dir = config.data_dir(&Environment::of_process())?;
         make_data_dir(&data_dir)?;
         crate::care::restore::check_finished(&data_dir)?;
@@ -125,7 +133,7 @@ impl App {
         let database = open_database(&common)?;
         // From here on the data directory, and a server in it, is ours and nobody else's.
         let log = spine::open_log(&common).await?;
-        match start_parts(&common, log, &database, file_rules).await {
+        match start_parts(&common, log, &database, (file_rules, mappings)).await {
             Ok(parts) => Ok(Self::of(parts, common, database, failed)),
             Err(error) => {
                 stop_database(&database).await;
@@ -175,7 +183,7 @@ impl App {
         let front = self.front;
         let _ = std::fs::remove_file(&self.endpoints_file);
         // It is not the devices that go.
-        drop((front.rules_file, front.certificates, front.presence));
+        drop((front.files, front.certificates, front.presence));
         finish("broker", front.broker).await;
         if let Some(credentials) = front.credentials {
             finish("credentials", credentials).await;
@@ -208,7 +216,7 @@ struct Front {
     broker: Running,
     credentials: Option<Running>,
     api: Running,
-    rules_file: Option<rules_file::Watching>,
+    files: [Option<file_watch::Watching>; 2],
     certificates: Option<certificates::Watching>,
     presence: presence::Following,
     compaction: Compaction,
@@ -219,18 +227,24 @@ async fn start_parts(
     common: &Common,
     log: Arc<dyn Log>,
     database: &Arc<Database>,
-    file_rules: FileRules,
+    (file_rules, mappings): (FileRules, Arc<Mappings>),
 ) -> anyhow::Result<Parts> {
     let rules = Beginning::open(&common.data_dir, file_rules.clone())?;
     let metrics = bellwire_broker::Metrics::register(&common.registry)?;
     let sessions = SharedSessions::new(&common.config.mqtt, metrics)?;
     let parts = (log, Arc::clone(database), sessions.clone());
     let spine = Spine::start(common, parts, &rules.set()).await?;
+    let claims = SharedClaims::default();
+    let put = mappings::put(&spine.log(), &claims, mappings).await;
     let endpoints_file = common.data_dir.join("endpoints.json");
     let clock = (Arc::clone(&common.clock), common.tracker.clone());
     let book = Rulebook::new(rules, spine.prepared(), spine.log(), spine.concerned(), clock);
-    match open_front(common, &spine, &sessions, database, (book, file_rules), &endpoints_file).await
-    {
+    let front = async {
+        put?;
+        let from = (&sessions, claims);
+        open_front(common, &spine, from, database, (book, file_rules), &endpoints_file).await
+    };
+    match front.await {
         Ok(front) => Ok(Parts { spine, front, endpoints_file }),
         Err(error) => {
             spine.stop(common.config.shutdown_grace()).await;
@@ -242,7 +256,7 @@ async fn start_parts(
 async fn open_front(
     common: &Common,
     spine: &Spine,
-    sessions: &SharedSessions,
+    (sessions, claims): (&SharedSessions, SharedClaims),
     database: &Arc<Database>,
     (book, file_rules): (Rulebook, FileRules),
     endpoints_file: &Path,
@@ -251,8 +265,16 @@ async fn open_front(
         Some(path) => Some(rules_file::watch(path, file_rules, book.clone(), &common.tracker)?),
         None => None,
     };
+    let mappings_file = match &common.config.mappings {
+        Some(path) => {
+            Some(mappings::watch(path, spine.log(), claims.clone(), &common.tracker)?)
+        }
+        None => None,
+    };
     let door = Door::open(common, database).await?;
-    let (broker, handle, doors, certificates) = open_broker(common, spine, sessions, &door).await?;
+    let inlet = Arc::new(LogInlet::new(spine.log(), claims));
+    let (broker, handle, doors, certificates) =
+        open_broker(common, inlet, sessions, &door).await?;
     let parts = presence::Parts {
         presences: handle.presences(),
         present: spine.present().clone(),
@@ -274,7 +296,7 @@ async fn open_front(
         broker,
         credentials,
         api,
-        rules_file,
+        files: [rules_file, mappings_file],
         certificates,
         presence,
         compaction,
@@ -359,11 +381,10 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// Opens the MQTT listeners; gives where they are, and the watch on their certificates.
 async fn open_broker(
     common: &Common,
-    spine: &Spine,
+    inlet: Arc<LogInlet>,
     sessions: &SharedSessions,
     door: &Door,
 ) -> anyhow::Result<(Running, BrokerHandle, Endpoints, Option<certificates::Watching>)> {
-    let inlet = Arc::new(LogInlet::new(spine.log()));
     let mut config = common.config.mqtt.clone();
     if common.config.insecure {
         config = config.without_limits_per_client();

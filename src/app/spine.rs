@@ -407,7 +407,7 @@ async fn begin_service(
 ) -> anyhow::Result<()> {
     log.append(Entry::started(env!("CARGO_PKG_VERSION"))).await;
     log.append(Entry::time_policy(policy)).await;
-    append_rules(log, rules_text).await?;
+    append_durably(log, Entry::rules(rules_text)?).await?;
     let end = log.durable().end;
     judged.wait_for(|judged| *judged >= end).await.context("judge ended during recovery")?;
     Ok(())
@@ -423,13 +423,13 @@ pub(super) fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
     (receipt, outcome)
 }
 
-/// Puts rules into the log; returns when they are durable.
+/// Puts a record into the log; returns when it is durable.
 ///
 /// # Errors
-/// If they are too long, or the log has ended.
-pub(super) async fn append_rules(log: &Arc<dyn Log>, text: &str) -> anyhow::Result<()> {
+/// If the log has ended.
+pub(super) async fn append_durably(log: &Arc<dyn Log>, entry: Entry) -> anyhow::Result<()> {
     let (receipt, outcome) = receipt();
-    log.append(Entry::rules(text)?.with_receipt(receipt)).await;
+    log.append(entry.with_receipt(receipt)).await;
     match outcome.await {
         Ok(Outcome::Durable) => Ok(()),
         Ok(Outcome::Retry | Outcome::Rejected) | Err(_) => anyhow::bail!("the log has ended"),

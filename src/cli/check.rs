@@ -21,6 +21,9 @@ pub(super) fn config(common: &Common) -> Result<u8, Failure> {
         eprintln!("bellwire: {sentence}");
     }
     app::check_files(&config)?;
+    if let Some(path) = &config.mappings {
+        app::mappings::read(path)?;
+    }
     match &config.rules {
         Some(path) => {
             let (_, rules) = rules::read(path)?;

@@ -8,6 +8,7 @@ mod demo;
 mod device;
 mod doctor;
 mod fleet;
+mod mapping;
 mod migrate;
 mod rules;
 mod serve;
@@ -58,6 +59,9 @@ enum Command {
     /// Check alert rules, test them, try them on history, and change those of the running service.
     #[command(subcommand)]
     Rules(rules::RulesCommand),
+    /// Check mappings of other topics and payloads, and try them.
+    #[command(subcommand)]
+    Mapping(mapping::MappingCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(check::ConfigCommand),
@@ -160,6 +164,7 @@ impl Cli {
             }
             Command::CheckConfig(common) => check::config(&common),
             Command::Rules(command) => rules::run(&command),
+            Command::Mapping(command) => mapping::run(&command),
             Command::Config(command) => check::show(&command),
             Command::Doctor(args) => doctor::run(&args),
             Command::Migrate(args) => migrate::run(&args),

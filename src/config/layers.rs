@@ -8,8 +8,9 @@ use toml::{Table, Value};
 use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 16] = [
+const OPTIONAL_KEYS: [(&str, Value); 17] = [
     ("rules", Value::String(String::new())),
+    ("mappings", Value::String(String::new())),
     ("mqtt.tls.cert_file", Value::String(String::new())),
     ("mqtt.tls.key_file", Value::String(String::new())),
     ("mqtt.tls.client_ca_file", Value::String(String::new())),

@@ -32,6 +32,10 @@ pub struct Config {
     /// The file of alert rules and labels (TOML). Default: none. It is read again when it changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<PathBuf>,
+    /// The file of mappings (TOML): which topics are telemetry beside `devices/{device}/telemetry`, and
+    /// how their payloads are read. Default: none. It is read again when it changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mappings: Option<PathBuf>,
     /// No credentials, no limits per source and device; only loopback addresses are then allowed.
     /// Default: false: MQTT asks for credentials, and HTTP, which cannot yet, is on loopback only.
     pub insecure: bool,
@@ -112,6 +116,7 @@ impl Default for Config {
         Self {
             data_dir: PathBuf::new(),
             rules: None,
+            mappings: None,
             insecure: false,
             log_filter: "info".to_owned(),
             shutdown_grace_ms: 20_000,

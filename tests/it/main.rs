@@ -17,6 +17,7 @@ mod history;
 mod http_door;
 mod journey;
 mod listeners;
+mod mappings;
 mod mqtt;
 mod older_copy;
 mod outage;

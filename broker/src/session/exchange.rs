@@ -47,6 +47,11 @@ pub(crate) trait Exchange {
     /// Whether publishes on `topic`, a valid topic name, are telemetry and go to the log.
     fn claims(&self, topic: &str) -> bool;
 
+    /// Changes whenever [`Exchange::claims`] may answer otherwise than before.
+    fn claims_version(&self) -> u64 {
+        0
+    }
+
     /// Whether the client may publish on `topic`, a valid topic name.
     fn may_publish(&self, topic: &str) -> bool;
 

@@ -116,6 +116,8 @@ pub(crate) struct Session {
     /// published there too.
     pub(crate) last_topic: String,
     last_claimed: bool,
+    /// As of which version of what is claimed.
+    last_version: u64,
     last_allowed: bool,
     tally: Tally,
 }
@@ -145,6 +147,7 @@ impl Session {
             batch_bytes_hint: 0,
             last_topic: String::new(),
             last_claimed: false,
+            last_version: 0,
             last_allowed: false,
             tally: Tally::default(),
         }

@@ -43,7 +43,10 @@ impl Session {
         publish: &Publish<'_>,
         exchange: &mut impl Exchange,
     ) -> Parsed<()> {
-        if topic.is_empty() || topic != self.last_topic {
+        if topic.is_empty()
+            || topic != self.last_topic
+            || exchange.claims_version() != self.last_version
+        {
             self.new_topic(topic, exchange)?;
         }
         if !self.last_allowed {
@@ -163,6 +166,7 @@ impl Session {
         }
         // What is said about the service itself, only the service says. (4.7.2)
         self.last_allowed = !topic.starts_with("$SYS/") && exchange.may_publish(topic);
+        self.last_version = exchange.claims_version();
         self.last_claimed = exchange.claims(topic);
         self.last_topic.clear();
         if topic.len() <= LAST_TOPIC_BYTES_MAX {

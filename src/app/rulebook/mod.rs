@@ -22,7 +22,7 @@ use bellwire_api::ports::{
     ChangedBy, Known, NewRule, PortError, RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial,
     RuleVersion, Rules, RulesError, RulesFuture,
 };
-use bellwire_ingest::log::Log;
+use bellwire_ingest::log::{Entry, Log};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_model::{Clock, DeviceId, RuleName, SharedNames};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -253,7 +253,7 @@ impl Inner {
     /// Puts the rules into the log; returns when they are durable there.
     async fn put_in_force(&self, set: &Arc<RuleSet>) -> anyhow::Result<()> {
         self.prepared.store(Some(Arc::clone(set)));
-        spine::append_rules(&self.log, set.text()).await
+        spine::append_durably(&self.log, Entry::rules(set.text())?).await
     }
 
     fn devices(&self) -> Vec<DeviceId> {
