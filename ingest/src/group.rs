@@ -64,6 +64,10 @@ pub struct Group {
     pub clock_steps: u64,
     /// Devices that came or went, in order, and when.
     pub presence: Vec<(DeviceKey, Presence, Timestamp)>,
+    /// Topics of commands to nodes of Sparkplug that must tell all again.
+    pub rebirths: Vec<Box<str>>,
+    /// Messages of Sparkplug that were lost.
+    pub n_lost: u64,
     /// What the rules said.
     pub transitions: Vec<Transition>,
 }

@@ -101,6 +101,14 @@ impl Ledger {
         account.seen.is_some().then_some(&account.ledger)
     }
 
+    /// Every device's account.
+    pub fn devices(&self) -> impl Iterator<Item = (DeviceKey, &DeviceLedger)> {
+        self.accounts.iter().enumerate().filter_map(|(index, account)| {
+            account.seen?;
+            Some((DeviceKey(u32::try_from(index).ok()?), &account.ledger))
+        })
+    }
+
     /// The sum over all devices, without counters.
     #[must_use]
     pub fn total(&self) -> DeviceLedger {

@@ -30,6 +30,7 @@ pub struct Metrics {
     lateness: Histogram,
     skewed: IntGauge,
     clock_steps: IntCounter,
+    lost: IntCounter,
     keep: KeepMetrics,
     snapshots: IntCounter,
 }
@@ -171,6 +172,10 @@ impl Metrics {
                 "bellwire_clock_steps_total",
                 "Devices' clocks that were found to have been set.",
             )?,
+            lost: new.counter(
+                "bellwire_sparkplug_lost_total",
+                "Messages of Sparkplug's edge nodes that were lost, by their counters.",
+            )?,
             keep: KeepMetrics::register(&new)?,
             snapshots: new
                 .counter("bellwire_snapshots_total", "Snapshots of judge's state written.")?,
@@ -192,6 +197,7 @@ impl Metrics {
         }
         self.judged_readings.inc_by(group.output.readings.len() as u64);
         self.clock_steps.inc_by(group.clock_steps);
+        self.lost.inc_by(group.n_lost);
         for transition in &group.transitions {
             self.judge_latency.observe(now.since(transition.received_at).as_secs_f64());
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bellwire_model::{LogPosition, RejectReason, Timestamp};
 
 use crate::mapping::Mappings;
+use crate::nodes::SharedNodes;
 
 /// How far from receive time a reading's own time may be; beyond it the reading is quarantined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +55,21 @@ pub struct Terms {
 /// The terms in force from which position on, from *judge* to *keep*. It holds those that changed
 /// since where the database is: a start changes them, and who writes other mappings.
 #[derive(Clone, Debug, Default)]
-pub struct SharedTerms(Arc<Mutex<Vec<(LogPosition, Terms)>>>);
+pub struct SharedTerms {
+    all: Arc<Mutex<Vec<(LogPosition, Terms)>>>,
+    nodes: SharedNodes,
+}
 
 impl SharedTerms {
+    /// What else decides: what nodes have said of themselves at birth.
+    #[must_use]
+    pub const fn nodes(&self) -> &SharedNodes {
+        &self.nodes
+    }
+
     /// From `position` on these are the terms; positions ascend.
     pub fn set(&self, position: LogPosition, terms: Terms) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         if all.last().is_none_or(|(_, last)| *last != terms) {
             all.push((position, terms));
         }
@@ -68,14 +78,15 @@ impl SharedTerms {
     /// The terms in force at `position`, which is not before where judging began.
     #[must_use]
     pub fn at(&self, position: LogPosition) -> Terms {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let index = all.partition_point(|(from, _)| *from <= position);
         index.checked_sub(1).map_or_else(Terms::default, |index| all[index].1.clone())
     }
 
     /// Forgets what held only before `position`: nobody reads there again.
     pub fn forget_before(&self, position: LogPosition) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.nodes.forget_before(position);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let index = all.partition_point(|(from, _)| *from <= position);
         all.drain(..index.saturating_sub(1));
     }
@@ -126,7 +137,7 @@ mod tests {
         all.set(LogPosition(20), terms(1, ""));
         all.set(LogPosition(30), terms(2, ""));
         all.set(LogPosition(40), terms(2, MAPPING));
-        assert_eq!(all.0.lock().expect("whole").len(), 3, "the same again is no change");
+        assert_eq!(all.all.lock().expect("whole").len(), 3, "the same again is no change");
         let expected = [(10, terms(1, "")), (29, terms(1, "")), (30, terms(2, ""))];
         for (position, terms) in expected {
             assert_eq!(all.at(LogPosition(position)), terms);
@@ -134,6 +145,6 @@ mod tests {
         all.forget_before(LogPosition(39));
         assert_eq!(all.at(LogPosition(39)), terms(2, ""), "what holds there is still known");
         assert_eq!(all.at(LogPosition(99)), terms(2, MAPPING));
-        assert_eq!(all.0.lock().expect("whole").len(), 2);
+        assert_eq!(all.all.lock().expect("whole").len(), 2);
     }
 }

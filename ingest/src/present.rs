@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwire_model::{ClockSkew, DeviceKey, MetricKey, Presence, Reading, Timestamp, Value};
 
+use crate::decode::UnitOf;
 use crate::skew::{Change, SkewEstimator};
 
 /// A clock that is further off counts as skewed, if nothing else is said.
@@ -19,6 +20,8 @@ pub struct Latest {
     pub at: Timestamp,
     /// What was read.
     pub value: Value,
+    /// In which unit, if a payload ever said it.
+    pub unit: Option<Arc<str>>,
 }
 
 /// What is known of one device at present.
@@ -34,6 +37,8 @@ pub struct DevicePresent {
     pub clock: Option<SkewEstimator>,
     /// Whether it is connected or says it is there, if that was ever said, and since when.
     pub presence: Option<(Presence, Timestamp)>,
+    /// Whether it has a connection of its own, as the log says.
+    pub is_connected: bool,
     /// Whether it is counted as skewed.
     is_skewed: bool,
 }
@@ -87,6 +92,15 @@ impl Present {
         }
     }
 
+    /// Notes the unit of a metric that the device has sent.
+    pub fn unit(&mut self, said: &UnitOf) {
+        let Some(Some(present)) = self.devices.get_mut(said.device.index()) else { return };
+        let latest = present.latest.iter_mut().find(|latest| latest.metric == said.metric);
+        if let Some(latest) = latest.filter(|latest| latest.unit.as_ref() != Some(&said.unit)) {
+            latest.unit = Some(Arc::clone(&said.unit));
+        }
+    }
+
     /// Notes that a device came or went.
     pub fn presence(&mut self, device: DeviceKey, presence: Presence, at: Timestamp) {
         if self.devices.len() <= device.index() {
@@ -95,6 +109,13 @@ impl Present {
         let known = self.devices[device.index()].get_or_insert_with(|| DevicePresent::new(at, at));
         if known.presence.is_none_or(|(before, _)| before != presence) {
             known.presence = Some((presence, at));
+        }
+    }
+
+    /// Notes that a device's own connection has begun or ended.
+    pub fn connection(&mut self, device: DeviceKey, presence: Presence) {
+        if let Some(Some(known)) = self.devices.get_mut(device.index()) {
+            known.is_connected = presence.is_online();
         }
     }
 
@@ -136,6 +157,7 @@ impl DevicePresent {
             latest: Vec::new(),
             clock: None,
             presence: None,
+            is_connected: false,
             is_skewed: false,
         }
     }
@@ -175,6 +197,7 @@ impl DevicePresent {
                 metric: reading.metric,
                 at: reading.at,
                 value: reading.value.clone(),
+                unit: None,
             }),
         }
     }
@@ -221,7 +244,8 @@ mod tests {
             [Latest {
                 metric: MetricKey(0),
                 at: Timestamp::from_secs(10),
-                value: Value::Number(3.0)
+                value: Value::Number(3.0),
+                unit: None,
             }]
         );
         assert_eq!(present.devices().count(), 1);

@@ -36,7 +36,8 @@ impl Rereader {
         journal: Arc<Journal>,
         terms: SharedTerms,
     ) -> Self {
-        let (log, decoder) = (Arc::clone(log), Decoder::new(names.clone()));
+        let log = Arc::clone(log);
+        let decoder = Decoder::with_nodes(names.clone(), terms.nodes().clone());
         Self { log, names, journal, terms, decoder, reader: None }
     }
 

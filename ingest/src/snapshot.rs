@@ -4,9 +4,11 @@
 //!
 //! Not in it: the window of repetitions, which is rebuilt from the log from `rebuild_from` on.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
@@ -14,8 +16,10 @@ use bellwire_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::decode::UnitOf;
 use crate::dirs::make_private;
 use crate::mapping::Mappings;
+use crate::nodes::Node;
 use crate::policy::{Terms, TimePolicy};
 use crate::present::{DevicePresent, Latest, Present};
 use crate::skew::SkewEstimator;
@@ -78,6 +82,15 @@ pub struct Snapshot {
     /// The text of the mappings.
     #[serde(skip)]
     mappings: String,
+    /// Sparkplug's nodes as they are.
+    #[serde(skip)]
+    nodes: BTreeMap<Box<str>, Arc<Node>>,
+    /// Units, by device and metric.
+    #[serde(skip)]
+    units: Vec<(u32, u32, Box<str>)>,
+    /// Devices with a connection of their own.
+    #[serde(skip)]
+    connected: Vec<u32>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -107,6 +120,8 @@ pub struct Restored {
     pub rules: Vec<u8>,
     /// What decides how publishes are read.
     pub terms: Terms,
+    /// What Sparkplug's nodes have said of themselves.
+    pub nodes: BTreeMap<Box<str>, Arc<Node>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,6 +154,7 @@ impl WirePresent {
             metric: MetricKey(metric),
             at: Timestamp::from_micros(at),
             value: value.into(),
+            unit: None,
         });
         let first_seen = Timestamp::from_micros(self.first_seen);
         let last_seen = Timestamp::from_micros(self.last_seen);
@@ -156,7 +172,7 @@ impl Snapshot {
         places: Places,
         names: &Names,
         present: &Present,
-        terms: &Terms,
+        (terms, nodes): (Terms, BTreeMap<Box<str>, Arc<Node>>),
         rules: Vec<u8>,
     ) -> Self {
         let clocks = present.devices().filter_map(|(key, it)| Some((key.0, it.clock.clone()?)));
@@ -177,6 +193,12 @@ impl Snapshot {
                 .map(|(key, (presence, at))| (key.0, presence.is_online(), at.as_micros()))
                 .collect(),
             mappings: terms.mappings.text().as_ref().to_owned(),
+            nodes,
+            units: units(present),
+            connected: present
+                .devices()
+                .filter_map(|(key, device)| device.is_connected.then_some(key.0))
+                .collect(),
         }
     }
 
@@ -224,10 +246,17 @@ impl Snapshot {
             let at = Timestamp::from_micros(at);
             present.presence(DeviceKey(device), Presence::from(is_online), at);
         }
+        for device in self.connected {
+            present.connection(DeviceKey(device), Presence::Online);
+        }
         let mappings = Mappings::parse(&self.mappings);
         let mappings = mappings.map_err(|_| WireError { what: "the mappings" })?.into();
         let terms = Terms { policy: TimePolicy { future_max, past_max }, mappings };
-        Ok(Restored { rules: self.rules, terms })
+        for (device, metric, unit) in self.units {
+            let (device, metric) = (DeviceKey(device), MetricKey(metric));
+            present.unit(&UnitOf { device, metric, unit: unit.into() });
+        }
+        Ok(Restored { rules: self.rules, terms, nodes: self.nodes })
     }
 }
 
@@ -366,7 +395,20 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_extend(&snapshot.time, body)?;
     let body = postcard::to_extend(&snapshot.sessions, body)?;
     let body = postcard::to_extend(&snapshot.presence, body)?;
-    postcard::to_extend(&snapshot.mappings, body)
+    let body = postcard::to_extend(&snapshot.mappings, body)?;
+    let body = postcard::to_extend(&snapshot.nodes, body)?;
+    let body = postcard::to_extend(&snapshot.units, body)?;
+    postcard::to_extend(&snapshot.connected, body)
+}
+
+/// The units that are known.
+fn units(present: &Present) -> Vec<(u32, u32, Box<str>)> {
+    let latest = present.devices().flat_map(|(key, it)| it.latest.iter().map(move |it| (key, it)));
+    let known = latest.filter_map(|(key, latest)| {
+        let unit = latest.unit.as_deref()?;
+        Some((key.0, latest.metric.0, unit.into()))
+    });
+    known.collect()
 }
 
 fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
@@ -383,7 +425,12 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
         (snapshot.presence, rest) = postcard::take_from_bytes(rest)?;
     }
     if !rest.is_empty() {
-        snapshot.mappings = postcard::from_bytes(rest)?;
+        (snapshot.mappings, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        (snapshot.nodes, rest) = postcard::take_from_bytes(rest)?;
+        (snapshot.units, rest) = postcard::take_from_bytes(rest)?;
+        snapshot.connected = postcard::from_bytes(rest)?;
     }
     Ok(snapshot)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bellwire_model::{
-    DeviceId, MetricName, Presence, PublishRef, QoS, SharedNames, Timestamp, Value,
+    DeviceId, MetricName, Presence, PublishRef, QoS, Reading, SharedNames, Timestamp, Value,
 };
 
-use crate::decode::{Decoder, Fault, Output};
+use crate::decode::{Decoder, Fault, Output, UnitOf};
 use crate::mapping::Mappings;
 use crate::policy::{Terms, TimePolicy};
 use crate::topics;
@@ -33,6 +33,8 @@ pub struct TriedReading {
     pub at: Timestamp,
     /// What was read.
     pub value: Value,
+    /// In which unit, if the payload says it.
+    pub unit: Option<Arc<str>>,
     /// The device's own counter.
     pub seq: Option<u64>,
 }
@@ -46,8 +48,8 @@ pub struct Trial {
     pub device: Option<DeviceId>,
     /// What would be stored, in order.
     pub readings: Vec<TriedReading>,
-    /// Whether the device says that it is there.
-    pub presence: Option<Presence>,
+    /// Which devices are there by it, or no more.
+    pub presence: Vec<(DeviceId, Presence)>,
     /// Why it would be in quarantine.
     pub fault: Option<Fault>,
 }
@@ -66,7 +68,13 @@ pub fn try_publish(
         None => Reader::Nobody,
     };
     if reader == Reader::Nobody {
-        return Trial { reader, device: None, readings: Vec::new(), presence: None, fault: None };
+        return Trial {
+            reader,
+            device: None,
+            readings: Vec::new(),
+            presence: Vec::new(),
+            fault: None,
+        };
     }
     let names = SharedNames::default();
     let mut decoder = Decoder::new(names.clone());
@@ -76,6 +84,11 @@ pub fn try_publish(
     let publish = PublishRef { topic, payload, qos, dup: false, retain: false, packet_id: 1 };
     let decoded = decoder.decode(&publish, received_at, &mut out);
     let names = names.read();
+    let unit_of = |reading: &Reading| {
+        let of = |unit: &&UnitOf| (unit.device, unit.metric) == (reading.device, reading.metric);
+        out.units.iter().find(of).map(|found| Arc::clone(&found.unit))
+    };
+    let presence = decoded.presence.iter();
     let readings = out.spans.iter().flat_map(|span| {
         let first = span.first as usize;
         out.readings[first..first + span.len as usize].iter().map(|reading| TriedReading {
@@ -83,6 +96,7 @@ pub fn try_publish(
             metric: names.metric(reading.metric).clone(),
             at: reading.at,
             value: reading.value.clone(),
+            unit: unit_of(reading),
             seq: span.seq,
         })
     });
@@ -90,7 +104,7 @@ pub fn try_publish(
         reader,
         device: decoded.device.map(|device| names.device(device).clone()),
         readings: readings.collect(),
-        presence: decoded.presence,
+        presence: presence.map(|(who, is)| (names.device(*who).clone(), *is)).collect(),
         fault: decoded.fault,
     }
 }

@@ -22,12 +22,14 @@ pub(crate) fn unpack(
         // The record's checksum held and `PublishBatch` wrote it; a later version may differ.
         let Ok(publish) = publish else { continue };
         let first_reading = group.output.readings.len();
-        let first_span = group.output.spans.len();
+        let (first_span, first_unit) = (group.output.spans.len(), group.output.units.len());
+        decoder.set_place(moment.position, ordinal);
         let decoded = decoder.decode(&publish, moment.received_at, &mut group.output);
         let fate = match repetition(ordinal, &publish, &decoded) {
             Repetition::Repeated => {
                 group.output.readings.truncate(first_reading);
                 group.output.spans.truncate(first_span);
+                group.output.units.truncate(first_unit);
                 group.duplicates.push((moment.position, ordinal));
                 Fate::Duplicate
             }
@@ -41,9 +43,11 @@ pub(crate) fn unpack(
             },
         };
         let Some(device) = decoded.device else { continue };
-        if fate == Fate::Stored {
-            let said = decoded.presence;
-            group.presence.extend(said.map(|presence| (device, presence, moment.received_at)));
+        if fate != Fate::Duplicate {
+            let said = decoded.presence.into_iter();
+            group.presence.extend(said.map(|(who, presence)| (who, presence, moment.received_at)));
+            group.rebirths.extend(decoded.rebirth);
+            group.n_lost += decoded.n_lost;
         }
         let spans = group.output.spans[first_span..].iter();
         let telling = spans.filter(|span| span.seq.is_some() || span.device != device);

@@ -46,6 +46,10 @@ reasons! {
     BadLine = "bad_line",
     /// The payload is no list of SenML records, or asks for what we do not understand.
     BadSenml = "bad_senml",
+    /// The payload is not of Sparkplug B's protocol buffers.
+    BadSparkplug = "bad_sparkplug",
+    /// An alias, or a metric without one, that no birth has told of.
+    UnknownAlias = "unknown_alias",
     /// The payload is JSON or CBOR, but neither an object nor an array of objects.
     NotAnObject = "not_an_object",
     /// The payload, or one object of it, has no reading.

@@ -1,4 +1,5 @@
-//! *Judge* → live feed: transitions to the hub, readings only of devices that someone watches.
+//! *Judge* → live feed: transitions to the hub, readings only of devices that someone watches; and
+//! which nodes of Sparkplug must tell all again.
 
 use std::sync::Arc;
 
@@ -7,17 +8,20 @@ use bellwire_ingest::group::Group;
 use bellwire_ingest::ports::{Feed, Phase};
 use bellwire_model::{Alert, LogPosition, StageTimes};
 
+use super::rebirth::Asking;
+
 /// The hub, as *judge* sees it.
 #[derive(Debug)]
 pub struct HubFeed {
     hub: Arc<Hub>,
+    rebirths: Asking,
 }
 
 impl HubFeed {
-    /// A feed into `hub`.
+    /// A feed into `hub`; nodes that must tell all again go to `rebirths`.
     #[must_use]
-    pub const fn new(hub: Arc<Hub>) -> Self {
-        Self { hub }
+    pub const fn new(hub: Arc<Hub>, rebirths: Asking) -> Self {
+        Self { hub, rebirths }
     }
 }
 
@@ -25,6 +29,9 @@ impl Feed for HubFeed {
     fn judged(&mut self, group: &Group, times: StageTimes, phase: Phase) {
         if phase == Phase::Recovery {
             return;
+        }
+        for topic in &group.rebirths {
+            self.rebirths.ask(topic);
         }
         for transition in &group.transitions {
             let times = StageTimes { received: transition.received_at, ..times };

@@ -15,6 +15,7 @@ pub mod mappings;
 mod page;
 mod presence;
 pub mod present;
+mod rebirth;
 mod rulebook;
 pub mod rules;
 mod rules_file;
@@ -232,8 +233,9 @@ async fn start_parts(
     let rules = Beginning::open(&common.data_dir, file_rules.clone())?;
     let metrics = bellwire_broker::Metrics::register(&common.registry)?;
     let sessions = SharedSessions::new(&common.config.mqtt, metrics)?;
-    let parts = (log, Arc::clone(database), sessions.clone());
-    let spine = Spine::start(common, parts, &rules.set()).await?;
+    let (asking, asked) = rebirth::queue();
+    let parts = (log, Arc::clone(database));
+    let spine = Spine::start(common, parts, (sessions.clone(), asking), &rules.set()).await?;
     let claims = SharedClaims::default();
     let put = mappings::put(&spine.log(), &claims, mappings).await;
     let endpoints_file = common.data_dir.join("endpoints.json");
@@ -241,7 +243,7 @@ async fn start_parts(
     let book = Rulebook::new(rules, spine.prepared(), spine.log(), spine.concerned(), clock);
     let front = async {
         put?;
-        let from = (&sessions, claims);
+        let from = (&sessions, claims, asked);
         open_front(common, &spine, from, database, (book, file_rules), &endpoints_file).await
     };
     match front.await {
@@ -256,7 +258,7 @@ async fn start_parts(
 async fn open_front(
     common: &Common,
     spine: &Spine,
-    (sessions, claims): (&SharedSessions, SharedClaims),
+    (sessions, claims, asked): (&SharedSessions, SharedClaims, rebirth::Asked),
     database: &Arc<Database>,
     (book, file_rules): (Rulebook, FileRules),
     endpoints_file: &Path,
@@ -266,15 +268,12 @@ async fn open_front(
         None => None,
     };
     let mappings_file = match &common.config.mappings {
-        Some(path) => {
-            Some(mappings::watch(path, spine.log(), claims.clone(), &common.tracker)?)
-        }
+        Some(path) => Some(mappings::watch(path, spine.log(), claims.clone(), &common.tracker)?),
         None => None,
     };
     let door = Door::open(common, database).await?;
     let inlet = Arc::new(LogInlet::new(spine.log(), claims));
-    let (broker, handle, doors, certificates) =
-        open_broker(common, inlet, sessions, &door).await?;
+    let (broker, handle, doors, certificates) = open_broker(common, inlet, sessions, &door).await?;
     let parts = presence::Parts {
         presences: handle.presences(),
         present: spine.present().clone(),
@@ -283,6 +282,8 @@ async fn open_front(
     };
     let presence = presence::follow(parts, &common.tracker);
     let telemetry = telemetry::HttpInlet::new(spine.log(), handle.clone());
+    let waking = (&common.tracker, &common.registry);
+    rebirth::follow(asked, handle.clone(), Arc::clone(&common.clock), waking)?;
     let credentials = door.follow(common, handle);
     let (api, http) = open_api(common, spine, database, (book, telemetry)).await?;
     let endpoints = Endpoints { http, database: database.managed_url(), ..doors };

@@ -78,13 +78,12 @@ fn not_back(
 }
 
 impl Parts {
-    /// The devices that were online when the service stopped.
+    /// The devices that were connected when the service stopped. Of those that others speak for, as
+    /// gateways do, no connection says whether they are there.
     fn online(&self) -> Vec<DeviceId> {
         let names = self.names.read();
         self.present.with(|present| {
-            let online = present.devices().filter(|(_, device)| {
-                device.presence.is_some_and(|(presence, _)| presence == Presence::Online)
-            });
+            let online = present.devices().filter(|(_, device)| device.is_connected);
             online.map(|(key, _)| names.device(key).clone()).collect()
         })
     }

@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 
 use super::feed::HubFeed;
 use super::health::DatabaseState;
+use super::rebirth::Asking;
 use super::rulebook::Concerned;
 use super::rules::{EngineRules, PreparedRules, SharedRules};
 use super::seen::{Boot, Seen};
@@ -75,6 +76,7 @@ struct Shared {
     sessions: SharedSessions,
     rules: SharedRules,
     prepared: PreparedRules,
+    rebirths: Asking,
 }
 
 /// *Keep's* thread while it waits for the others.
@@ -88,7 +90,8 @@ impl Spine {
     /// stopped again if it fails.
     pub(super) async fn start(
         common: &Common,
-        (log, database, sessions): (Arc<dyn Log>, Arc<Database>, SharedSessions),
+        (log, database): (Arc<dyn Log>, Arc<Database>),
+        heard: (SharedSessions, Asking),
         rules: &Arc<RuleSet>,
     ) -> anyhow::Result<Self> {
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
@@ -113,7 +116,7 @@ impl Spine {
         };
         let committed = watch::Sender::new(committed);
         let skew_max = common.config.ingest.time.skew_max();
-        let shared = Shared::new(&common.data_dir.join("journal"), skew_max, sessions)?;
+        let shared = Shared::new(&common.data_dir.join("journal"), skew_max, heard)?;
         shared.prepared.store(Some(Arc::clone(rules)));
         let metrics = Metrics::register(&common.registry)?;
         let hub = new_hub(common, &log, &shared)?;
@@ -234,7 +237,7 @@ impl Shared {
     fn new(
         journal_dir: &Path,
         skew_max: Duration,
-        sessions: SharedSessions,
+        (sessions, rebirths): (SharedSessions, Asking),
     ) -> anyhow::Result<Self> {
         let journal = Journal::create(journal_dir)
             .with_context(|| format!("cannot use the folder {}", journal_dir.display()))?;
@@ -248,6 +251,7 @@ impl Shared {
             sessions,
             rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
             prepared: PreparedRules::default(),
+            rebirths,
         })
     }
 }
@@ -376,7 +380,7 @@ fn recover(
             Arc::clone(&shared.prepared),
             alert_metrics,
         ),
-        feed: HubFeed::new(Arc::clone(hub)),
+        feed: HubFeed::new(Arc::clone(hub), shared.rebirths.clone()),
         names: shared.names.clone(),
         present: shared.present.clone(),
         journal: Arc::clone(&shared.journal),

@@ -1,5 +1,6 @@
 //! `bellwire mapping`: what a payload would come to.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,7 +73,11 @@ fn attempt(args: &TryArgs) -> Result<u8, Failure> {
     let now = SystemClock::shared().now();
     let policy = config.ingest.time.policy();
     let trial = try_publish(&mappings, policy, (&args.topic, &payload), now);
-    if args.json { super::print_json(&as_json(&trial))? } else { print(&args.topic, &trial) }
+    if args.json {
+        super::print_json(&as_json(&trial))?
+    } else {
+        print(&args.topic, &trial)
+    }
     let is_right = trial.fault.is_none() && trial.reader != Reader::Nobody;
     Ok(if is_right { EXIT_OK } else { EXIT_FAILURE })
 }
@@ -109,16 +114,17 @@ fn print(topic: &str, trial: &Trial) {
         Reader::Builtin => println!("{topic} is built in."),
         Reader::Mapping(pattern) => println!("{topic} is read by the mapping for {pattern}."),
     }
-    if let Some(presence) = trial.presence {
-        let word = if presence == Presence::Online { "online" } else { "offline" };
-        println!("It says that the device is {word}.");
+    for (device, presence) in &trial.presence {
+        let word = if *presence == Presence::Online { "online" } else { "offline" };
+        println!("It says that {device} is {word}.");
     }
     for reading in &trial.readings {
         let value = match &reading.value {
             Value::Number(number) => number.to_string(),
             Value::Text(text) => format!("{text:?}"),
         };
-        println!("{}  {}  {} = {value}", reading.at, reading.device, reading.metric);
+        let unit = reading.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
+        println!("{}  {}  {} = {value}{unit}", reading.at, reading.device, reading.metric);
     }
     if let Some(fault) = &trial.fault {
         println!("It would be quarantined: {} ({}).", fault.detail, fault.reason.label());
@@ -139,10 +145,14 @@ fn as_json(trial: &Trial) -> serde_json::Value {
                 "metric": reading.metric.as_str(),
                 "at": reading.at.to_string(),
                 "value": value,
+                "unit": reading.unit,
                 "seq": reading.seq,
             })
         })
         .collect();
+    let online =
+        trial.presence.iter().map(|(device, presence)| (device.as_str(), presence.is_online()));
+    let online: BTreeMap<_, _> = online.collect();
     json!({
         "mapping": match &trial.reader {
             Reader::Nobody => None,
@@ -150,7 +160,7 @@ fn as_json(trial: &Trial) -> serde_json::Value {
             Reader::Mapping(pattern) => Some(pattern.clone()),
         },
         "device": trial.device.as_ref().map(bellwire_model::DeviceId::as_str),
-        "online": trial.presence.map(Presence::is_online),
+        "online": online,
         "readings": readings,
         "quarantined": trial.fault.as_ref().map(|fault| fault.reason.label()),
         "detail": trial.fault.as_ref().map(|fault| &*fault.detail),

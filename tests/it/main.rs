@@ -29,6 +29,7 @@ mod rules;
 mod rules_api;
 mod sessions;
 mod shim;
+mod sparkplug;
 mod stopped;
 mod support;
 mod tidy;

@@ -1,10 +1,12 @@
 //! One payload while it is being read: which instant and which device its values belong to, and
 //! what was wrong with it.
 
+use std::sync::Arc;
+
 use bellwire_model::{DeviceKey, Reading, RejectReason, Timestamp, Value};
 
 use super::names::NameCache;
-use super::{Fault, OBJECT_READINGS_MAX, Output, PAYLOAD_READINGS_MAX, Span};
+use super::{Fault, OBJECT_READINGS_MAX, Output, PAYLOAD_READINGS_MAX, Span, UnitOf};
 use crate::policy::TimePolicy;
 
 /// Where a time comes from.
@@ -49,10 +51,12 @@ pub(super) struct Draft {
     pub(super) own_time: bool,
     pub(super) newest: Option<Timestamp>,
     pub(super) fault: Option<Fault>,
+    /// The unit of the value being read, if the payload says it.
+    pub(super) unit: Option<Arc<str>>,
     /// Where the object being read began in the output.
     first: usize,
-    /// Where the payload began in the output: readings and spans.
-    payload_first: (usize, usize),
+    /// Where the payload began in the output: readings, spans and units.
+    payload_first: (usize, usize, usize),
 }
 
 impl Default for Draft {
@@ -76,8 +80,9 @@ impl Default for Draft {
             own_time: false,
             newest: None,
             fault: None,
+            unit: None,
             first: 0,
-            payload_first: (0, 0),
+            payload_first: (0, 0, 0),
         }
     }
 }
@@ -101,7 +106,8 @@ impl Draft {
         self.own_time = false;
         self.newest = None;
         self.fault = None;
-        self.payload_first = (out.readings.len(), out.spans.len());
+        self.unit = None;
+        self.payload_first = (out.readings.len(), out.spans.len(), out.units.len());
     }
 
     /// Whose the payload is: the topic says it, or else the first instant of it.
@@ -127,9 +133,10 @@ impl Draft {
 
     /// Takes everything back: the payload makes no sense as a whole.
     pub(super) fn abandon(&mut self, reason: RejectReason, detail: String, out: &mut Output) {
-        let (first_reading, first_span) = self.payload_first;
+        let (first_reading, first_span, first_unit) = self.payload_first;
         out.readings.truncate(first_reading);
         out.spans.truncate(first_span);
+        out.units.truncate(first_unit);
         self.is_open = false;
         self.own_time = false;
         self.newest = None;
@@ -200,6 +207,11 @@ impl Draft {
         #[expect(clippy::cast_possible_truncation, reason = "checked to be small")]
         let micros = (seconds * 1e6).round() as i64;
         Some(Timestamp::from_micros(base.as_micros() + micros))
+    }
+
+    /// Whether the instant being read can take no more.
+    pub(super) fn is_full(&self, out: &Output) -> bool {
+        self.is_open && out.readings.len() - self.first >= OBJECT_READINGS_MAX
     }
 
     /// Ends the instant being read, if one is.
@@ -346,6 +358,9 @@ impl Draft {
         }
         // Its time and device are set when the object ends.
         let device = self.object_device.unwrap_or(DeviceKey(0));
+        if let Some(unit) = &self.unit {
+            out.units.push(UnitOf { device, metric, unit: Arc::clone(unit) });
+        }
         out.readings.push(Reading { device, metric, at: self.received_at, value });
     }
 

@@ -11,17 +11,21 @@ mod names;
 mod object;
 mod scalar;
 mod senml;
+mod sparkplug;
 mod status;
 mod time;
 
 use std::sync::Arc;
 
 use bellwire_model::{
-    DeviceId, DeviceKey, Presence, PublishRef, Reading, RejectReason, SharedNames, Timestamp,
+    DeviceId, DeviceKey, LogPosition, MetricKey, Presence, PublishRef, Reading, RejectReason,
+    SharedNames, Timestamp,
 };
 
 use crate::mapping::{Format, Found, Mappings, ObjectOptions};
+use crate::nodes::SharedNodes;
 use crate::policy::{Terms, TimePolicy};
+use crate::sparkplug::Route as EdgeRoute;
 use crate::topics::{self, Route};
 use draft::Draft;
 use names::NameCache;
@@ -66,8 +70,12 @@ pub struct Decoded {
     pub own_time: bool,
     /// The newest time in the payload, also of what was left out because of it.
     pub newest: Option<Timestamp>,
-    /// Whether the device says that it is there.
-    pub presence: Option<Presence>,
+    /// Who says that it is there, or that others are not.
+    pub presence: Vec<(DeviceKey, Presence)>,
+    /// The topic of a command to a node of Sparkplug that must tell all again.
+    pub rebirth: Option<Box<str>>,
+    /// How many of Sparkplug's messages were lost before it.
+    pub n_lost: u64,
     /// What was wrong, if anything was.
     pub fault: Option<Fault>,
 }
@@ -79,6 +87,19 @@ pub struct Output {
     pub readings: Vec<Reading>,
     /// Each instant of each payload.
     pub spans: Vec<Span>,
+    /// Units that payloads say.
+    pub units: Vec<UnitOf>,
+}
+
+/// In which unit a device measures something, as its payload says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitOf {
+    /// Who.
+    pub device: DeviceKey,
+    /// What.
+    pub metric: MetricKey,
+    /// As it stands in the payload; what that means is for the format to say.
+    pub unit: Arc<str>,
 }
 
 /// Decodes publishes; keeps its buffers and name table between them.
@@ -90,13 +111,21 @@ pub struct Decoder {
     mappings: Arc<Mappings>,
     /// The metric that a topic names.
     metric: String,
+    edges: sparkplug::Edges,
 }
 
 impl Decoder {
     /// A decoder that gives keys from `names`, without mappings.
     #[must_use]
     pub fn new(names: SharedNames) -> Self {
+        Self::with_nodes(names, SharedNodes::default())
+    }
+
+    /// The same, and what `nodes` have said of themselves holds.
+    #[must_use]
+    pub fn with_nodes(names: SharedNames, nodes: SharedNodes) -> Self {
         Self {
+            edges: sparkplug::Edges::new(nodes),
             names: NameCache::new(names),
             draft: Draft::default(),
             builtin: ObjectOptions::builtin(),
@@ -125,6 +154,11 @@ impl Decoder {
     #[must_use]
     pub fn terms(&self) -> Terms {
         Terms { policy: self.draft.policy, mappings: Arc::clone(&self.mappings) }
+    }
+
+    /// The next publish is this one of the log.
+    pub const fn set_place(&mut self, position: LogPosition, ordinal: u32) {
+        self.edges.place = (position, ordinal);
     }
 
     /// The key of a device that came or went.
@@ -202,6 +236,14 @@ impl Decoder {
         out: &mut Output,
     ) -> Decoded {
         let mapping = found.mapping;
+        if mapping.format == Format::Sparkplug {
+            return self.decode_sparkplug(
+                mapping.topic.rest(publish.topic),
+                publish,
+                received_at,
+                out,
+            );
+        }
         let device = match found.device.map(|device| self.names.device(device)).transpose() {
             Ok(key) => key,
             Err(reason) => return rejected(reason, "the device's name cannot be taken"),
@@ -230,18 +272,50 @@ impl Decoder {
                 presence = status::decode(payload, draft);
                 self.know_presence();
             }
+            // It has names of its own for devices, and was read before.
+            Format::Sparkplug => {}
             // Such topics are not claimed; they were when this was published.
             Format::Ignore => {}
         }
         self.decoded(presence)
     }
 
+    fn decode_sparkplug(
+        &mut self,
+        levels: &str,
+        publish: &PublishRef<'_>,
+        received_at: Timestamp,
+        out: &mut Output,
+    ) -> Decoded {
+        let Some(route) = EdgeRoute::new(levels) else {
+            return rejected(RejectReason::BadTopic, "the topic is of no message of Sparkplug B");
+        };
+        let device = match self.names.device(&sparkplug::device_name(route)) {
+            Ok(key) => key,
+            Err(reason) => return rejected(reason, "the device's name cannot be taken"),
+        };
+        self.draft.begin(Some(device), received_at, out);
+        let Self { names, draft, edges, .. } = self;
+        let said = edges.decode((route, device), publish.payload, draft, names, out);
+        if !said.presence.is_empty() {
+            self.know_presence();
+        }
+        let namespace = publish.topic.strip_suffix(levels).unwrap_or_default();
+        let command = || format!("{namespace}{}/NCMD/{}", route.group, route.edge).into();
+        let rebirth = said.needs_birth.then(command);
+        let decoded = self.decoded(None);
+        Decoded { presence: said.presence, rebirth, n_lost: said.n_lost, ..decoded }
+    }
+
     fn decoded(&mut self, presence: Option<Presence>) -> Decoded {
+        let device = self.draft.owner();
         Decoded {
-            device: self.draft.owner(),
+            device,
             own_time: self.draft.own_time,
             newest: self.draft.newest,
-            presence,
+            presence: device.zip(presence).into_iter().collect(),
+            rebirth: None,
+            n_lost: 0,
             fault: self.draft.fault.take(),
         }
     }
@@ -249,7 +323,15 @@ impl Decoder {
 
 fn rejected(reason: RejectReason, detail: &str) -> Decoded {
     let fault = Some(Fault { reason, detail: detail.into() });
-    Decoded { device: None, own_time: false, newest: None, presence: None, fault }
+    Decoded {
+        device: None,
+        own_time: false,
+        newest: None,
+        presence: Vec::new(),
+        rebirth: None,
+        n_lost: 0,
+        fault,
+    }
 }
 
 #[cfg(test)]

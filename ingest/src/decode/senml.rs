@@ -5,6 +5,7 @@
 //! Where it does, all of the name is the metric, but for a base name that is a URN.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bellwire_model::{DeviceKey, RejectReason, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -64,8 +65,10 @@ enum Label {
     BaseTime,
     BaseValue,
     BaseSum,
+    BaseUnit,
     Version,
     Name,
+    Unit,
     Time,
     Value,
     Text,
@@ -74,7 +77,7 @@ enum Label {
     Sum,
     /// Who does not know it must not read on.
     Critical,
-    /// Units, the time until the next record, and what may be passed over.
+    /// The time until the next record, and what may be passed over.
     Other,
 }
 
@@ -85,8 +88,10 @@ impl Label {
             "bt" => Self::BaseTime,
             "bv" => Self::BaseValue,
             "bs" => Self::BaseSum,
+            "bu" => Self::BaseUnit,
             "bver" => Self::Version,
             "n" => Self::Name,
+            "u" => Self::Unit,
             "t" => Self::Time,
             "v" => Self::Value,
             "vs" => Self::Text,
@@ -104,9 +109,11 @@ impl Label {
             -1 => Self::Version,
             -2 => Self::BaseName,
             -3 => Self::BaseTime,
+            -4 => Self::BaseUnit,
             -5 => Self::BaseValue,
             -6 => Self::BaseSum,
             0 => Self::Name,
+            1 => Self::Unit,
             2 => Self::Value,
             3 => Self::Text,
             4 => Self::Bool,
@@ -135,6 +142,7 @@ struct Base {
     time: f64,
     value: f64,
     sum: f64,
+    unit: Option<Arc<str>>,
 }
 
 /// One record.
@@ -144,6 +152,7 @@ struct Record {
     time: f64,
     value: Option<Item>,
     sum: Option<f64>,
+    unit: Option<Arc<str>>,
 }
 
 /// The list being read.
@@ -174,7 +183,9 @@ impl<'a> Pack<'a> {
             #[expect(clippy::cast_precision_loss, reason = "a small number")]
             (Label::Version, Item::Number(version)) if version <= VERSION as f64 => {}
             (Label::Version, _) => self.bad("it is of a version later than 10"),
+            (Label::BaseUnit, Item::Text(unit)) => self.base.unit = Some(unit.into()),
             (Label::Name, Item::Text(name)) => record.name = name,
+            (Label::Unit, Item::Text(unit)) => record.unit = Some(unit.into()),
             (Label::Time, Item::Number(time)) => record.time = time,
             (Label::Value, item @ Item::Number(_))
             | (Label::Text, item @ Item::Text(_))
@@ -200,6 +211,7 @@ impl<'a> Pack<'a> {
         self.draft.instant(Some(device), at, self.out);
         self.name_into(&record);
         let Self { base, draft, names, out } = self;
+        draft.unit = record.unit.or_else(|| base.unit.clone());
         match record.value {
             Some(Item::Number(value)) => draft.number(value + base.value, names, out),
             Some(Item::Bool(value)) => draft.number(f64::from(u8::from(value)), names, out),
@@ -208,6 +220,8 @@ impl<'a> Pack<'a> {
                 .fault(RejectReason::UnsupportedValue, |path| format!("{path:?} is a byte string")),
             None => {}
         }
+        // A sum is over time: it is in another unit.
+        draft.unit = None;
         if let Some(sum) = record.sum {
             draft.path.push_str(".sum");
             draft.number(sum + base.sum, names, out);

@@ -40,7 +40,7 @@ impl<R: Rules> Judge<R> {
     ) -> Self {
         Self {
             log,
-            decoder: Decoder::new(names.clone()),
+            decoder: Decoder::with_nodes(names.clone(), terms.nodes().clone()),
             names,
             present,
             terms,
@@ -58,10 +58,11 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Restored { rules, terms } = self
+        let Restored { rules, terms, nodes } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
         self.decoder.set_terms(terms);
+        self.terms.nodes().restore(nodes);
         self.names.write(|names| self.rules.restore(&rules, names))
     }
 
@@ -108,10 +109,16 @@ impl<R: Rules> Judge<R> {
                 let first = group.presence.len();
                 unpack_presence(moment, &changes, &mut self.decoder, group);
                 self.come_and_go(moment, first, group);
+                self.present.with(|present| {
+                    for (device, presence, _) in &group.presence[first..] {
+                        present.connection(*device, *presence);
+                    }
+                });
             }
             Record::Publishes { client, publishes, .. } => {
                 let first_presence = group.presence.len();
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
+                let first_unit = group.output.units.len();
                 self.window.begin_record(frame.position);
                 let client = self.hasher.client_str(client);
                 let (hasher, window) = (self.hasher, &mut self.window);
@@ -126,6 +133,7 @@ impl<R: Rules> Judge<R> {
                 });
                 self.observe(moment, first_span, group);
                 self.remember(moment, first_span, first_entry, group);
+                self.measure(first_unit, group);
                 self.come_and_go(moment, first_presence, group);
             }
         }
@@ -187,6 +195,14 @@ impl<R: Rules> Judge<R> {
         });
     }
 
+    /// Takes the units that the record's payloads say into the present.
+    fn measure(&self, first_unit: usize, group: &Group) {
+        let units = &group.output.units[first_unit..];
+        if !units.is_empty() {
+            self.present.with(|present| units.iter().for_each(|unit| present.unit(unit)));
+        }
+    }
+
     /// What decides at present how publishes are read.
     #[must_use]
     pub fn terms(&self) -> Terms {
@@ -213,8 +229,7 @@ impl<R: Rules> Judge<R> {
         self.rules.snapshot(&names, &mut rules);
         let rebuild_from = self.window.floor().unwrap_or(position);
         let places = Places { position, rebuild_from, committed };
-        let terms = self.terms();
-        self.present
-            .with(|present| Snapshot::take(self.log, places, &names, present, &terms, rules))
+        let terms = (self.terms(), self.terms.nodes().image());
+        self.present.with(|present| Snapshot::take(self.log, places, &names, present, terms, rules))
     }
 }

@@ -36,6 +36,8 @@ pub enum Format {
     SenmlCbor,
     /// One value.
     Scalar,
+    /// Messages of Sparkplug B: the levels behind the pattern say which, and of which device.
+    Sparkplug,
     /// Whether the device is there.
     Status,
     /// Not telemetry at all: later mappings are not asked.
@@ -207,6 +209,11 @@ mod tests {
             (
                 "[[mapping]]\ntopic = 5\nformat = 'json'",
                 "line 2, column 9: `topic` must be a text, not a number",
+            ),
+            (
+                "[[mapping]]\ntopic = 'spBv1.0/+'\nformat = 'sparkplug'",
+                "line 1, column 1: nothing says which message it is; \
+                 end `topic` with `/#`, which stands for group, kind of message, edge node and device",
             ),
             ("[[mapping]]\nformat = 'json'", "line 1, column 1: `topic` is missing"),
             (

@@ -110,6 +110,18 @@ impl TopicPattern {
         (self.open || actual.next().is_none()).then_some(device)
     }
 
+    /// Whether more levels may follow: `#` is at the end.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// What follows in a matching topic: the levels that `#` stands for.
+    #[must_use]
+    pub fn rest<'t>(&self, topic: &'t str) -> &'t str {
+        topic.splitn(self.levels.len() + 1, '/').nth(self.levels.len()).unwrap_or_default()
+    }
+
     /// Appends the metric that a matching topic names: its levels, joined by dots.
     pub fn metric_into(&self, topic: &str, metric: &mut String) {
         let levels = self.levels.iter().zip(topic.split('/'));

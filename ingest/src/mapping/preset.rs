@@ -13,7 +13,7 @@ pub(super) struct Preset {
 }
 
 /// The presets by name.
-pub(super) const NAMES: [&str; 4] = ["zigbee2mqtt", "tasmota", "shelly", "esphome"];
+pub(super) const NAMES: [&str; 5] = ["zigbee2mqtt", "tasmota", "shelly", "esphome", "sparkplug"];
 
 /// The preset with this name.
 pub(super) fn find(name: &str) -> Option<&'static Preset> {
@@ -25,6 +25,7 @@ const PRESETS: [Preset; NAMES.len()] = [
     Preset { name: NAMES[1], base: None, text: TASMOTA },
     Preset { name: NAMES[2], base: None, text: SHELLY },
     Preset { name: NAMES[3], base: None, text: ESPHOME },
+    Preset { name: NAMES[4], base: Some("spBv1.0"), text: SPARKPLUG },
 ];
 
 /// <https://www.zigbee2mqtt.io/guide/usage/mqtt_topics_and_messages.html>
@@ -156,6 +157,26 @@ arrays = "index"
 topic = "{device}/status/{metric}"
 format = "json"
 arrays = "index"
+"#;
+
+/// <https://sparkplug.eclipse.org/specification/version/3.0/documents/sparkplug-specification-3.0.0.pdf>,
+/// chapter 4. Commands, and what hosts say of themselves, are no telemetry.
+const SPARKPLUG: &str = r#"
+[[mapping]]
+topic = "{base}/+/NCMD/#"
+format = "ignore"
+
+[[mapping]]
+topic = "{base}/+/DCMD/#"
+format = "ignore"
+
+[[mapping]]
+topic = "{base}/STATE/#"
+format = "ignore"
+
+[[mapping]]
+topic = "{base}/#"
+format = "sparkplug"
 "#;
 
 /// <https://esphome.io/components/mqtt.html>

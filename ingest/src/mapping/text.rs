@@ -37,12 +37,13 @@ const KEYS: [&str; 19] = [
 ];
 
 /// The formats by name, with the group that their options belong to.
-const FORMATS: [(&str, Kind); 8] = [
+const FORMATS: [(&str, Kind); 9] = [
     ("json", Kind::Json),
     ("cbor", Kind::Cbor),
     ("influx", Kind::Influx),
     ("senml", Kind::Senml),
     ("senml_cbor", Kind::SenmlCbor),
+    ("sparkplug", Kind::Sparkplug),
     ("scalar", Kind::Scalar),
     ("status", Kind::Status),
     ("ignore", Kind::Ignore),
@@ -55,6 +56,7 @@ enum Kind {
     Influx,
     Senml,
     SenmlCbor,
+    Sparkplug,
     Scalar,
     Status,
     Ignore,
@@ -160,6 +162,14 @@ fn gap_of(mapping: &Mapping) -> Option<(&'static str, &'static str)> {
         Format::Influx(options) if !has_device && options.device_tag.is_none() => {
             Some((no_device, "put `{device}` into `topic`, or name its tag as `device_tag`"))
         }
+        Format::Sparkplug
+            if !mapping.topic.is_open() || has_device || mapping.topic.has_metric() =>
+        {
+            Some((
+                "nothing says which message it is",
+                "end `topic` with `/#`, which stands for group, kind of message, edge node and device",
+            ))
+        }
         Format::Scalar | Format::Status if !has_device => {
             Some((no_device, "put `{device}` into `topic`"))
         }
@@ -212,6 +222,7 @@ fn read_format(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, kind: Kind) -> 
         Kind::Influx => Format::Influx(read_influx(reader, fields)),
         Kind::Senml => Format::Senml,
         Kind::SenmlCbor => Format::SenmlCbor,
+        Kind::Sparkplug => Format::Sparkplug,
         Kind::Scalar => Format::Scalar,
         Kind::Status => Format::Status,
         Kind::Ignore => Format::Ignore,

@@ -3,6 +3,7 @@
 use bellwire_model::Value;
 
 use super::*;
+use crate::nodes::{Table, Term};
 
 const LOG: LogId = LogId(5);
 const POLICY: TimePolicy =
@@ -18,19 +19,28 @@ fn snapshot(position: u64, committed: u64) -> Snapshot {
     let device = names.add_device(&DeviceId::new("oven").unwrap()).unwrap();
     names.add_metric(&MetricName::new("t").unwrap()).unwrap();
     let value = Value::Text("x".into());
-    let latest = Latest { metric: MetricKey(0), at: Timestamp::from_secs(4), value };
+    let unit = Some("Cel".into());
+    let latest = Latest { metric: MetricKey(0), at: Timestamp::from_secs(4), value, unit };
     let seen = Timestamp::from_secs(9);
     let mut device_present = DevicePresent::new(seen, seen);
     device_present.latest = vec![latest];
     device_present.clock = Some(SkewEstimator::new(Timestamp::from_secs(4), seen));
     present.restore(device, device_present);
     present.presence(device, Presence::Offline, Timestamp::from_secs(8));
+    present.connection(device, Presence::Online);
     let places = Places {
         position: LogPosition(position),
         rebuild_from: LogPosition(position / 2),
         committed: LogPosition(committed),
     };
-    Snapshot::take(LOG, places, &names, &present, &terms(), vec![1, 2])
+    Snapshot::take(LOG, places, &names, &present, (terms(), nodes()), vec![1, 2])
+}
+
+fn nodes() -> BTreeMap<Box<str>, Arc<Node>> {
+    let term = Term { name: "t".into(), datatype: 10 };
+    let own = Some(Arc::new(Table::from([(7, term)])));
+    let devices = BTreeMap::from([("d".into(), Arc::default())]);
+    BTreeMap::from([("g/e".into(), Arc::new(Node { bd_seq: Some(3), own, devices }))])
 }
 
 fn newest(snapshots: &Snapshots, position: u64) -> Option<u64> {
@@ -47,11 +57,13 @@ fn what_is_written_reads_back() {
     let (mut names, mut present) = (Names::default(), Present::default());
     assert_eq!(back.places().rebuild_from, LogPosition(50));
     assert_eq!(snapshots.committed(), LogPosition(90));
-    let restored = Restored { rules: vec![1, 2], terms: terms() };
+    let restored = Restored { rules: vec![1, 2], terms: terms(), nodes: nodes() };
     assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
     assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
     let device = present.device(DeviceKey(0)).unwrap();
     assert_eq!(device.latest[0].value, Value::Text("x".into()));
+    assert_eq!(device.latest[0].unit.as_deref(), Some("Cel"));
+    assert!(device.is_connected);
     let clock = SkewEstimator::new(Timestamp::from_secs(4), Timestamp::from_secs(9));
     assert_eq!(device.clock, Some(clock));
     assert_eq!(device.presence, Some((Presence::Offline, Timestamp::from_secs(8))));

@@ -12,7 +12,8 @@ fn check(mappings: &str, topic: &str, payload: impl AsRef<[u8]>, expected: &[&st
 
 fn check_presence(mappings: &str, topic: &str, payload: &str, expected: Presence) {
     let (readings, decoded) = decode(mappings, topic, payload.as_bytes());
-    assert_eq!((readings.len(), decoded.presence, decoded.fault), (0, Some(expected), None));
+    let presence: Vec<_> = decoded.presence.iter().map(|(_, presence)| *presence).collect();
+    assert_eq!((readings.len(), presence, decoded.fault), (0, vec![expected], None));
 }
 
 const ZIGBEE2MQTT: &str = "[[mapping]]\npreset = 'zigbee2mqtt'";
@@ -252,22 +253,25 @@ fn senml_in_json() {
         SENML,
         "senml/x",
         r#"[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]"#,
-        &["urn:dev:ow:10e2073a01080063 value=23.1"],
+        &["urn:dev:ow:10e2073a01080063 value=23.1 Cel"],
     );
     check(
         SENML,
         "senml/x",
         r#"[{"bn":"urn:dev:ow:10e2073a01080063:","n":"voltage","u":"V","v":120.1},{"n":"current","u":"A","v":1.2}]"#,
-        &["urn:dev:ow:10e2073a01080063 voltage=120.1", "urn:dev:ow:10e2073a01080063 current=1.2"],
+        &[
+            "urn:dev:ow:10e2073a01080063 voltage=120.1 V",
+            "urn:dev:ow:10e2073a01080063 current=1.2 A",
+        ],
     );
     check(
         SENML,
         "senml/x",
         r#"[{"bn":"urn:dev:ow:10e2073a0108006:","bt":1.276020076001e+09,"bu":"A","bver":5,"n":"voltage","u":"V","v":120.1},{"n":"current","t":-5,"v":1.2},{"n":"current","t":-4,"v":1.3}]"#,
         &[
-            "urn:dev:ow:10e2073a0108006 voltage=120.1@1276020076.001",
-            "urn:dev:ow:10e2073a0108006 current=1.2@1276020071.001",
-            "urn:dev:ow:10e2073a0108006 current=1.3@1276020072.001",
+            "urn:dev:ow:10e2073a0108006 voltage=120.1 V@1276020076.001",
+            "urn:dev:ow:10e2073a0108006 current=1.2 A@1276020071.001",
+            "urn:dev:ow:10e2073a0108006 current=1.3 A@1276020072.001",
         ],
     );
     check(
@@ -299,13 +303,13 @@ fn senml_in_cbor() {
          a3006763757272656e74060002fb3ffb333333333333");
     let device = "urn:dev:ow:10e2073a0108006";
     let expected = [
-        format!("{device} voltage=120.1@1276020076.001"),
-        format!("{device} current=1.2@1276020071.001"),
-        format!("{device} current=1.3@1276020072.001"),
-        format!("{device} current=1.4@1276020073.001"),
-        format!("{device} current=1.5@1276020074.001"),
-        format!("{device} current=1.6@1276020075.001"),
-        format!("{device} current=1.7@1276020076.001"),
+        format!("{device} voltage=120.1 V@1276020076.001"),
+        format!("{device} current=1.2 A@1276020071.001"),
+        format!("{device} current=1.3 A@1276020072.001"),
+        format!("{device} current=1.4 A@1276020073.001"),
+        format!("{device} current=1.5 A@1276020074.001"),
+        format!("{device} current=1.6 A@1276020075.001"),
+        format!("{device} current=1.7 A@1276020076.001"),
     ];
     let expected: Vec<_> = expected.iter().map(String::as_str).collect();
     check(SENML_CBOR, "senml/x", payload, &expected);

@@ -65,7 +65,7 @@ fn read_all(payload: &[u8]) {
     for topic in TOPICS {
         let trial = tried(MAPPINGS, topic, payload);
         let is_accounted = !trial.readings.is_empty()
-            || trial.presence.is_some()
+            || !trial.presence.is_empty()
             || trial.fault.is_some()
             || topic == "status/d";
         assert!(is_accounted, "{topic}: nothing is silent");

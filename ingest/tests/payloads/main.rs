@@ -4,6 +4,7 @@
 mod families;
 mod faults;
 mod hostile;
+mod sparkplug;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ fn tried(mappings: &str, topic: &str, payload: &[u8]) -> Trial {
     try_publish(&Arc::new(mappings), TimePolicy::default(), (topic, payload), RECEIVED)
 }
 
-/// `device metric=value` of each reading, and `@seconds` where its time is not that of receipt.
+/// `device metric=value unit` of each reading, and `@seconds` where its time is not that of receipt.
 fn decode(mappings: &str, topic: &str, payload: &[u8]) -> (Vec<String>, Trial) {
     let trial = tried(mappings, topic, payload);
     assert_ne!(trial.reader, Reader::Nobody, "{topic} is telemetry");
@@ -30,11 +31,12 @@ fn decode(mappings: &str, topic: &str, payload: &[u8]) -> (Vec<String>, Trial) {
             Value::Number(number) => number.to_string(),
             Value::Text(text) => format!("{text:?}"),
         };
+        let unit = reading.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
         let at = match reading.at {
             RECEIVED => String::new(),
             at => format!("@{}", at.as_micros() as f64 / 1e6),
         };
-        format!("{} {}={value}{at}", reading.device, reading.metric)
+        format!("{} {}={value}{unit}{at}", reading.device, reading.metric)
     });
     (lines.collect(), trial)
 }

@@ -8,7 +8,7 @@ use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::ports::Moment;
 use bellwire_ingest::skew::SkewEstimator;
 use bellwire_model::{
-    DeviceLedger, LogPosition, PublishRef, QoS, SeqLedger, Timestamp, Transition,
+    DeviceLedger, LogPosition, Presence, PublishRef, QoS, SeqLedger, Timestamp, Transition,
 };
 
 use crate::payload::{Meaning, Said, Told};
@@ -65,7 +65,7 @@ enum Clue {
 struct Effect {
     /// Of each instant: the device, and the number of `t` if it has one.
     observed: Vec<(&'static str, Option<f64>)>,
-    presence: Option<(&'static str, bool)>,
+    presence: Option<(&'static str, Presence)>,
 }
 
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl Model {
             Record::TimePolicy(policy) => self.policy = policy,
             Record::Presence(changes) => {
                 for (device, presence) in changes {
-                    self.come_or_go(device, presence.is_online(), now);
+                    self.come_or_go(device, presence, now);
                 }
             }
             Record::Mappings { text } => self.mapped = !text.is_empty(),
@@ -188,15 +188,16 @@ impl Model {
                 for (device, t) in observed {
                     self.rules.observe(device, t, now, &mut self.transitions);
                 }
-                for (device, is_there) in came_or_went {
-                    self.come_or_go(device, is_there, now);
+                for (device, presence) in came_or_went {
+                    self.come_or_go(device, presence, now);
                 }
             }
         }
     }
 
-    fn come_or_go(&mut self, device: &str, is_there: bool, now: Moment) {
+    fn come_or_go(&mut self, device: &str, presence: Presence, now: Moment) {
         self.n_presences += 1;
+        let is_there = presence.is_online();
         let t = if is_there { 0.0 } else { 100.0 };
         self.rules.observe(device, Some(t), now, &mut self.transitions);
         let since = now.received_at;
@@ -226,7 +227,7 @@ impl Model {
             Meaning::Mapped(..) => (None, Vec::new()),
             Meaning::Rubbish(device) => (Some(device), Vec::new()),
             Meaning::Status(device, is_there) => {
-                let presence = is_there.map(|is_there| (device, is_there));
+                let presence = is_there.map(|is_there| (device, Presence::from(is_there)));
                 return self.status(device, presence, (client, publish), received_at);
             }
             Meaning::NoDevice => (None, Vec::new()),
@@ -290,7 +291,7 @@ impl Model {
     fn status(
         &mut self,
         device: &'static str,
-        presence: Option<(&'static str, bool)>,
+        presence: Option<(&'static str, Presence)>,
         (client, publish): (&str, &PublishRef<'_>),
         received_at: Timestamp,
     ) -> Effect {

@@ -54,12 +54,17 @@ impl Device {
 
     /// The next message that comes: topic and payload.
     pub(crate) async fn receive(&mut self) -> (String, String) {
+        let (topic, payload) = self.receive_bytes().await;
+        (topic, String::from_utf8(payload).unwrap())
+    }
+
+    /// The next message that comes, whatever its payload is.
+    pub(crate) async fn receive_bytes(&mut self) -> (String, Vec<u8>) {
         let waiting = async {
             loop {
                 match self.events.poll().await {
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
-                        return (publish.topic, payload);
+                        return (publish.topic, publish.payload.to_vec());
                     }
                     Ok(_) => {}
                     Err(error) => panic!("the connection ended: {error}"),
