@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bellwire_model::{
     Alert, AlertId, AlertState, ClockSkew, Cursor, DeviceId, DeviceLedger, LogId, LogPosition,
-    MetricName, Quarantined, RuleName, Target, Timestamp, Transition, Value,
+    MetricName, Quarantined, RejectReason, RuleName, Target, Timestamp, Transition, Value,
 };
 
 pub use backtests::{
@@ -88,6 +88,8 @@ pub struct LatestReading {
     pub at: Timestamp,
     /// What was read.
     pub value: Value,
+    /// In which unit, if its payloads say it.
+    pub unit: Option<Arc<str>>,
 }
 
 /// What is known in memory: always there, never waits.
@@ -229,6 +231,14 @@ pub struct AlertHistory {
 pub struct QuarantineQuery {
     /// Of this device only.
     pub device: Option<DeviceId>,
+    /// For this reason only.
+    pub reason: Option<RejectReason>,
+    /// On this topic only; if it ends with `/#`, on this and those below.
+    pub topic: Option<String>,
+    /// Received then or later.
+    pub from: Option<Timestamp>,
+    /// Received before.
+    pub to: Option<Timestamp>,
     /// The most rows of one page, at least 1.
     pub limit: usize,
     /// Where the page before ended.
@@ -256,6 +266,12 @@ pub trait History: Send + Sync + Debug {
     fn quarantine(&self, query: QuarantineQuery) -> PortFuture<'_, Page<Quarantined>>;
     /// A device's account, if the device is known. May be answered from memory.
     fn ledger(&self, device: DeviceId) -> PortFuture<'_, Option<DeviceLedger>>;
+    /// The accounts of at most `limit` devices by ascending name, those after `after` only.
+    fn ledgers(
+        &self,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> PortFuture<'_, Vec<(DeviceId, DeviceLedger)>>;
 }
 
 /// How well the service, or a part of it, is.

@@ -33,6 +33,7 @@ const RULE_VERSION: &str = "/api/v1/rules/{name}/versions/{number}";
 const RULE_DIFF: &str = "/api/v1/rules/{name}/diff";
 const BACKTEST: &str = "/api/v1/rules/{name}/backtest";
 const TELEMETRY: &str = "/api/v1/telemetry";
+const ALL_AUDITS: &str = "/api/v1/audit";
 const QUARANTINE: &str = "/api/v1/quarantine";
 const LIVE: &str = "/api/v1/live";
 const LIVE_EVENTS: &str = "/api/v1/live/events";
@@ -42,7 +43,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 27] = [
+pub(crate) const TEMPLATES: [&str; 28] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -50,6 +51,7 @@ pub(crate) const TEMPLATES: [&str; 27] = [
     ALL_READINGS,
     ALL_LATEST,
     AUDIT,
+    ALL_AUDITS,
     ALERTS,
     ALERT,
     RULES,
@@ -82,6 +84,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ALL_READINGS, get(http::readings::of_all))
         .route(ALL_LATEST, get(http::devices::latest_of_all))
         .route(AUDIT, get(http::devices::audit))
+        .route(ALL_AUDITS, get(http::devices::audits))
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))
         .merge(rules())

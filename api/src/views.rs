@@ -4,6 +4,7 @@ use bellwire_model::{Alert, Correction, Cursor, StageTimes, Timestamp, Transitio
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::ports::LatestReading;
 use crate::rfc3339::Rfc3339;
 
 /// An alert; the field names are stable.
@@ -136,12 +137,28 @@ pub(crate) struct ReadingView<'a> {
     pub(crate) metric: &'a str,
     pub(crate) at: Timestamp,
     pub(crate) value: &'a Value,
+    /// In which unit, where that is known.
+    pub(crate) unit: Option<&'a str>,
+}
+
+impl<'a> From<&'a LatestReading> for ReadingView<'a> {
+    fn from(reading: &'a LatestReading) -> Self {
+        Self {
+            metric: reading.metric.as_str(),
+            at: reading.at,
+            value: &reading.value,
+            unit: reading.unit.as_deref(),
+        }
+    }
 }
 
 impl Serialize for ReadingView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("at", &Rfc3339(self.at))?;
+        if let Some(unit) = self.unit {
+            map.serialize_entry("unit", unit)?;
+        }
         map.serialize_entry("metric", self.metric)?;
         match self.value {
             Value::Number(number) => map.serialize_entry("value", number)?,

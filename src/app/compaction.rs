@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bellwire_store::{Compacted, Compactor, Database};
+use bellwire_store::{Cleared, Compacted, Compactor, Database};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// How soon upkeep is tried again when the database was away.
 const UPKEEP_AGAIN: Duration = Duration::from_secs(60);
+
+/// How often quarantine is cleared: it may grow beyond its size by what comes in this time.
+const CLEAR: Duration = Duration::from_secs(60);
 
 /// The running thread. Stopped half-way, a run is undone, and the next service's does it.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ impl Compaction {
                     () = ended.cancelled() => {}
                     () = work(database.compactor(), every) => {}
                     () = upkeep(&database) => {}
+                    () = clear(&database) => {}
                 }
             });
             Ok(())
@@ -75,6 +79,28 @@ async fn upkeep(database: &Database) {
                     error = &error as &dyn std::error::Error,
                     "Failed to look after the tables: retention and policies wait."
                 );
+            }
+        }
+    }
+}
+
+/// Keeps the shelf of quarantined payloads as small as it should be.
+async fn clear(database: &Database) {
+    let mut pulse = interval(CLEAR);
+    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        pulse.tick().await;
+        match database.clear_quarantine().await {
+            Ok(Cleared { by_size: 0, .. }) => {}
+            Ok(Cleared { by_size, .. }) => warn!(
+                "Dropped the oldest {by_size} quarantined payloads: all take more than \
+                 database.quarantine_bytes_max."
+            ),
+            Err(error) if error.is_transient() || error.is_unavailable() => {
+                debug!(error = &error as &dyn std::error::Error, "Quarantine is not cleared now.");
+            }
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "Failed to clear quarantine.");
             }
         }
     }

@@ -8,12 +8,14 @@ use bellwire_api::ports::{
     PortFuture, QuarantineQuery, ReadingRow, ReadingsQuery,
 };
 use bellwire_ingest::journal::Journal;
-use bellwire_ingest::ledger::SharedLedger;
+use bellwire_ingest::ledger::{Ledger, SharedLedger};
 use bellwire_model::{
     Alert, AlertId, DeviceId, DeviceLedger, LogId, LogPosition, Quarantined, SharedNames,
     Timestamp, Transition,
 };
-use bellwire_store::{AlertPage, Bucket, Error, QuarantinePlace, Queries, ReadingPlace, TimeRange};
+use bellwire_store::{
+    AlertPage, Bucket, Error, QuarantineFilter, QuarantinePlace, Queries, ReadingPlace, TimeRange,
+};
 
 use super::page::{from_time, read, to_time, token};
 use super::rules::SharedRules;
@@ -214,15 +216,15 @@ impl Kept {
             position: LogPosition(position),
             ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
         });
-        let device = query.device.as_ref();
-        let rows =
-            self.queries.quarantine(device, before, query.limit).await.map_err(port_error)?;
+        let QuarantineQuery { device, reason, topic, from, to, limit, .. } = query;
+        let filter = QuarantineFilter { device, reason, topic, from, to };
+        let rows = self.queries.quarantine(&filter, before, limit).await.map_err(port_error)?;
         let next = |rows: &[bellwire_store::QuarantineRow]| {
             let last = &rows.last()?.quarantined;
             let received_at: Timestamp = last.received_at;
             Some(token([from_time(received_at), last.position.0, u64::from(last.ordinal)]))
         };
-        Ok(page(rows, query.limit, next, |row| row.quarantined))
+        Ok(page(rows, limit, next, |row| row.quarantined))
     }
 
     fn device_ledger(&self, device: &DeviceId) -> Result<Option<DeviceLedger>, PortError> {
@@ -230,6 +232,23 @@ impl Kept {
         self.ledger
             .with(|ledger| key.and_then(|key| ledger.device(key).cloned()))
             .ok_or(PortError::DatabaseAway)
+    }
+
+    fn ledger_page(
+        &self,
+        after: Option<&DeviceId>,
+        limit: usize,
+    ) -> Result<Vec<(DeviceId, DeviceLedger)>, PortError> {
+        let names = self.names.read();
+        let page = |ledger: &mut Ledger| {
+            let all = ledger.devices().map(|(key, account)| (names.device(key), account));
+            let mut found: Vec<_> =
+                all.filter(|(id, _)| after.is_none_or(|after| *id > after)).collect();
+            found.sort_unstable_by_key(|(id, _)| *id);
+            let first = found.into_iter().take(limit);
+            first.map(|(id, account)| (id.clone(), account.clone())).collect()
+        };
+        self.ledger.with(page).ok_or(PortError::DatabaseAway)
     }
 }
 
@@ -260,5 +279,13 @@ impl History for Kept {
 
     fn ledger(&self, device: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
         Box::pin(std::future::ready(self.device_ledger(&device)))
+    }
+
+    fn ledgers(
+        &self,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> PortFuture<'_, Vec<(DeviceId, DeviceLedger)>> {
+        Box::pin(std::future::ready(self.ledger_page(after.as_ref(), limit)))
     }
 }

@@ -89,6 +89,7 @@ impl Present for Now {
                 metric: names.metric(latest.metric).clone(),
                 at: latest.at,
                 value: latest.value.clone(),
+                unit: latest.unit.clone(),
             });
             Some(latest.collect())
         })
@@ -111,6 +112,7 @@ impl Present for Now {
                         metric: name.clone(),
                         at: it.at,
                         value: it.value.clone(),
+                        unit: it.unit.clone(),
                     })
                     .collect();
                 latest.sort_unstable_by(|a, b| a.metric.cmp(&b.metric));

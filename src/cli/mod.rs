@@ -1,6 +1,7 @@
 //! The command line: what `bellwire` can be asked to do, and with which exit code it ends.
 
 mod access;
+mod audit;
 mod backup;
 mod bench;
 mod check;
@@ -10,8 +11,10 @@ mod doctor;
 mod fleet;
 mod mapping;
 mod migrate;
+mod quarantine;
 mod rules;
 mod serve;
+mod service;
 
 use std::path::PathBuf;
 
@@ -62,6 +65,11 @@ enum Command {
     /// Check mappings of other topics and payloads, and try them.
     #[command(subcommand)]
     Mapping(mapping::MappingCommand),
+    /// Show what became of every publish: stored, repeated, quarantined or refused.
+    Audit(audit::AuditArgs),
+    /// Look at payloads that could not be read.
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(check::ConfigCommand),
@@ -165,6 +173,8 @@ impl Cli {
             Command::CheckConfig(common) => check::config(&common),
             Command::Rules(command) => rules::run(&command),
             Command::Mapping(command) => mapping::run(&command),
+            Command::Audit(args) => audit::run(&args),
+            Command::Quarantine(command) => quarantine::run(&command),
             Command::Config(command) => check::show(&command),
             Command::Doctor(args) => doctor::run(&args),
             Command::Migrate(args) => migrate::run(&args),

@@ -89,6 +89,11 @@ pub struct Config {
     /// Days that days (`readings_1d`) are kept. Default: none, for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_1d_days: Option<u32>,
+    /// Days that quarantined payloads are kept, from 1. Default 90.
+    pub quarantine_days: u32,
+    /// Bytes that quarantined payloads may take; beyond, the oldest go, looked after once a minute.
+    /// Default 1 GiB, at least 1 MiB.
+    pub quarantine_bytes_max: u64,
     /// The most readings kept in memory until they have been carried over, so that queries need
     /// not search for them: 28 bytes each, twice. Default 4,000,000, the minutes of 30,000
     /// readings/s. Beyond, queries read all fresh readings in the database, which takes longer.
@@ -117,6 +122,8 @@ impl Default for Config {
             retention_1m_days: None,
             retention_1h_days: None,
             retention_1d_days: None,
+            quarantine_days: 90,
+            quarantine_bytes_max: 1 << 30,
             recent_readings_max: 4_000_000,
             pool_size: 8,
             reader: ReaderConfig::default(),
@@ -162,6 +169,7 @@ impl Config {
             ("retention_1m_days", self.retention_1m_days),
             ("retention_1h_days", self.retention_1h_days),
             ("retention_1d_days", self.retention_1d_days),
+            ("quarantine_days", Some(self.quarantine_days)),
         ];
         let too_short = retention
             .into_iter()
@@ -171,6 +179,9 @@ impl Config {
         }
         match wrong {
             Some((key, _)) => Some((key, "1 to 2147483647")),
+            None if self.quarantine_bytes_max < QUARANTINE_BYTES_MIN => {
+                Some(("quarantine_bytes_max", "1048576 or more"))
+            }
             None if !(1..=POOL_MAX).contains(&self.pool_size) => Some(("pool_size", "1 to 1000")),
             None => self.reader.fault(),
         }
@@ -212,6 +223,8 @@ impl Config {
 }
 
 const MS_MAX: u64 = i32::MAX as u64;
+/// One large payload must have room.
+const QUARANTINE_BYTES_MIN: u64 = 1 << 20;
 const POOL_MAX: usize = 1_000;
 const RETENTION_DAYS_MAX: u32 = 36_500;
 

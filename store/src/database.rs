@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::connect::{Target, deadline};
 use crate::migrate::{self, Migrated};
 use crate::recent::Recent;
+use crate::shelf::{self, Cleared};
 use crate::upkeep;
 use crate::{Compactor, Config, Error, Managed, Metrics, Opened, Queries, Running, Writer};
 
@@ -139,6 +140,17 @@ impl Database {
     /// [`Error`]; transient ones while the database is away.
     pub async fn upkeep(&self) -> Result<(), Error> {
         upkeep::run(&self.target, &self.config).await
+    }
+
+    /// Drops quarantined payloads that are older, or take more, than they may; worth doing once a
+    /// minute.
+    ///
+    /// # Errors
+    /// [`Error`]; transient ones while the database is away.
+    pub async fn clear_quarantine(&self) -> Result<Cleared, Error> {
+        let cleared = shelf::clear(&self.target, &self.config).await?;
+        self.metrics.count_cleared(cleared);
+        Ok(cleared)
     }
 
     /// How often [`Database::upkeep`] is worth doing.

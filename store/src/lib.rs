@@ -29,6 +29,7 @@ mod recent;
 mod replay;
 mod rows;
 mod session;
+mod shelf;
 mod summary;
 #[doc(hidden)]
 pub mod testing;
@@ -53,8 +54,10 @@ pub use metrics::Metrics;
 pub use migrate::Migrated;
 pub use poison::RefusedPublish;
 pub use queries::{
-    AlertPage, BUCKETS_MAX, Bucket, Committed, DeviceRow, QuarantinePlace, QuarantineRow, Queries,
-    ROWS_MAX, ReadingPlace, ReadingRow, ServerInfo, StoredLedger, TimeRange,
+    AlertPage, BUCKETS_MAX, Bucket, Committed, DeviceRow, QuarantineFilter, QuarantinePlace,
+    QuarantineRow, Queries, ROWS_MAX, ReadingPlace, ReadingRow, ServerInfo, StoredLedger,
+    TimeRange,
 };
 pub use replay::{Replay, Stretch, Wanted};
+pub use shelf::Cleared;
 pub use writer::{Opened, Writer};

@@ -4,6 +4,8 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
+use crate::shelf::Cleared;
+
 /// Seconds, from a millisecond to half a minute.
 const SECONDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -78,6 +80,7 @@ pub struct Metrics {
     pub(crate) compacted: IntCounter,
     pub(crate) compact_seconds: Histogram,
     pub(crate) probes: IntCounter,
+    cleared: [IntCounter; 2],
     pub(crate) server_starts: IntCounter,
 }
 
@@ -104,6 +107,14 @@ impl Metrics {
             Opts::new("bellwire_store_query_errors_total", "Queries of the API that failed."),
             &["query"],
         )?;
+        let cleared = IntCounterVec::new(
+            Opts::new(
+                "bellwire_quarantine_cleared_total",
+                "Quarantined payloads that were dropped, by what they were beyond: age or size.",
+            ),
+            &["by"],
+        )?;
+        registry.register(Box::new(cleared.clone()))?;
         registry.register(Box::new(writes.clone()))?;
         registry.register(Box::new(rows.clone()))?;
         registry.register(Box::new(queries.clone()))?;
@@ -131,6 +142,7 @@ impl Metrics {
                 "bellwire_store_probes_total",
                 "Parts of refused batches tried, and undone, to find what the database refuses.",
             )?,
+            cleared: ["age", "size"].map(|label| cleared.with_label_values(&[label])),
             server_starts: counter(
                 registry,
                 "bellwire_store_server_starts_total",
@@ -141,6 +153,12 @@ impl Metrics {
 
     pub(crate) fn count_write(&self, ending: Ending) {
         self.writes[ending as usize].inc();
+    }
+
+    pub(crate) fn count_cleared(&self, cleared: Cleared) {
+        let [by_age, by_size] = &self.cleared;
+        by_age.inc_by(cleared.by_age);
+        by_size.inc_by(cleared.by_size);
     }
 
     pub(crate) fn count_rows(&self, kind: RowKind, n_rows: usize) {

@@ -109,10 +109,7 @@ pub(crate) async fn latest_of_all(
     let latest = found
         .iter()
         .flat_map(|(device, readings)| {
-            readings.iter().map(|it| Row {
-                device: device.as_str(),
-                reading: ReadingView { metric: it.metric.as_str(), at: it.at, value: &it.value },
-            })
+            readings.iter().map(|it| Row { device: device.as_str(), reading: it.into() })
         })
         .collect();
     Ok(Json(Latest { latest, next }).into_response())
@@ -133,10 +130,7 @@ pub(crate) async fn latest(
     let found = app.ports.present.latest(&device);
     let mut found = found.ok_or_else(|| no_such_device(device.as_str()))?;
     found.sort_by(|a, b| a.metric.cmp(&b.metric));
-    let latest = found
-        .iter()
-        .map(|it| ReadingView { metric: it.metric.as_str(), at: it.at, value: &it.value })
-        .collect();
+    let latest = found.iter().map(Into::into).collect();
     Ok(Json(Latest { device: device.as_str(), latest }).into_response())
 }
 
@@ -150,6 +144,24 @@ pub(crate) async fn audit(
     let ledger = app.history(|history| history.ledger(device.clone())).await?;
     let ledger = ledger.ok_or_else(|| no_such_device(device.as_str()))?;
     Ok(Json(Audit::of(&device, &ledger)).into_response())
+}
+
+/// `GET audit?limit&cursor`: the accounts of all devices, by their names.
+pub(crate) async fn audits(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct Audits<'a> {
+        audit: Vec<Audit<'a>>,
+        next: Option<&'a str>,
+    }
+    let params = Params::read(&uri, &["limit", "cursor"])?;
+    let limit = params.limit()?;
+    let after = params.page()?.map(|after| DeviceId::new(&after)).transpose();
+    let after = after.map_err(|_| invalid("cursor", "what the list gave as `next`"))?;
+    let found = app.history(|history| history.ledgers(after.clone(), limit + 1)).await?;
+    let page = &found[..found.len().min(limit)];
+    let next = page.last().filter(|_| found.len() > limit).map(|(device, _)| device.as_str());
+    let audit = page.iter().map(|(device, ledger)| Audit::of(device, ledger)).collect();
+    Ok(Json(Audits { audit, next }).into_response())
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use bellwire_model::{DeviceId, Quarantined};
+use bellwire_model::{DeviceId, Quarantined, RejectReason};
 use serde::Serialize;
 
 use crate::app::App;
@@ -35,17 +35,22 @@ struct Row<'a> {
     payload_base64: Option<String>,
 }
 
-/// `GET quarantine?device&limit&cursor`: latest first.
+/// `GET quarantine?device&reason&topic&from&to&limit&cursor`: latest first.
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Quarantine<'a> {
         quarantine: Vec<Row<'a>>,
         next: Option<&'a str>,
     }
-    let params = Params::read(&uri, &["device", "limit", "cursor"])?;
+    let known = ["device", "reason", "topic", "from", "to", "limit", "cursor"];
+    let params = Params::read(&uri, &known)?;
     let limit = params.limit()?;
     let query = QuarantineQuery {
         device: params.parsed("device", "a device's name", |text| DeviceId::new(text).ok())?,
+        reason: params.parsed("reason", "a reason, as `bad_json`", RejectReason::from_label)?,
+        topic: params.text("topic").map(ToOwned::to_owned),
+        from: params.time("from")?,
+        to: params.time("to")?,
         limit: params.text("limit").map_or(LIMIT_DEFAULT, |_| limit),
         after: params.page()?,
     };

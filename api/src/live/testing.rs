@@ -195,6 +195,14 @@ impl History for Nothing {
     fn ledger(&self, _: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
         away()
     }
+
+    fn ledgers(
+        &self,
+        _: Option<DeviceId>,
+        _: usize,
+    ) -> PortFuture<'_, Vec<(DeviceId, DeviceLedger)>> {
+        away()
+    }
 }
 
 impl Health for Nothing {

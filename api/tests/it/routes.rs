@@ -60,8 +60,13 @@ async fn a_device_is_shown_with_its_latest_readings() {
     let service = Service::start().await;
     let at = Timestamp::from_secs(1_700_000_000);
     *service.memory.latest.lock().expect("whole") = vec![
-        LatestReading { metric: metric("temperature"), at, value: Value::Number(-18.5) },
-        LatestReading { metric: metric("door"), at, value: Value::Text("shut".into()) },
+        LatestReading {
+            metric: metric("temperature"),
+            at,
+            value: Value::Number(-18.5),
+            unit: Some("Cel".into()),
+        },
+        LatestReading { metric: metric("door"), at, value: Value::Text("shut".into()), unit: None },
     ];
     let one = service.get("/api/v1/devices/freezer-2").await.json();
     assert_eq!(one["device"], "freezer-2");
@@ -70,7 +75,7 @@ async fn a_device_is_shown_with_its_latest_readings() {
         latest,
         json!({"device": "freezer-1", "latest": [
             {"metric": "door", "at": "2023-11-14T22:13:20.000000Z", "text": "shut"},
-            {"metric": "temperature", "at": "2023-11-14T22:13:20.000000Z", "value": -18.5},
+            {"metric": "temperature", "at": "2023-11-14T22:13:20.000000Z", "unit": "Cel", "value": -18.5},
         ]})
     );
 }
@@ -81,7 +86,7 @@ async fn the_latest_of_all_devices_come_in_pages_of_devices() {
     let at = Timestamp::from_secs(1_700_000_000);
     let value = Value::Number(-18.5);
     *service.memory.latest.lock().expect("whole") =
-        vec![LatestReading { metric: metric("temperature"), at, value }];
+        vec![LatestReading { metric: metric("temperature"), at, value, unit: None }];
     let first = service.get("/api/v1/latest?metric=temperature&limit=1").await.json();
     let row = json!({"device": "freezer-1", "metric": "temperature",
         "at": "2023-11-14T22:13:20.000000Z", "value": -18.5});
@@ -182,6 +187,11 @@ async fn a_devices_account_has_exactly_the_stable_fields() {
             "quarantined": 1, "refused": 1, "readings": 18,
             "seq": {"last": 12, "gaps": [[4, 5], [9, 9]], "resets": 1}})
     );
+    let page = service.get("/api/v1/audit?limit=2").await.json();
+    assert_eq!((&page["audit"][1]["device"], &page["next"]), (&json!("oven-2"), &json!("oven-2")));
+    assert_eq!(page["audit"][0]["received"], 10);
+    let rest = service.get("/api/v1/audit?limit=2&cursor=oven-2").await.json();
+    assert_eq!((&rest["audit"][0]["device"], &rest["next"]), (&json!("oven-3"), &json!(null)));
 }
 
 #[tokio::test]
@@ -274,6 +284,12 @@ async fn quarantined_payloads_are_shown_as_they_came() {
     );
     assert_eq!(shown["quarantine"][1]["payload_base64"], "/wA=");
     assert_eq!(shown["quarantine"][1]["payload"], json!(null));
+    let path = "/api/v1/quarantine?reason=bad_json&topic=plant/%23&from=2023-01-01T00:00:00Z";
+    service.get(path).await;
+    let question = service.kept.last_question();
+    assert!(question.contains("reason: Some(BadJson), topic: Some(\"plant/#\")"), "{question}");
+    let answer = service.get("/api/v1/quarantine?reason=bad_luck").await;
+    assert_eq!(answer.status, 400);
 }
 
 #[tokio::test]

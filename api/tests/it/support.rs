@@ -243,6 +243,21 @@ impl History for Kept {
     fn ledger(&self, device: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
         self.answer(format!("{device:?}"), |kept| kept.ledger.lock().expect("whole").clone())
     }
+
+    fn ledgers(
+        &self,
+        after: Option<DeviceId>,
+        limit: usize,
+    ) -> PortFuture<'_, Vec<(DeviceId, DeviceLedger)>> {
+        self.answer(format!("{after:?} {limit}"), move |kept| {
+            let ledger = kept.ledger.lock().expect("whole").clone().unwrap_or_default();
+            let names =
+                ["oven-1", "oven-2", "oven-3"].map(|name| DeviceId::new(name).expect("valid"));
+            let wanted =
+                names.into_iter().filter(|name| after.as_ref().is_none_or(|after| name > after));
+            wanted.take(limit).map(|name| (name, ledger.clone())).collect()
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -8,10 +8,10 @@ use bellwire_alerts::read_one;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::service::{Request, Service, path_of};
 use super::{Common, EXIT_OK, Failure};
 use crate::app::rules::RulesFileError;
 use crate::cli::print_json;
+use crate::cli::service::{Request, Service, encoded};
 
 /// Who changes something, and why.
 #[derive(Debug, Args)]
@@ -127,7 +127,7 @@ fn plain(value: &Value) -> String {
 }
 
 pub(super) fn list(args: &ListArgs) -> Result<u8, Failure> {
-    let list = Service::find(&args.common)?.get("")?;
+    let list = Service::find(&args.common)?.get("/rules")?;
     if args.json {
         print_json(&list["rules"])?;
         return Ok(EXIT_OK);
@@ -168,13 +168,18 @@ pub(super) fn show(args: &NamedArgs) -> Result<u8, Failure> {
 pub(super) fn create(args: &CreateArgs) -> Result<u8, Failure> {
     let (name, toml) = read(&args.file)?;
     let body = args.by.with(json!({"toml": toml, "enabled": !args.disabled}));
-    let request = Request { method: "POST", path: "", seen: None, body: Some(&body) };
+    let request = Request { method: "POST", path: "/rules", seen: None, body: Some(&body) };
     Service::find(&args.common)?.ask(request)?;
     println!("Created the rule {name}.");
     Ok(EXIT_OK)
 }
 
 /// The revision of a rule made by API.
+/// The path of a rule.
+fn path_of(rule: &str) -> String {
+    format!("/rules/{}", encoded(rule))
+}
+
 fn revision(service: &Service, name: &str) -> anyhow::Result<u64> {
     let rule = service.get(&path_of(name))?;
     let revision = rule["revision"].as_u64();
@@ -186,7 +191,7 @@ pub(super) fn change(args: &ChangeArgs) -> Result<u8, Failure> {
     let service = Service::find(&args.common)?;
     let seen = revision(&service, &name)?;
     let body = json!({"toml": toml});
-    let request = Request { method: "POST", path: "/check", seen: None, body: Some(&body) };
+    let request = Request { method: "POST", path: "/rules/check", seen: None, body: Some(&body) };
     let check = service.ask(request)?;
     if check["effect"] == "none" {
         println!("The rule {name} is so already.");

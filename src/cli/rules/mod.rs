@@ -3,7 +3,6 @@
 
 mod backtest;
 mod manage;
-mod service;
 mod table;
 mod test;
 

@@ -31,7 +31,7 @@ pub use self::alerts::AlertPage;
 pub use self::buckets::{BUCKETS_MAX, Bucket};
 pub use self::devices::{DeviceRow, StoredLedger};
 use self::names::MetricNames;
-pub use self::quarantine::{QuarantinePlace, QuarantineRow};
+pub use self::quarantine::{QuarantineFilter, QuarantinePlace, QuarantineRow};
 pub use self::readings::{ReadingPlace, ReadingRow, TimeRange};
 pub use self::status::{Committed, ServerInfo};
 use crate::connect::{Target, deadline, failed};

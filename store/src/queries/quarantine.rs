@@ -16,6 +16,21 @@ pub struct QuarantineRow {
     pub quarantined: Quarantined,
 }
 
+/// Which quarantined payloads are wanted. What is not said, any has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuarantineFilter {
+    /// Of this device.
+    pub device: Option<DeviceId>,
+    /// For this reason.
+    pub reason: Option<RejectReason>,
+    /// On this topic, or, if it ends with `/#`, on this and those below.
+    pub topic: Option<String>,
+    /// Received then or later.
+    pub from: Option<Timestamp>,
+    /// Received before.
+    pub to: Option<Timestamp>,
+}
+
 /// Where a page ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuarantinePlace {
@@ -34,17 +49,19 @@ impl From<&Quarantined> for QuarantinePlace {
 }
 
 impl Queries {
-    /// Quarantined payloads, of `device` or of all, newest first, those before `before`, at most
-    /// `limit`.
+    /// Quarantined payloads, newest first, those before `before`, at most `limit`.
     ///
     /// # Errors
     /// [`Error`]; transient ones while the database is away.
     pub async fn quarantine(
         &self,
-        device: Option<&DeviceId>,
+        filter: &QuarantineFilter,
         before: Option<QuarantinePlace>,
         limit: usize,
     ) -> Result<Vec<QuarantineRow>, Error> {
+        let QuarantineFilter { device, reason, topic, from, to } = filter;
+        let topics = topic.as_deref().map(|topic| topic.strip_suffix("/#").unwrap_or(topic));
+        let is_open = topic.as_deref().is_some_and(|topic| topic.ends_with("/#"));
         let rows = self
             .run(
                 QueryKind::Quarantine,
@@ -55,13 +72,23 @@ impl Queries {
                  WHERE ($1::text IS NULL OR q.device = $1) \
                    AND ($2::timestamptz IS NULL \
                         OR (q.received_at, q.position, q.ordinal) < ($2, $3::int8, $4::int4)) \
+                   AND ($6::text IS NULL OR q.reason = $6) \
+                   AND ($7::text IS NULL OR q.topic = $7 \
+                        OR ($8::boolean AND starts_with(q.topic, $7 || '/'))) \
+                   AND ($9::timestamptz IS NULL OR q.received_at >= $9) \
+                   AND ($10::timestamptz IS NULL OR q.received_at < $10) \
                  ORDER BY q.received_at DESC, q.position DESC, q.ordinal DESC LIMIT $5",
                 &[
-                    &device.map(DeviceId::as_str),
+                    &device.as_ref().map(DeviceId::as_str),
                     &before.map(|place| At(place.received_at)),
                     &before.map(|place| int8(place.position.0)),
                     &before.map(|place| i32::try_from(place.ordinal).unwrap_or(i32::MAX)),
                     &row_limit(limit),
+                    &reason.map(RejectReason::label),
+                    &topics,
+                    &is_open,
+                    &from.map(At),
+                    &to.map(At),
                 ],
             )
             .await?;

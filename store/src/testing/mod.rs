@@ -122,7 +122,18 @@ impl TestDatabase {
     /// If the URL is none, which would be a fault here.
     #[must_use]
     pub fn open(&self) -> Database {
-        open(self.config.clone(), Path::new("/nonexistent"))
+        self.open_with(|_| {})
+    }
+
+    /// The same, with a changed configuration.
+    ///
+    /// # Panics
+    /// If it cannot work.
+    #[must_use]
+    pub fn open_with(&self, change: impl FnOnce(&mut Config)) -> Database {
+        let mut config = self.config.clone();
+        change(&mut config);
+        open(config, Path::new("/nonexistent"))
     }
 }
 

@@ -3,13 +3,18 @@
 use std::time::Duration;
 
 use bellwire_model::{
-    AlertState, Cursor, DeviceId, DeviceKey, LogId, LogPosition, MetricKey, Timestamp, Value,
+    AlertState, Cursor, DeviceId, DeviceKey, LogId, LogPosition, MetricKey, Quarantined,
+    RejectReason, Timestamp, Value,
 };
 use bellwire_store::on_every_kind;
 use bellwire_store::testing::{Kind, TestDatabase};
-use bellwire_store::{AlertPage, Mode, QuarantinePlace, Queries, ReadingPlace, TimeRange};
+use bellwire_store::{
+    AlertPage, Cleared, Mode, QuarantineFilter, QuarantinePlace, Queries, ReadingPlace, TimeRange,
+};
 
-use crate::support::{LOG, NOON, batch, device, metric, names, quarantined, reading, transition};
+use crate::support::{
+    LOG, NOON, batch, device, metric, names, quarantined, reading, sql, transition,
+};
 
 on_every_kind! {
     pages_of_readings_miss_and_repeat_nothing,
@@ -20,6 +25,7 @@ on_every_kind! {
     an_alert_reads_back_as_its_last_transition_left_it,
     transitions_follow_a_cursor,
     quarantined_payloads_come_newest_first,
+    quarantine_is_as_old_and_as_large_as_it_may_be,
     the_database_tells_what_it_is,
 }
 
@@ -174,17 +180,69 @@ async fn transitions_follow_a_cursor(kind: Kind) {
 
 async fn quarantined_payloads_come_newest_first(kind: Kind) {
     let queries = filled(kind).await;
-    let first = queries.quarantine(None, None, 2).await.expect("answers");
+    let any = QuarantineFilter::default();
+    let first = queries.quarantine(&any, None, 2).await.expect("answers");
     let last = &first.last().expect("two").quarantined;
-    let rest = queries.quarantine(None, Some(QuarantinePlace::from(last)), 10).await;
+    let rest = queries.quarantine(&any, Some(QuarantinePlace::from(last)), 10).await;
     let rest = rest.expect("answers");
     let positions: Vec<_> =
         first.iter().chain(&rest).map(|row| row.quarantined.position.0).collect();
     assert_eq!(positions, [4, 3, 2, 1, 0]);
     assert_eq!(rest[0].quarantined, quarantined(2, NOON + 2));
     assert_eq!(rest[0].log, LOG);
-    let of_device = queries.quarantine(Some(&device(0)), None, 10).await.expect("answers");
-    assert_eq!(of_device.len(), 4);
+    let time = |secs| Some(Timestamp::from_secs(NOON + secs));
+    let topic = |text: &str| Some(text.to_owned());
+    for (filter, expected) in [
+        (QuarantineFilter { device: Some(device(0)), ..any.clone() }, &[3, 2, 1, 0][..]),
+        (QuarantineFilter { reason: Some(RejectReason::BadJson), ..any.clone() }, &[4, 3, 2, 1, 0]),
+        (QuarantineFilter { reason: Some(RejectReason::BadUtf8), ..any.clone() }, &[]),
+        (QuarantineFilter { topic: topic("devices/#"), ..any.clone() }, &[4, 3, 2, 1, 0]),
+        (
+            QuarantineFilter { topic: topic("devices/device-0/telemetry"), ..any.clone() },
+            &[4, 3, 2, 1, 0],
+        ),
+        (
+            QuarantineFilter { topic: topic("devices/device-0/telemetry/#"), ..any.clone() },
+            &[4, 3, 2, 1, 0],
+        ),
+        (QuarantineFilter { topic: topic("devices/device-/#"), ..any.clone() }, &[]),
+        (QuarantineFilter { from: time(1), to: time(3), ..any.clone() }, &[2, 1]),
+    ] {
+        let found = queries.quarantine(&filter, None, 10).await.expect("answers");
+        let positions: Vec<_> = found.iter().map(|row| row.quarantined.position.0).collect();
+        assert_eq!(positions, expected, "{filter:?}");
+    }
+}
+
+async fn quarantine_is_as_old_and_as_large_as_it_may_be(kind: Kind) {
+    let made = kind.database().await;
+    let store = made.open_with(|config| {
+        (config.quarantine_days, config.quarantine_bytes_max) = (2, 1 << 20);
+    });
+    let (mut writer, _) = store.writer(LOG).await.expect("opened");
+    let now = sql(&made.url).await.query_one("SELECT extract(epoch FROM now())::int8", &[]).await;
+    let now: i64 = now.expect("answers").get(0);
+    let mut stored = batch(0, 100, Vec::new());
+    // Of the latest, each second further back, four fit.
+    stored.quarantined = (0..10)
+        .map(|n| {
+            // Such bytes cannot be compressed.
+            let mix = |at: u64| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at << 7).to_be_bytes();
+            let payload: Vec<u8> = (n..n + 31_250).flat_map(|at| mix(at * at + 1)).collect();
+            Quarantined { payload: payload.into(), ..quarantined(n, now - 10 + n as i64) }
+        })
+        .chain([quarantined(10, now - 3 * 86_400)])
+        .collect();
+    writer.write(&stored, &names(2, 2)).await.expect("stored");
+    let cleared = store.clear_quarantine().await.expect("cleared");
+    assert_eq!(cleared.by_age, 1);
+    assert!((4..=8).contains(&cleared.by_size), "{cleared:?}");
+    let (queries, any) = (store.queries().expect("right"), QuarantineFilter::default());
+    let left = queries.quarantine(&any, None, 20).await.expect("answers");
+    assert_eq!(left.len() as u64, 10 - cleared.by_size);
+    assert_eq!(left[0].quarantined.position.0, 9, "the latest stay");
+    let again = store.clear_quarantine().await.expect("cleared");
+    assert_eq!(again, Cleared::default());
 }
 
 async fn the_database_tells_what_it_is(kind: Kind) {

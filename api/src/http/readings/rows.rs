@@ -33,7 +33,7 @@ impl Row for ReadingRow {
     type View<'a> = ReadingView<'a>;
 
     fn view(&self) -> ReadingView<'_> {
-        ReadingView { metric: self.metric.as_str(), at: self.at, value: &self.value }
+        ReadingView { metric: self.metric.as_str(), at: self.at, value: &self.value, unit: None }
     }
 
     fn cells(&self, out: &mut Vec<u8>) {
