@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use bellwire_api::ports::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
-    BucketRow, BucketsQuery, ChangedBy, DeviceInfo, HealthStatus, Known, LatestReading, NewRule,
-    Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
-    RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial, RuleVersion, Rules, RulesError,
-    RulesFuture,
+    BucketRow, BucketsQuery, ChangedBy, DeviceInfo, HealthStatus, Known, LatestReading,
+    LatestReadings, NewRule, Page, Place, PortError, PortFuture, QuarantineQuery, Readiness,
+    ReadingRow, ReadingsQuery, RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial, RuleVersion,
+    Rules, RulesError, RulesFuture,
 };
 use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
 use bellwire_model::{
@@ -243,8 +243,8 @@ impl Present for Nothing {
         _: Option<&bellwire_model::MetricName>,
         _: Option<&DeviceId>,
         _: usize,
-    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
-        Vec::new()
+    ) -> LatestReadings {
+        LatestReadings::default()
     }
 }
 

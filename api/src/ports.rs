@@ -92,6 +92,15 @@ pub struct LatestReading {
     pub unit: Option<Arc<str>>,
 }
 
+/// The latest readings of some devices, by device and metric.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LatestReadings {
+    /// By ascending name; of each, how many of `readings` are its.
+    pub devices: Vec<(DeviceId, usize)>,
+    /// Those of the first device, then those of the next.
+    pub readings: Vec<LatestReading>,
+}
+
 /// What is known in memory: always there, never waits.
 ///
 /// Called on the runtime's threads: answer within about a millisecond. (Open alerts are not
@@ -110,7 +119,7 @@ pub trait Present: Send + Sync + Debug {
         metric: Option<&MetricName>,
         after: Option<&DeviceId>,
         limit: usize,
-    ) -> Vec<(DeviceId, Vec<LatestReading>)>;
+    ) -> LatestReadings;
 }
 
 /// A part of a longer list.

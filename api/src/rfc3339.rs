@@ -19,43 +19,49 @@ pub(crate) struct Rfc3339(pub(crate) Timestamp);
 impl Rfc3339 {
     /// Year, month and day of a day counted from 1970-01-01.
     /// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`.
-    const fn civil(days: i64) -> (i64, i64, i64) {
-        let z = days + 719_468;
-        let era = z.div_euclid(146_097);
-        let day_of_era = z.rem_euclid(146_097);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small")]
+    const fn civil(days: i64) -> (u32, u32, u32) {
+        // From 400 years earlier on, and up to the year 9999, all of it is small and has no sign.
+        let z = (days + 719_468 + 146_097) as u32;
+        let (era, day_of_era) = (z / 146_097, z % 146_097);
         let year_of_era =
             (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
         let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        let year = year_of_era + era * 400 + (month <= 2) as i64;
+        let year = year_of_era + era * 400 + (month <= 2) as u32 - 400;
         (year, month, day)
     }
 
-    fn bytes(self) -> [u8; 27] {
+    /// As text, in ASCII.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "parts of a day")]
+    pub(crate) fn bytes(self) -> [u8; 27] {
         let micros = self.0.as_micros().clamp(EARLIEST_MICROS, LATEST_MICROS);
         let (secs, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
         let (days, secs) = (secs.div_euclid(86_400), secs.rem_euclid(86_400));
         let (year, month, day) = Self::civil(days);
+        let (secs, micros) = (secs as u32, micros as u32);
         let mut text = *b"0000-00-00T00:00:00.000000Z";
-        put(&mut text[0..4], year);
-        put(&mut text[5..7], month);
-        put(&mut text[8..10], day);
-        put(&mut text[11..13], secs / 3600);
-        put(&mut text[14..16], secs / 60 % 60);
-        put(&mut text[17..19], secs % 60);
-        put(&mut text[20..26], micros);
+        put(&mut text, 0, year / 100);
+        put(&mut text, 2, year % 100);
+        put(&mut text, 5, month);
+        put(&mut text, 8, day);
+        put(&mut text, 11, secs / 3600);
+        put(&mut text, 14, secs / 60 % 60);
+        put(&mut text, 17, secs % 60);
+        put(&mut text, 20, micros / 10_000);
+        put(&mut text, 22, micros / 100 % 100);
+        put(&mut text, 24, micros % 100);
         text
     }
 }
 
-/// Writes `number` right-aligned over the zeros of `digits`.
-fn put(digits: &mut [u8], mut number: i64) {
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-    }
+/// Writes `number`, which is below 100, as two digits.
+#[expect(clippy::cast_possible_truncation, reason = "a digit")]
+const fn put(text: &mut [u8; 27], at: usize, number: u32) {
+    text[at] = b'0' + (number / 10) as u8;
+    text[at + 1] = b'0' + (number % 10) as u8;
 }
 
 impl fmt::Display for Rfc3339 {

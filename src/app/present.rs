@@ -1,6 +1,6 @@
 //! The present, as the API asks for it: from *judge's* memory and the rules in force.
 
-use bellwire_api::ports::{DeviceInfo, LatestReading, Present};
+use bellwire_api::ports::{DeviceInfo, LatestReading, LatestReadings, Present};
 use bellwire_ingest::present::{self as ingest, DevicePresent, SharedPresent};
 use bellwire_model::{Clock, DeviceId, MetricName, Names, SharedNames, Timestamp};
 use std::sync::Arc;
@@ -100,25 +100,27 @@ impl Present for Now {
         metric: Option<&MetricName>,
         after: Option<&DeviceId>,
         limit: usize,
-    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
+    ) -> LatestReadings {
         let names = self.names.read();
+        let mut found = LatestReadings::default();
+        // Judge waits meanwhile: what is found is taken along, and written down later.
         self.present.with(|present| {
             let devices = page(present, &names, after, limit);
-            let readings = devices.into_iter().map(|(id, device)| {
+            found.readings.reserve(devices.iter().map(|(_, device)| device.latest.len()).sum());
+            for (id, device) in devices {
+                let first = found.readings.len();
                 let latest = device.latest.iter().map(|it| (names.metric(it.metric), it));
-                let mut latest: Vec<_> = latest
-                    .filter(|(name, _)| metric.is_none_or(|metric| metric == *name))
-                    .map(|(name, it)| LatestReading {
-                        metric: name.clone(),
-                        at: it.at,
-                        value: it.value.clone(),
-                        unit: it.unit.clone(),
-                    })
-                    .collect();
-                latest.sort_unstable_by(|a, b| a.metric.cmp(&b.metric));
-                (id.clone(), latest)
-            });
-            readings.collect()
-        })
+                let wanted = latest.filter(|(name, _)| metric.is_none_or(|metric| metric == *name));
+                found.readings.extend(wanted.map(|(name, it)| LatestReading {
+                    metric: name.clone(),
+                    at: it.at,
+                    value: it.value.clone(),
+                    unit: it.unit.clone(),
+                }));
+                found.readings[first..].sort_unstable_by(|a, b| a.metric.cmp(&b.metric));
+                found.devices.push((id.clone(), found.readings.len() - first));
+            }
+        });
+        found
     }
 }

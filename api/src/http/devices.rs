@@ -1,4 +1,4 @@
-//! `devices`, one device, its latest readings and its account.
+//! `devices`, one device, and the accounts of all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,16 +7,15 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use bellwire_model::{DeviceId, DeviceLedger, MetricName};
+use bellwire_model::{DeviceId, DeviceLedger};
 use serde::Serialize;
 
 use crate::app::{App, no_such_device};
 use crate::http::Named;
-use crate::params::{LIMIT_MAX, Params, invalid};
+use crate::params::{Params, invalid};
 use crate::ports::DeviceInfo;
 use crate::problem::Problem;
 use crate::rfc3339::Rfc3339;
-use crate::views::ReadingView;
 
 #[derive(Serialize)]
 struct Device<'a> {
@@ -78,60 +77,6 @@ pub(crate) async fn one(
 ) -> Result<Response, Problem> {
     Params::read(&uri, &[])?;
     Ok(Json(Device::of(&app.device(&device)?)).into_response())
-}
-
-/// `GET latest?metric&limit&cursor`: of all devices, by device and metric; a page has the readings
-/// of `limit` devices.
-pub(crate) async fn latest_of_all(
-    State(app): State<Arc<App>>,
-    uri: Uri,
-) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Row<'a> {
-        device: &'a str,
-        #[serde(flatten)]
-        reading: ReadingView<'a>,
-    }
-    #[derive(Serialize)]
-    struct Latest<'a> {
-        latest: Vec<Row<'a>>,
-        next: Option<&'a str>,
-    }
-    let params = Params::read(&uri, &["metric", "limit", "cursor"])?;
-    let metric = params.parsed("metric", "a metric's name", |text| MetricName::new(text).ok())?;
-    let limit = params.text("limit").map_or(Ok(LIMIT_MAX), |_| params.limit())?;
-    let after = params.page()?.map(|after| DeviceId::new(&after)).transpose();
-    let after = after.map_err(|_| invalid("cursor", "what the list gave as `next`"))?;
-    let mut found = app.ports.present.latest_of_all(metric.as_ref(), after.as_ref(), limit + 1);
-    let has_more = found.len() > limit;
-    found.truncate(limit);
-    let next = found.last().filter(|_| has_more).map(|(device, _)| device.as_str());
-    let latest = found
-        .iter()
-        .flat_map(|(device, readings)| {
-            readings.iter().map(|it| Row { device: device.as_str(), reading: it.into() })
-        })
-        .collect();
-    Ok(Json(Latest { latest, next }).into_response())
-}
-
-/// `GET devices/{id}/latest`: by metric.
-pub(crate) async fn latest(
-    State(app): State<Arc<App>>,
-    Named(device): Named,
-    uri: Uri,
-) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Latest<'a> {
-        device: &'a str,
-        latest: Vec<ReadingView<'a>>,
-    }
-    Params::read(&uri, &[])?;
-    let found = app.ports.present.latest(&device);
-    let mut found = found.ok_or_else(|| no_such_device(device.as_str()))?;
-    found.sort_by(|a, b| a.metric.cmp(&b.metric));
-    let latest = found.iter().map(Into::into).collect();
-    Ok(Json(Latest { device: device.as_str(), latest }).into_response())
 }
 
 /// `GET devices/{id}/audit`: every publish is in exactly one column.

@@ -4,6 +4,7 @@ pub(crate) mod alerts;
 pub(crate) mod body;
 pub(crate) mod devices;
 pub(crate) mod health;
+pub(crate) mod latest;
 pub(crate) mod quarantine;
 pub(crate) mod readings;
 pub(crate) mod rules;

@@ -21,10 +21,10 @@ use crate::metrics::Metrics;
 use crate::ports::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
     BucketRow, BucketsQuery, ChangedBy, DeviceInfo, Health, HealthStatus, History, Known,
-    LatestReading, NewRule, Page, Place, PortError, PortFuture, Ports, Posts, Present,
-    QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, RuleCheck, RuleDeed, RuleDetail,
-    RuleInfo, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture, Telemetry, TelemetryError,
-    TelemetryFuture,
+    LatestReading, LatestReadings, NewRule, Page, Place, PortError, PortFuture, Ports, Posts,
+    Present, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, RuleCheck, RuleDeed,
+    RuleDetail, RuleInfo, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture, Telemetry,
+    TelemetryError, TelemetryFuture,
 };
 
 pub(crate) fn entry(position: u64, ordinal: u32, alert: u64) -> Arc<Entry> {
@@ -158,8 +158,8 @@ impl Present for Nothing {
         _: Option<&MetricName>,
         _: Option<&DeviceId>,
         _: usize,
-    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
-        Vec::new()
+    ) -> LatestReadings {
+        LatestReadings::default()
     }
 }
 

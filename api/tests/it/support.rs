@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bellwire_api::ports::{
     AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading,
-    Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery,
+    LatestReadings, Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow,
+    ReadingsQuery,
 };
 use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
 use bellwire_model::{
@@ -129,12 +130,14 @@ impl Present for Memory {
         metric: Option<&MetricName>,
         after: Option<&DeviceId>,
         limit: usize,
-    ) -> Vec<(DeviceId, Vec<LatestReading>)> {
+    ) -> LatestReadings {
         let infos = self.devices(after, limit).into_iter();
         let latest = self.latest.lock().expect("whole").clone();
         let of_metric = |it: &LatestReading| metric.is_none_or(|metric| *metric == it.metric);
         let readings: Vec<_> = latest.into_iter().filter(of_metric).collect();
-        infos.map(|info| (info.device, readings.clone())).collect()
+        let devices: Vec<_> = infos.map(|info| (info.device, readings.len())).collect();
+        let readings = devices.iter().flat_map(|_| readings.clone()).collect();
+        LatestReadings { devices, readings }
     }
 }
 
