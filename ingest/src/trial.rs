@@ -88,7 +88,7 @@ pub fn try_publish(
         let of = |unit: &&UnitOf| (unit.device, unit.metric) == (reading.device, reading.metric);
         out.units.iter().find(of).map(|found| Arc::clone(&found.unit))
     };
-    let presence = decoded.presence.iter();
+    let presence = decoded.told.iter().flat_map(|told| &told.presence);
     let readings = out.spans.iter().flat_map(|span| {
         let first = span.first as usize;
         out.readings[first..first + span.len as usize].iter().map(|reading| TriedReading {

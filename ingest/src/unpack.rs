@@ -43,11 +43,11 @@ pub(crate) fn unpack(
             },
         };
         let Some(device) = decoded.device else { continue };
-        if fate != Fate::Duplicate {
-            let said = decoded.presence.into_iter();
+        if let Some(told) = decoded.told.filter(|_| fate != Fate::Duplicate) {
+            let said = told.presence.into_iter();
             group.presence.extend(said.map(|(who, presence)| (who, presence, moment.received_at)));
-            group.rebirths.extend(decoded.rebirth);
-            group.n_lost += decoded.n_lost;
+            group.rebirths.extend(told.rebirth);
+            group.n_lost += told.n_lost;
         }
         let spans = group.output.spans[first_span..].iter();
         let telling = spans.filter(|span| span.seq.is_some() || span.device != device);

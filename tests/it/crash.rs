@@ -50,14 +50,14 @@ type Effective = (String, String, String, String, i64, Option<f64>);
 
 /// Who is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Victim {
+pub(crate) enum Victim {
     Service,
     Database,
     Both,
 }
 
 /// What a database that vanishes makes the service say.
-const DATABASE_VANISHES: [&str; 7] = [
+pub(crate) const DATABASE_VANISHES: [&str; 7] = [
     "stored on a second connection",
     "PostgreSQL has ended",
     "Failed to write to the database",
@@ -67,7 +67,7 @@ const DATABASE_VANISHES: [&str; 7] = [
     "Connection could not be recycled",
 ];
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     // Snapshots and segments come and go many times between two kills.
     Settings::with_rules(RULES)
         .set("BELLWIRE_JUDGE_SNAPSHOT_INTERVAL_MS", 100)
@@ -165,7 +165,7 @@ fn victims() -> Vec<Victim> {
 }
 
 /// Kills a victim, and waits until service and database run again.
-async fn kill(service: &mut Service, victim: Victim, dice: &mut Dice) {
+pub(crate) async fn kill(service: &mut Service, victim: Victim, dice: &mut Dice) {
     if matches!(victim, Victim::Database | Victim::Both) {
         let cluster = service.data_dir().join("postgres");
         let mut pid = None;

@@ -7,6 +7,7 @@ mod arrows;
 mod backup;
 mod bad_input;
 mod care;
+mod chaos;
 mod cli;
 mod console;
 mod crash;

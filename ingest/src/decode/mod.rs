@@ -70,14 +70,21 @@ pub struct Decoded {
     pub own_time: bool,
     /// The newest time in the payload, also of what was left out because of it.
     pub newest: Option<Timestamp>,
+    /// What it says beside readings, as few do.
+    pub told: Option<Box<Told>>,
+    /// What was wrong, if anything was.
+    pub fault: Option<Fault>,
+}
+
+/// What a publish says beside readings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
     /// Who says that it is there, or that others are not.
     pub presence: Vec<(DeviceKey, Presence)>,
     /// The topic of a command to a node of Sparkplug that must tell all again.
     pub rebirth: Option<Box<str>>,
     /// How many of Sparkplug's messages were lost before it.
     pub n_lost: u64,
-    /// What was wrong, if anything was.
-    pub fault: Option<Fault>,
 }
 
 /// Readings and their spans, in the order decoded.
@@ -185,11 +192,11 @@ impl Decoder {
         received_at: Timestamp,
         out: &mut Output,
     ) -> Decoded {
+        if let Some(route) = topics::route(publish.topic) {
+            return self.decode_route(route, publish, received_at, out);
+        }
         if topics::claims(publish.topic) {
-            return match topics::route(publish.topic) {
-                Some(route) => self.decode_route(route, publish, received_at, out),
-                None => rejected(RejectReason::BadTopic, "the topic names no device and metric"),
-            };
+            return rejected(RejectReason::BadTopic, "the topic names no device and metric");
         }
         let mappings = Arc::clone(&self.mappings);
         match mappings.find(publish.topic) {
@@ -303,8 +310,9 @@ impl Decoder {
         let namespace = publish.topic.strip_suffix(levels).unwrap_or_default();
         let command = || format!("{namespace}{}/NCMD/{}", route.group, route.edge).into();
         let rebirth = said.needs_birth.then(command);
-        let decoded = self.decoded(None);
-        Decoded { presence: said.presence, rebirth, n_lost: said.n_lost, ..decoded }
+        let told = Told { presence: said.presence, rebirth, n_lost: said.n_lost };
+        let told = (told != Told::default()).then(|| Box::new(told));
+        Decoded { told, ..self.decoded(None) }
     }
 
     fn decoded(&mut self, presence: Option<Presence>) -> Decoded {
@@ -313,9 +321,9 @@ impl Decoder {
             device,
             own_time: self.draft.own_time,
             newest: self.draft.newest,
-            presence: device.zip(presence).into_iter().collect(),
-            rebirth: None,
-            n_lost: 0,
+            told: device
+                .zip(presence)
+                .map(|said| Box::new(Told { presence: vec![said], ..Told::default() })),
             fault: self.draft.fault.take(),
         }
     }
@@ -323,15 +331,7 @@ impl Decoder {
 
 fn rejected(reason: RejectReason, detail: &str) -> Decoded {
     let fault = Some(Fault { reason, detail: detail.into() });
-    Decoded {
-        device: None,
-        own_time: false,
-        newest: None,
-        presence: Vec::new(),
-        rebirth: None,
-        n_lost: 0,
-        fault,
-    }
+    Decoded { device: None, own_time: false, newest: None, told: None, fault }
 }
 
 #[cfg(test)]

@@ -70,12 +70,14 @@ impl<'a> Node<'a> {
     }
 
     /// The same, for a value inside this one.
+    #[inline]
     fn inner(&mut self, place: Place) -> Node<'_> {
         let Self { options, draft, names, out, part, .. } = self;
         Node { options, draft, names, out, part: *part, place }
     }
 
     /// Whether this is a member, not an object that should have been one.
+    #[inline]
     fn is_member(&mut self) -> bool {
         match self.place {
             Place::Member(_) => true,
@@ -90,6 +92,7 @@ impl<'a> Node<'a> {
     }
 
     /// What the value's key means.
+    #[inline]
     fn role(&self) -> Role {
         let Place::Member(depth) = self.place else { return Role::Reading };
         let path = self.draft.path.as_str();
@@ -110,6 +113,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether it is outside of what is to be read.
+    #[inline]
     fn is_aside(&self) -> bool {
         self.options.root.as_ref().is_some_and(|root| root.within(&self.draft.path).is_none())
     }
@@ -189,6 +193,7 @@ impl<'a> Node<'a> {
     }
 
     /// What the value of the key just read is to be read as; `None` if it is passed over.
+    #[inline]
     fn way(&self, depth: usize) -> Option<Place> {
         let path = self.draft.path.as_str();
         if self.options.omits(path, depth) {

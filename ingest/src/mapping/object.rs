@@ -24,6 +24,7 @@ impl KeyPath {
     }
 
     /// Whether `path`, in an object that is `depth` deep, is this key.
+    #[inline]
     #[must_use]
     pub fn is(&self, path: &str, depth: usize) -> bool {
         // An empty key has no part in its children's paths.
@@ -98,6 +99,7 @@ impl ObjectOptions {
     }
 
     /// Whether this key is left out.
+    #[inline]
     #[must_use]
     pub fn omits(&self, path: &str, depth: usize) -> bool {
         self.omit.iter().any(|key| key.is(path, depth))

@@ -169,6 +169,25 @@ fn the_things_network() {
     );
 }
 
+/// The Things Stack, which came after it:
+/// <https://www.thethingsindustries.com/docs/integrations/data-formats/> has the fields, the values are of
+/// <https://apis.io/examples/the-things-network/the-things-stack-uplink-message-example/>.
+#[test]
+fn the_things_stack() {
+    check(
+        "[[mapping]]\ntopic = 'v3/+/devices/{device}/up'\nformat = 'json'\n\
+         root = 'uplink_message.decoded_payload'\ntime_key = 'received_at'\n\
+         seq_key = 'uplink_message.f_cnt'",
+        "v3/weather-stations@ttn/devices/dev-eu868-01/up",
+        r#"{"end_device_ids":{"device_id":"dev-eu868-01","application_ids":{"application_id":"weather-stations"},"dev_eui":"70B3D57ED005B89A","join_eui":"0000000000000001","dev_addr":"260BABCD"},"correlation_ids":["as:up:01HX6YGQ7E0V83YRZ7K4S5J4ZN","gs:uplink:01HX6YGQ7AS3VTM5W5W36YV1F1"],"received_at":"2025-05-25T13:42:11.412Z","uplink_message":{"session_key_id":"AWNbm/4zfqx0jZ5q1NlBmw==","f_port":2,"f_cnt":1834,"frm_payload":"ASsBKAAA","decoded_payload":{"temperature_c":29.9,"humidity_pct":29.6,"battery_v":3.62},"rx_metadata":[{"gateway_ids":{"gateway_id":"eui-aa555a0000000101","eui":"AA555A0000000101"},"time":"2025-05-25T13:42:11.392Z","timestamp":3895211423,"rssi":-68,"channel_rssi":-68,"snr":9.2,"location":{"latitude":47.0,"longitude":8.0,"altitude":430,"source":"SOURCE_REGISTRY"}}],"settings":{"data_rate":{"lora":{"bandwidth":125000,"spreading_factor":7}},"coding_rate":"4/5","frequency":"868100000","timestamp":3895211423},"received_at":"2025-05-25T13:42:11.412Z","consumed_airtime":"0.061696s","network_ids":{"net_id":"000013","tenant_id":"ttn","cluster_id":"eu1"}}}"#,
+        &[
+            "dev-eu868-01 temperature_c=29.9@1748180531.412",
+            "dev-eu868-01 humidity_pct=29.6@1748180531.412",
+            "dev-eu868-01 battery_v=3.62@1748180531.412",
+        ],
+    );
+}
+
 /// A gateway for Bluetooth beacons, as it logged it: <https://pastebin.com/RLveFLbX>
 #[test]
 fn openmqttgateway() {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use bellwire_ingest::decode::{Decoded, Decoder, Output};
+use bellwire_ingest::decode::{Decoder, Fault, Output};
 use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::nodes::SharedNodes;
 use bellwire_model::{LogPosition, Presence, PublishRef, QoS, RejectReason, SharedNames, Value};
@@ -34,7 +34,9 @@ struct Session {
 struct Told {
     readings: Vec<String>,
     presence: Vec<(String, Presence)>,
-    decoded: Decoded,
+    rebirth: Option<Box<str>>,
+    n_lost: u64,
+    fault: Option<Fault>,
 }
 
 impl Session {
@@ -78,11 +80,14 @@ impl Session {
             let before = RECEIVED.as_micros() - reading.at.as_micros();
             format!("{device} {metric}={value}{unit}@{}", before as f64 / 1e6)
         });
-        let presence = decoded.presence.iter();
+        let presence = decoded.told.iter().flat_map(|told| &told.presence);
+        let beside = decoded.told.as_deref().cloned().unwrap_or_default();
         Told {
+            rebirth: beside.rebirth,
+            n_lost: beside.n_lost,
+            fault: decoded.fault.clone(),
             readings: readings.collect(),
             presence: presence.map(|(key, is)| (names.device(*key).to_string(), *is)).collect(),
-            decoded,
         }
     }
 }
@@ -98,7 +103,7 @@ fn from_birth_to_death() {
     let expected = ["plant:line1 Inputs.A=1@11", "plant:line1 Supply Voltage=12.5 V@10"];
     assert_eq!(told.readings, expected);
     assert_eq!(said(&told), [("plant:line1", Presence::Online)]);
-    assert_eq!((&told.decoded.fault, &told.decoded.rebirth), (&None, &None));
+    assert_eq!((&told.fault, &told.rebirth), (&None, &None));
 
     let told = session.take("plant/DBIRTH/line1/oven", DEVICE_BIRTH);
     let expected = [
@@ -112,23 +117,23 @@ fn from_birth_to_death() {
         [("plant:line1:oven", Presence::Online)],
         "though a part is no reading"
     );
-    let fault = told.decoded.fault.expect("bytes are no reading");
+    let fault = told.fault.expect("bytes are no reading");
     assert_eq!(fault.reason, RejectReason::UnsupportedValue);
     assert!(fault.detail.starts_with("\"Recipe\""), "{}", fault.detail);
 
     let told = session.take("plant/DDATA/line1/oven", DEVICE_DATA);
     let expected = ["plant:line1:oven Temperature=-39@8", "plant:line1:oven State=\"stopped\"@8"];
-    assert_eq!((told.readings, told.decoded.fault), (expected.map(Into::into).into(), None));
+    assert_eq!((told.readings, told.fault), (expected.map(Into::into).into(), None));
 
     // What is historical has its time; what is null has no value.
     let told = session.take("plant/NDATA/line1", NODE_DATA);
     let expected = ["plant:line1 Supply Voltage=11.5@70", "plant:line1 Supply Voltage=12.25@7"];
-    assert_eq!((told.readings, told.decoded.rebirth), (expected.map(Into::into).into(), None));
+    assert_eq!((told.readings, told.rebirth), (expected.map(Into::into).into(), None));
 
     let told = session.take("plant/DDEATH/line1/oven", DEVICE_DEATH);
     assert_eq!(said(&told), [("plant:line1:oven", Presence::Offline)]);
     let told = session.take("plant/NDEATH/line1", EARLIER_DEATH);
-    assert_eq!((said(&told), &told.decoded.fault), (Vec::new(), &None), "of the session before");
+    assert_eq!((said(&told), &told.fault), (Vec::new(), &None), "of the session before");
     let told = session.take("plant/NDEATH/line1", NODE_DEATH);
     assert_eq!((said(&told), told.readings.len()), (vec![("plant:line1", Presence::Offline)], 0));
 }
@@ -142,9 +147,9 @@ fn a_node_takes_its_devices_with_it() {
     let offline = [("plant:line1", Presence::Offline), ("plant:line1:oven", Presence::Offline)];
     assert_eq!(said(&told), offline);
     let told = session.take("plant/DDATA/line1/oven", DEVICE_DATA);
-    let fault = told.decoded.fault.map(|fault| fault.reason);
+    let fault = told.fault.map(|fault| fault.reason);
     assert_eq!((told.readings.len(), fault), (0, Some(RejectReason::UnknownAlias)));
-    assert_eq!(told.decoded.rebirth.as_deref(), Some("spBv1.0/plant/NCMD/line1"));
+    assert_eq!(told.rebirth.as_deref(), Some("spBv1.0/plant/NCMD/line1"));
 }
 
 #[test]
@@ -156,17 +161,17 @@ fn what_was_lost_is_counted_and_the_node_asked() {
     // 5 instead of 3: what arrived is taken all the same.
     let told = session.take("plant/DDATA/line1/oven", DEVICE_DATA_5);
     assert_eq!(told.readings, ["plant:line1:oven Temperature=-38@6"]);
-    assert_eq!(told.decoded.n_lost, 2);
-    assert_eq!(told.decoded.rebirth.as_deref(), Some("spBv1.0/plant/NCMD/line1"));
+    assert_eq!(told.n_lost, 2);
+    assert_eq!(told.rebirth.as_deref(), Some("spBv1.0/plant/NCMD/line1"));
     let told = session.take("plant/DDATA/line1/oven", DEVICE_DATA_5);
-    assert_eq!((told.decoded.n_lost, told.decoded.rebirth), (0, None), "the same again");
+    assert_eq!((told.n_lost, told.rebirth), (0, None), "the same again");
     // The rebirth begins anew.
     let told = session.take("plant/NBIRTH/line1", NODE_BIRTH);
-    assert_eq!((told.decoded.n_lost, told.decoded.rebirth), (0, None));
+    assert_eq!((told.n_lost, told.rebirth), (0, None));
     let told = session.take("plant/DBIRTH/line1/oven", DEVICE_BIRTH);
-    assert_eq!((told.decoded.n_lost, told.decoded.rebirth), (0, None));
+    assert_eq!((told.n_lost, told.rebirth), (0, None));
     let told = session.take("plant/DDATA/line1/oven", DEVICE_DATA);
-    assert_eq!((told.decoded.n_lost, told.readings.len()), (0, 2));
+    assert_eq!((told.n_lost, told.readings.len()), (0, 2));
 }
 
 #[test]
@@ -176,16 +181,16 @@ fn an_alias_that_no_birth_has_told_spoils_only_itself() {
     session.take("plant/DBIRTH/line1/oven", DEVICE_BIRTH);
     let told = session.take("plant/DDATA/line1/oven", UNKNOWN_ALIAS);
     assert_eq!(told.readings, ["plant:line1:oven Temperature=-37@5"]);
-    let fault = told.decoded.fault.expect("one of them");
+    let fault = told.fault.expect("one of them");
     assert_eq!(
         (fault.reason, &*fault.detail),
         (RejectReason::UnknownAlias, "no birth has given alias 99 a name")
     );
-    assert!(told.decoded.rebirth.is_some());
+    assert!(told.rebirth.is_some());
     // A birth without that of its node before it is understood, and the rest is asked for.
     let mut session = Session::new(SharedNodes::default());
     let told = session.take("plant/DBIRTH/line1/oven", DEVICE_BIRTH);
-    assert_eq!((told.readings.len(), told.decoded.rebirth.is_some()), (3, true));
+    assert_eq!((told.readings.len(), told.rebirth.is_some()), (3, true));
 }
 
 /// *Keep* reads the log when *judge* has gone on, and must understand what *judge* understood.
@@ -222,7 +227,7 @@ fn who_reads_later_reads_the_same() {
 #[test]
 fn what_is_none_is_refused() {
     let mut session = Session::new(SharedNodes::default());
-    let fault = |told: Told| told.decoded.fault.map(|fault| fault.reason);
+    let fault = |told: Told| told.fault.map(|fault| fault.reason);
     let malformed = session.take("plant/NDATA/line1", "0affff");
     assert_eq!(fault(malformed), Some(RejectReason::BadSparkplug));
     let topic = session.take("plant/NDATA/line1/oven", NODE_DATA);
