@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
@@ -84,7 +83,7 @@ pub struct Snapshot {
     mappings: String,
     /// Sparkplug's nodes as they are.
     #[serde(skip)]
-    nodes: BTreeMap<Box<str>, Arc<Node>>,
+    nodes: BTreeMap<Box<str>, Node>,
     /// Units, by device and metric.
     #[serde(skip)]
     units: Vec<(u32, u32, Box<str>)>,
@@ -121,7 +120,7 @@ pub struct Restored {
     /// What decides how publishes are read.
     pub terms: Terms,
     /// What Sparkplug's nodes have said of themselves.
-    pub nodes: BTreeMap<Box<str>, Arc<Node>>,
+    pub nodes: BTreeMap<Box<str>, Node>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -172,7 +171,7 @@ impl Snapshot {
         places: Places,
         names: &Names,
         present: &Present,
-        (terms, nodes): (Terms, BTreeMap<Box<str>, Arc<Node>>),
+        (terms, nodes): (Terms, BTreeMap<Box<str>, Node>),
         rules: Vec<u8>,
     ) -> Self {
         let clocks = present.devices().filter_map(|(key, it)| Some((key.0, it.clock.clone()?)));

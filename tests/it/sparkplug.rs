@@ -18,10 +18,12 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(byte).collect()
 }
 
-async fn connect(service: &Service) -> Device {
-    let mut node = Device::connect(&service.mqtt(), "line1").await;
-    node.subscribe("spBv1.0/plant/NCMD/line1").await;
-    node
+/// The node, and its ear: commands may come before what it publishes is acknowledged.
+async fn connect(service: &Service) -> (Device, Device) {
+    let node = Device::connect(&service.mqtt(), "line1").await;
+    let mut ear = Device::connect(&service.mqtt(), "line1-commands").await;
+    ear.subscribe("spBv1.0/plant/NCMD/line1").await;
+    (node, ear)
 }
 
 async fn wait_for_temperature(service: &Service, value: f64) -> Value {
@@ -45,7 +47,7 @@ async fn an_edge_node_lives_and_dies() {
     std::fs::write(&path, "[[mapping]]\npreset = 'sparkplug'\n").unwrap();
     service.set("BELLWIRE_MAPPINGS", path.display());
     service.launch().await;
-    let mut node = connect(&service).await;
+    let (mut node, _ear) = connect(&service).await;
     node.publish("spBv1.0/plant/NBIRTH/line1", bytes(NODE_BIRTH)).await;
     node.publish("spBv1.0/plant/DBIRTH/line1/oven", bytes(DEVICE_BIRTH)).await;
     node.publish("spBv1.0/plant/DDATA/line1/oven", bytes(DEVICE_DATA)).await;
@@ -59,10 +61,10 @@ async fn an_edge_node_lives_and_dies() {
     // What the births said is in the log. Two messages were lost: that is counted, and asked for.
     service.kill().await;
     service.launch().await;
-    let mut node = connect(&service).await;
+    let (mut node, mut ear) = connect(&service).await;
     node.publish("spBv1.0/plant/DDATA/line1/oven", bytes(DEVICE_DATA_5)).await;
     wait_for_temperature(&service, -38.0).await;
-    let (topic, request) = node.receive_bytes().await;
+    let (topic, request) = ear.receive_bytes().await;
     assert_eq!(topic, "spBv1.0/plant/NCMD/line1");
     let name = b"Node Control/Rebirth";
     assert!(request.windows(name.len()).any(|window| window == name), "{request:?}");
@@ -77,7 +79,7 @@ async fn an_edge_node_lives_and_dies() {
     let path = "/api/v1/devices/plant:line1:oven/audit";
     let audit = service.wait_for(path, |audit| audit["received"] == 3).await;
     assert_eq!((&audit["stored"], &audit["quarantined"]), (&json!(2), &json!(1)), "{audit}");
-    drop(node);
+    drop((node, ear));
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);
 }

@@ -3,15 +3,17 @@
 //! An edge node is the device `group:edge`, a device behind it `group:edge:device`. Slashes in the
 //! names of metrics become dots. What is historical has its own time, and that decides.
 
+use std::sync::Arc;
+
 use bellwire_model::{DeviceKey, Presence, RejectReason, Timestamp};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use prost::Message as _;
 
-use super::Output;
 use super::draft::{Draft, TimeSource};
 use super::names::NameCache;
-use crate::nodes::{Node, Place, SharedNodes, Table, Term};
+use super::{Output, PAYLOAD_READINGS_MAX};
+use crate::nodes::{Place, Session, SharedNodes, Table, Term};
 use crate::sparkplug::{BD_SEQ, COMPRESSED, Kind, Metric, Payload, Route, UNIT, Value, datatype};
 
 /// What begins so is for commands, and no reading.
@@ -69,9 +71,13 @@ impl Edges {
             return Said::default();
         }
         let edge = format!("{}/{}", route.group, route.edge);
-        let node = self.nodes.before(&edge, self.place);
-        let mut message = Message::new(route, payload.timestamp, node.as_deref());
-        for metric in payload.metrics {
+        let mut message = self.message(route, &edge, payload.timestamp);
+        if payload.metrics.len() > PAYLOAD_READINGS_MAX {
+            draft.fault(RejectReason::TooManyReadings, |_| {
+                format!("more than {PAYLOAD_READINGS_MAX} metrics")
+            });
+        }
+        for metric in payload.metrics.into_iter().take(PAYLOAD_READINGS_MAX) {
             match Metric::decode(metric) {
                 Ok(metric) => message.take(metric, device, (draft, names, out)),
                 Err(error) => return malformed(&error, draft, out),
@@ -80,11 +86,70 @@ impl Edges {
         draft.close_instant(out);
         let n_lost = self.count(&edge, route.kind, payload.seq);
         let needs_birth = message.needs_birth || n_lost > 0;
-        let presence = message.presence(device, names);
-        if let Some(node) = message.into_node() {
-            self.nodes.set(&edge, self.place, node);
-        }
+        let presence = self.presence(&message, &edge, device, names);
+        self.remember(message, &edge);
         Said { presence, needs_birth, n_lost }
+    }
+
+    /// The message, and what held before it.
+    fn message<'a>(&self, route: Route<'a>, edge: &str, timestamp: Option<u64>) -> Message<'a> {
+        let session = self.nodes.session(edge, self.place);
+        let own = session.as_ref().and_then(|session| session.own.clone());
+        let (needs_birth, table) = match (route.kind, route.device) {
+            (Kind::NodeData, _) => (own.is_none(), own),
+            (Kind::DeviceData, Some(device)) => {
+                let table = self.nodes.table(edge, device, self.place);
+                (table.is_none(), table)
+            }
+            (Kind::DeviceBirth, _) => (own.is_none(), None),
+            _ => (false, None),
+        };
+        let known_bd_seq = session.and_then(|session| session.bd_seq);
+        let (born, bd_seq) = (Table::new(), None);
+        Message { route, timestamp, known_bd_seq, table, born, bd_seq, needs_birth }
+    }
+
+    /// Who came or went by it.
+    fn presence(
+        &self,
+        message: &Message<'_>,
+        edge: &str,
+        device: DeviceKey,
+        names: &mut NameCache,
+    ) -> Vec<(DeviceKey, Presence)> {
+        match message.route.kind {
+            Kind::NodeBirth | Kind::DeviceBirth => vec![(device, Presence::Online)],
+            Kind::DeviceDeath => vec![(device, Presence::Offline)],
+            Kind::NodeDeath if message.is_end() => {
+                let behind = self.nodes.devices(edge, self.place).into_iter();
+                let keys = behind.filter_map(|name| {
+                    let route = Route { device: Some(&name), ..message.route };
+                    names.device(&device_name(route)).ok()
+                });
+                std::iter::once(device).chain(keys).map(|key| (key, Presence::Offline)).collect()
+            }
+            Kind::NodeData | Kind::DeviceData | Kind::NodeDeath => Vec::new(),
+        }
+    }
+
+    /// Notes what holds from now on.
+    fn remember(&self, message: Message<'_>, edge: &str) {
+        let place = self.place;
+        match (message.route.kind, message.route.device) {
+            (Kind::NodeBirth, _) => {
+                let session = Session { bd_seq: message.bd_seq, own: Some(message.born.into()) };
+                self.nodes.set_session(edge, place, session);
+            }
+            (Kind::NodeDeath, _) if message.is_end() => {
+                let session = Session { bd_seq: message.known_bd_seq, own: None };
+                self.nodes.set_session(edge, place, session);
+            }
+            (Kind::DeviceBirth, Some(device)) => {
+                self.nodes.set_device(edge, device, place, Some(message.born.into()));
+            }
+            (Kind::DeviceDeath, Some(device)) => self.nodes.set_device(edge, device, place, None),
+            _ => {}
+        }
     }
 
     /// How many messages are missing before this one: `seq` goes from 0 to 255 and around, a birth of
@@ -113,33 +178,17 @@ fn malformed(error: &prost::DecodeError, draft: &mut Draft, out: &mut Output) ->
 struct Message<'a> {
     route: Route<'a>,
     timestamp: Option<u64>,
-    /// The node as it was before.
-    node: Option<&'a Node>,
-    /// The aliases that hold for it: of an earlier birth, or what this one has told so far.
-    table: Option<&'a Table>,
+    /// The number of the birth before it.
+    known_bd_seq: Option<u64>,
+    /// The aliases that hold for its data.
+    table: Option<Arc<Table>>,
+    /// Those that it gives.
     born: Table,
     bd_seq: Option<u64>,
     needs_birth: bool,
 }
 
-impl<'a> Message<'a> {
-    fn new(route: Route<'a>, timestamp: Option<u64>, node: Option<&'a Node>) -> Self {
-        let table = match route.kind {
-            Kind::NodeData => node.and_then(|node| node.own.as_deref()),
-            Kind::DeviceData => node
-                .zip(route.device)
-                .and_then(|(node, device)| node.devices.get(device))
-                .map(AsRef::as_ref),
-            _ => None,
-        };
-        let needs_birth = match route.kind {
-            Kind::NodeData | Kind::DeviceData => table.is_none(),
-            Kind::DeviceBirth => node.is_none_or(|node| node.own.is_none()),
-            Kind::NodeBirth | Kind::NodeDeath | Kind::DeviceDeath => false,
-        };
-        Self { route, timestamp, node, table, born: Table::new(), bd_seq: None, needs_birth }
-    }
-
+impl Message<'_> {
     const fn is_birth(&self) -> bool {
         matches!(self.route.kind, Kind::NodeBirth | Kind::DeviceBirth)
     }
@@ -187,7 +236,7 @@ impl<'a> Message<'a> {
     /// What the metric is; a birth gives its alias a meaning.
     fn term(&mut self, metric: &Metric, draft: &mut Draft) -> Option<Term> {
         let datatype = metric.datatype.unwrap_or_default();
-        let known = metric.alias.and_then(|alias| self.table?.get(&alias));
+        let known = metric.alias.and_then(|alias| self.table.as_ref()?.get(&alias));
         match (&metric.name, known) {
             (Some(name), known) => {
                 let datatype = match datatype {
@@ -215,48 +264,8 @@ impl<'a> Message<'a> {
     /// Whether a death ends the session that is known. That of an earlier one comes late, as a will
     /// does, and says nothing of this.
     fn is_end(&self) -> bool {
-        let known = self.node.and_then(|node| node.bd_seq);
+        let known = self.known_bd_seq;
         known.is_none() || self.bd_seq.is_none() || known == self.bd_seq
-    }
-
-    /// Who came or went by it.
-    fn presence(&self, device: DeviceKey, names: &mut NameCache) -> Vec<(DeviceKey, Presence)> {
-        match self.route.kind {
-            Kind::NodeBirth | Kind::DeviceBirth => vec![(device, Presence::Online)],
-            Kind::DeviceDeath => vec![(device, Presence::Offline)],
-            Kind::NodeDeath if self.is_end() => {
-                let behind = self.node.into_iter().flat_map(|node| node.devices.keys());
-                let keys = behind.filter_map(|name| {
-                    let route = Route { device: Some(name), ..self.route };
-                    names.device(&device_name(route)).ok()
-                });
-                std::iter::once(device).chain(keys).map(|key| (key, Presence::Offline)).collect()
-            }
-            Kind::NodeData | Kind::DeviceData | Kind::NodeDeath => Vec::new(),
-        }
-    }
-
-    /// What the node is after it, if it is another than before.
-    fn into_node(self) -> Option<Node> {
-        let before = || self.node.cloned().unwrap_or_default();
-        match (self.route.kind, self.route.device) {
-            (Kind::NodeBirth, _) => {
-                Some(Node { bd_seq: self.bd_seq, own: Some(self.born.into()), ..Node::default() })
-            }
-            (Kind::NodeDeath, _) if self.is_end() => {
-                Some(Node { bd_seq: before().bd_seq, ..Node::default() })
-            }
-            (Kind::DeviceBirth, Some(device)) => {
-                let mut node = before();
-                node.devices.insert(device.into(), self.born.into());
-                Some(node)
-            }
-            (Kind::DeviceDeath, Some(device)) => {
-                let mut node = before();
-                node.devices.remove(device).map(|_| node)
-            }
-            _ => None,
-        }
     }
 }
 

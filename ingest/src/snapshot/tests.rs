@@ -3,7 +3,9 @@
 use bellwire_model::Value;
 
 use super::*;
-use crate::nodes::{Table, Term};
+use std::sync::Arc;
+
+use crate::nodes::{Session, Table, Term};
 
 const LOG: LogId = LogId(5);
 const POLICY: TimePolicy =
@@ -36,11 +38,12 @@ fn snapshot(position: u64, committed: u64) -> Snapshot {
     Snapshot::take(LOG, places, &names, &present, (terms(), nodes()), vec![1, 2])
 }
 
-fn nodes() -> BTreeMap<Box<str>, Arc<Node>> {
+fn nodes() -> BTreeMap<Box<str>, Node> {
     let term = Term { name: "t".into(), datatype: 10 };
     let own = Some(Arc::new(Table::from([(7, term)])));
     let devices = BTreeMap::from([("d".into(), Arc::default())]);
-    BTreeMap::from([("g/e".into(), Arc::new(Node { bd_seq: Some(3), own, devices }))])
+    let session = Session { bd_seq: Some(3), own };
+    BTreeMap::from([("g/e".into(), Node { session, devices })])
 }
 
 fn newest(snapshots: &Snapshots, position: u64) -> Option<u64> {

@@ -49,6 +49,10 @@ topic = 'senml_cbor/{device}'
 format = 'senml_cbor'
 
 [[mapping]]
+topic = 'spBv1.0/#'
+format = 'sparkplug'
+
+[[mapping]]
 topic = 'scalar/{device}/{metric}'
 format = 'scalar'
 
@@ -57,8 +61,17 @@ topic = 'status/{device}'
 format = 'status'
 ";
 
-const TOPICS: [&str; 8] =
-    ["json/d", "each/d", "cbor/d", "influx/d", "senml/d", "senml_cbor/d", "scalar/d/m", "status/d"];
+const TOPICS: [&str; 9] = [
+    "json/d",
+    "each/d",
+    "cbor/d",
+    "influx/d",
+    "senml/d",
+    "senml_cbor/d",
+    "spBv1.0/g/NBIRTH/e",
+    "scalar/d/m",
+    "status/d",
+];
 
 /// Reads the payload in every format.
 fn read_all(payload: &[u8]) {
@@ -96,6 +109,19 @@ proptest! {
     #[test]
     fn no_line_like_text_panics(payload in "([ab]{1,2}(,[ab]=[ab]){0,2} [ab]=(\"[ab\\\\\"]{0,3}\"?|-?[0-9]{1,3}[iu]?|t) ?-?[0-9]{0,19}[\r\n]{0,2}|[\\\\,= \"]{0,3}){0,5}") {
         read_all(payload.as_bytes());
+    }
+
+    /// Each byte begins as a field of a payload or of a metric would, or is a short length.
+    #[test]
+    fn no_protocol_buffers_panic(payload in proptest::collection::vec(
+        prop_oneof![
+            Just(0x08_u8), Just(0x12), Just(0x18), Just(0x0a), Just(0x10), Just(0x20), Just(0x4a),
+            Just(0x50), Just(0x58), Just(0x65), Just(0x7a), Just(0xff), Just(0x1a), 0_u8..24,
+            Just(b'a'),
+        ],
+        0..80,
+    )) {
+        read_all(&payload);
     }
 
     /// Each byte begins as a map of two, an array, a text or a number would.

@@ -224,6 +224,15 @@ fn who_reads_later_reads_the_same() {
     }
 }
 
+/// Two bytes for each metric: what comes of them must cost about as little.
+#[test]
+fn a_million_empty_metrics_are_cut_short() {
+    let mut session = Session::new(SharedNodes::default());
+    let told = session.take("plant/NBIRTH/line1", &"1200".repeat(1_000_000));
+    let fault = told.fault.map(|fault| fault.reason);
+    assert_eq!((told.readings.len(), fault), (0, Some(RejectReason::TooManyReadings)));
+}
+
 #[test]
 fn what_is_none_is_refused() {
     let mut session = Session::new(SharedNodes::default());
