@@ -109,7 +109,7 @@ impl Metrics {
         )?;
         let cleared = IntCounterVec::new(
             Opts::new(
-                "bellwire_quarantine_cleared_total",
+                "bellwire_store_quarantine_cleared_total",
                 "Quarantined payloads that were dropped, by what they were beyond: age or size.",
             ),
             &["by"],
@@ -216,7 +216,7 @@ mod tests {
         let metrics = Metrics::register(&registry).expect("names are free");
         metrics.count_write(Ending::Diverged);
         let families = registry.gather();
-        assert_eq!(families.len(), 11);
+        assert_eq!(families.len(), 12);
         for family in families {
             assert!(family.name().starts_with("bellwire_store_"), "{}", family.name());
             assert!(!family.get_metric().is_empty(), "{}", family.name());
