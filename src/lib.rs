@@ -23,7 +23,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         .chain()
         .find_map(|cause| {
             is(cli::EXIT_CONFIG, cause.is::<config::ConfigError>())
-                .or_else(|| is(cli::EXIT_CONFIG, cause.is::<app::rules::RulesFileError>()))
+                .or_else(|| is(cli::EXIT_CONFIG, cause.is::<app::file_error::FileError>()))
                 .or_else(|| is(cli::EXIT_CONFIG, cause.is::<rulebook::effective::Misfit>()))
                 .or_else(|| is(cli::EXIT_DATABASE, cause.is::<app::DatabaseUnavailable>()))
         })

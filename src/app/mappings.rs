@@ -13,40 +13,24 @@ use bellwire_ingest::topics::SharedClaims;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::file_error::FileError;
 use super::file_watch::{self, Changes, Watching};
 use super::spine;
-
-/// Why a file of mappings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum MappingsFileError {
-    /// It cannot be read.
-    #[error("cannot read mappings file {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It has mistakes; the text shows each with its place.
-    #[error("{report}")]
-    Wrong {
-        /// For a person.
-        report: String,
-    },
-}
 
 /// Reads a file of mappings and checks it.
 ///
 /// # Errors
-/// [`MappingsFileError`] with every mistake that was found.
-pub fn read(path: &Path) -> Result<Arc<Mappings>, MappingsFileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| MappingsFileError::Read { path: path.to_owned(), source })?;
+/// [`FileError`] with every mistake that was found.
+pub fn read(path: &Path) -> Result<Arc<Mappings>, FileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
+        what: "mappings",
+        path: path.to_owned(),
+        source,
+    })?;
     Mappings::parse(&text).map(Arc::new).map_err(|errors| {
         let file = path.display();
         let lines: Vec<_> = errors.iter().map(|error| format!("{file}: {error}")).collect();
-        MappingsFileError::Wrong { report: lines.join("\n") }
+        FileError::Wrong { report: lines.join("\n") }
     })
 }
 

@@ -7,6 +7,7 @@ mod certificates;
 mod compaction;
 mod endpoints;
 pub mod feed;
+pub mod file_error;
 mod file_watch;
 pub mod health;
 pub mod history;
@@ -106,7 +107,7 @@ impl App {
     /// Starts everything; returns when devices and operators can connect.
     ///
     /// # Errors
-    /// Whatever is wrong, in one line: [`ConfigError`], [`rules::RulesFileError`],
+    /// Whatever is wrong, in one line: [`ConfigError`], [`file_error::FileError`],
     /// [`DatabaseUnavailable`], a damaged log, an address that is taken.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         secure::check(&config)?;

@@ -1,7 +1,7 @@
 //! Rules: the alert engine behind *judge's* port, and the file they come from.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -9,6 +9,8 @@ use bellwire_alerts::{Engine, Metrics, RuleError, RuleSet};
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{Alert, DeviceKey, Names, Observation, Presence, Timestamp, Transition};
 use tracing::error;
+
+use super::file_error::FileError;
 
 /// The rules in force, for those who show them.
 pub type SharedRules = Arc<ArcSwap<RuleSet>>;
@@ -107,37 +109,20 @@ impl Rules for EngineRules {
     }
 }
 
-/// Why a rules file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum RulesFileError {
-    /// It cannot be read.
-    #[error("cannot read rules file {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It has mistakes; the text shows each with its place.
-    #[error("{report}")]
-    Wrong {
-        /// For a person.
-        report: String,
-    },
-}
-
 /// Reads a rules file and checks it.
 ///
 /// # Errors
-/// [`RulesFileError`] with every mistake that was found.
-pub fn read(path: &Path) -> Result<(String, RuleSet), RulesFileError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| RulesFileError::Read { path: path.to_owned(), source })?;
+/// [`FileError`] with every mistake that was found.
+pub fn read(path: &Path) -> Result<(String, RuleSet), FileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| FileError::Read {
+        what: "rules",
+        path: path.to_owned(),
+        source,
+    })?;
     let file = path.display().to_string();
     let rules = RuleSet::parse(&text).map_err(|errors| {
         let reports: Vec<_> = errors.iter().map(|error| error.render(&file, &text)).collect();
-        RulesFileError::Wrong { report: reports.join("\n") }
+        FileError::Wrong { report: reports.join("\n") }
     })?;
     Ok((text, rules))
 }

@@ -63,6 +63,12 @@ fn a_wrong_configuration_is_named_with_its_place() {
     let missing = dir.path().join("nowhere.toml");
     let output = bellwire(&["serve", "--config", text(&missing)], &[]);
     check(&output, 78, &["nowhere.toml", "No such file"]);
+    let mappings = dir.path().join("mappings.toml");
+    std::fs::write(&mappings, "[[mapping]]\npreset = 'tasmata'\n").unwrap();
+    let output = bellwire(&["check-config"], &[("BELLWIRE_MAPPINGS", text(&mappings))]);
+    check(&output, 78, &["mappings.toml: line 2, column 10", "did you mean `tasmota`?"]);
+    let output = bellwire(&["check-config"], &[("BELLWIRE_MAPPINGS", text(&missing))]);
+    check(&output, 78, &["cannot read mappings file", "nowhere.toml"]);
     let output = bellwire(&["check-config"], &[("BELLWIRE_LOG_BYTES_MAX", "much")]);
     check(&output, 78, &["BELLWIRE_LOG_BYTES_MAX", "much"]);
     let small = [("BELLWIRE_LOG_BYTES_MAX", "300000"), ("BELLWIRE_LOG_SEGMENT_BYTES", "65536")];

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Common, EXIT_OK, Failure};
-use crate::app::rules::RulesFileError;
+use crate::app::file_error::FileError;
 use crate::cli::print_json;
 use crate::cli::service::{Request, Service, encoded};
 
@@ -116,7 +116,7 @@ fn read(path: &Path) -> anyhow::Result<(String, String)> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     let rule = read_one(&text).map_err(|errors| {
         let reports: Vec<_> = errors.iter().map(|error| error.render(&shown, &text)).collect();
-        RulesFileError::Wrong { report: reports.join("\n") }
+        FileError::Wrong { report: reports.join("\n") }
     })?;
     Ok((rule.name().to_string(), text))
 }

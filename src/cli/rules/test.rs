@@ -6,7 +6,8 @@ use anyhow::Context;
 use clap::Args;
 
 use super::{EXIT_FAILURE, EXIT_OK, Failure};
-use crate::app::rules::{self, RulesFileError};
+use crate::app::file_error::FileError;
+use crate::app::rules;
 use crate::backtest::words::count;
 use crate::rule_test::{file, run};
 
@@ -48,7 +49,7 @@ fn test_file(path: &Path) -> anyhow::Result<Count> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {shown}"))?;
     let file = file::read(path, &text).map_err(|errors| {
         let reports: Vec<_> = errors.iter().map(|error| error.render(&shown, &text)).collect();
-        RulesFileError::Wrong { report: reports.join("\n") }
+        FileError::Wrong { report: reports.join("\n") }
     })?;
     let (rules, _) = rules::read(&file.rules)
         .with_context(|| format!("the rules of {shown} cannot be tested"))?;
