@@ -2,24 +2,16 @@
 //! hears it. `cargo run --release -p bellwire-api --example fanout -- 500 100 8` has 500
 //! WebSocket clients (in a process of their own) hear 100 transitions a second for 8 seconds.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_api::ports::{
-    AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
-    BucketRow, BucketsQuery, ChangedBy, DeviceInfo, HealthStatus, Known, LatestReading,
-    LatestReadings, NewRule, Page, Place, PortError, PortFuture, QuarantineQuery, Readiness,
-    ReadingRow, ReadingsQuery, RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial, RuleVersion,
-    Rules, RulesError, RulesFuture,
-};
-use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
+use bellwire_api::{Api, Config, Hub, Metrics, Ports};
 use bellwire_model::{
-    Alert, AlertId, AlertState, Clock, DeviceId, DeviceKey, DeviceLedger, LogId, LogPosition,
-    Quarantined, RuleName, Severity, SharedNames, StageTimes, Timestamp, Transition,
+    Alert, AlertId, AlertState, Clock, DeviceKey, LogId, LogPosition, RuleName, Severity,
+    SharedNames, StageTimes, Timestamp, Transition,
 };
 use futures_util::StreamExt;
 use tokio::time::Instant;
@@ -48,19 +40,11 @@ async fn serve(n_clients: u64, per_second: u64, secs: u64) -> Outcome {
     let registry = prometheus::Registry::new();
     let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
     let names = SharedNames::default();
-    let clock: Arc<dyn Clock> = Arc::new(Nothing);
+    let clock: Arc<dyn Clock> = Arc::new(Still);
     let metrics = Metrics::register(&registry)?;
     let hub = Hub::new(LogId(1), config.live.clone(), names, Arc::clone(&clock), metrics);
     hub.set_snapshot(LogPosition(1), []);
-    let nothing = Arc::new(Nothing);
-    let ports = Ports {
-        present: Arc::clone(&nothing) as _,
-        history: Arc::clone(&nothing) as _,
-        health: Arc::clone(&nothing) as _,
-        backtests: Arc::clone(&nothing) as _,
-        rules: Arc::clone(&nothing) as _,
-        telemetry: nothing,
-    };
+    let ports = Ports::nothing();
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let api = Api::bind(config, ports, Arc::clone(&hub), registry, clock, tracker.clone()).await?;
     let addr = api.local_addr();
@@ -168,130 +152,12 @@ fn transition(position: u64) -> Transition {
     }
 }
 
-/// Knows nothing; for it the time stands still.
+/// For it the time stands still.
 #[derive(Debug)]
-struct Nothing;
+struct Still;
 
-impl Clock for Nothing {
+impl Clock for Still {
     fn now(&self) -> Timestamp {
         Timestamp::EPOCH
-    }
-}
-
-impl Backtests for Nothing {
-    fn begin(&self, _: BacktestRequest) -> BacktestFuture<'_> {
-        Box::pin(std::future::ready(Err(BacktestError::Busy)))
-    }
-}
-
-impl bellwire_api::ports::Telemetry for Nothing {
-    fn take(&self, _: bellwire_api::ports::Posts) -> bellwire_api::ports::TelemetryFuture<'_> {
-        Box::pin(std::future::ready(Err(bellwire_api::ports::TelemetryError::Later)))
-    }
-}
-
-impl Rules for Nothing {
-    fn list(&self) -> Vec<RuleInfo> {
-        Vec::new()
-    }
-
-    fn rule(&self, _: &RuleName) -> Option<RuleDetail> {
-        None
-    }
-
-    fn versions(&self, _: &RuleName) -> Option<Vec<RuleVersion>> {
-        None
-    }
-
-    fn create(&self, _: NewRule, _: ChangedBy) -> RulesFuture<'_, RuleDetail> {
-        Box::pin(std::future::ready(Err(RulesError::Waiting)))
-    }
-
-    fn change(
-        &self,
-        _: RuleName,
-        _: RuleDeed,
-        _: Known,
-        _: ChangedBy,
-    ) -> RulesFuture<'_, Option<RuleDetail>> {
-        Box::pin(std::future::ready(Err(RulesError::Waiting)))
-    }
-
-    fn check(&self, _: RuleTrial) -> RulesFuture<'_, RuleCheck> {
-        Box::pin(std::future::ready(Err(RulesError::Waiting)))
-    }
-}
-
-impl Present for Nothing {
-    fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
-        Vec::new()
-    }
-
-    fn device(&self, device: &DeviceId) -> Option<DeviceInfo> {
-        let (first_seen, last_seen) = (Timestamp::EPOCH, Timestamp::EPOCH);
-        let device = device.clone();
-        let (online, clock_skew, labels) = (true, None, BTreeMap::new());
-        Some(DeviceInfo { device, first_seen, last_seen, online, clock_skew, labels })
-    }
-
-    fn latest(&self, _: &DeviceId) -> Option<Vec<LatestReading>> {
-        None
-    }
-
-    fn latest_of_all(
-        &self,
-        _: Option<&bellwire_model::MetricName>,
-        _: Option<&DeviceId>,
-        _: usize,
-    ) -> LatestReadings {
-        LatestReadings::default()
-    }
-}
-
-fn away<T: Send + 'static>() -> PortFuture<'static, T> {
-    Box::pin(async { Err(PortError::DatabaseAway) })
-}
-
-impl History for Nothing {
-    fn readings(&self, _: ReadingsQuery) -> PortFuture<'_, Page<ReadingRow>> {
-        away()
-    }
-
-    fn buckets(&self, _: BucketsQuery) -> PortFuture<'_, Page<BucketRow>> {
-        away()
-    }
-
-    fn alerts(&self, _: AlertsQuery) -> PortFuture<'_, Page<Alert>> {
-        away()
-    }
-
-    fn alert(&self, _: AlertId) -> PortFuture<'_, Option<AlertHistory>> {
-        away()
-    }
-
-    fn transitions(&self, _: Place, _: usize) -> PortFuture<'_, Vec<Transition>> {
-        away()
-    }
-
-    fn quarantine(&self, _: QuarantineQuery) -> PortFuture<'_, Page<Quarantined>> {
-        away()
-    }
-
-    fn ledger(&self, _: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
-        away()
-    }
-
-    fn ledgers(
-        &self,
-        _: Option<DeviceId>,
-        _: usize,
-    ) -> PortFuture<'_, Vec<(DeviceId, DeviceLedger)>> {
-        away()
-    }
-}
-
-impl Health for Nothing {
-    fn readiness(&self) -> Readiness {
-        Readiness { status: HealthStatus::Ok, checks: Vec::new(), database: None }
     }
 }

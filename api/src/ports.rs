@@ -4,7 +4,9 @@
 //! SQL or HTTP.
 
 mod backtests;
+mod nothing;
 mod rules;
+mod shelf;
 mod telemetry;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ pub use rules::{
     AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
     RuleMistake, RuleSource, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture,
 };
+pub use shelf::{Left, LeftReason, ReplayMode, Replayed, Shelf, ShelfError, ShelfFuture};
 pub use telemetry::{Post, Posts, Telemetry, TelemetryError, TelemetryFuture};
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
@@ -60,6 +63,8 @@ pub struct Ports {
     pub rules: Arc<dyn Rules>,
     /// Takes telemetry.
     pub telemetry: Arc<dyn Telemetry>,
+    /// Reads quarantined payloads again.
+    pub shelf: Arc<dyn Shelf>,
 }
 
 /// A device, as lists show it.
@@ -248,6 +253,8 @@ pub struct QuarantineQuery {
     pub from: Option<Timestamp>,
     /// Received before.
     pub to: Option<Timestamp>,
+    /// These only: record and ordinal.
+    pub places: Option<Vec<(LogPosition, u32)>>,
     /// The most rows of one page, at least 1.
     pub limit: usize,
     /// Where the page before ended.

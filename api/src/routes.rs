@@ -35,6 +35,7 @@ const BACKTEST: &str = "/api/v1/rules/{name}/backtest";
 const TELEMETRY: &str = "/api/v1/telemetry";
 const ALL_AUDITS: &str = "/api/v1/audit";
 const QUARANTINE: &str = "/api/v1/quarantine";
+const REPLAY: &str = "/api/v1/quarantine/replay";
 const LIVE: &str = "/api/v1/live";
 const LIVE_EVENTS: &str = "/api/v1/live/events";
 const LIVE_POLL: &str = "/api/v1/live/poll";
@@ -43,7 +44,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 28] = [
+pub(crate) const TEMPLATES: [&str; 29] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -66,6 +67,7 @@ pub(crate) const TEMPLATES: [&str; 28] = [
     BACKTEST,
     TELEMETRY,
     QUARANTINE,
+    REPLAY,
     LIVE,
     LIVE_EVENTS,
     LIVE_POLL,
@@ -90,6 +92,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .merge(rules())
         .route(TELEMETRY, post(http::telemetry::take))
         .route(QUARANTINE, get(http::quarantine::list))
+        .route(REPLAY, post(http::replay::replay))
         .route(LIVE, get(websocket::live))
         .route(LIVE_EVENTS, get(events::events))
         .route(LIVE_POLL, get(poll::poll));
@@ -145,7 +148,7 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        if uri.path().starts_with(RULES) || uri.path() == TELEMETRY {
+        if uri.path().starts_with(RULES) || [TELEMETRY, REPLAY].contains(&uri.path()) {
             "This route takes the methods that `Allow` lists."
         } else {
             "This route takes GET and HEAD only."

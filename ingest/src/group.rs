@@ -15,6 +15,19 @@ pub enum Fate {
     Duplicate,
     /// Some part could not be read.
     Quarantined,
+    /// It was in quarantine, and all of it is read now.
+    Replayed,
+    /// It was in quarantine, was replayed, and stays there: the database refuses it.
+    Left,
+}
+
+/// A payload that leaves quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unshelved {
+    /// Its record, and which publish of that it is.
+    pub place: (LogPosition, u32),
+    /// In whose account it is as quarantined, if in any.
+    pub device: Option<DeviceKey>,
 }
 
 /// One publish's line in the ledger.
@@ -41,6 +54,17 @@ pub struct Heard {
     pub received_at: Timestamp,
     /// The device's own counter.
     pub seq: Option<u64>,
+    /// Whether that is how far the counter has come.
+    pub when: When,
+}
+
+/// Whether something comes now, or came long ago and was in quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// It comes now.
+    Now,
+    /// It came long ago: it may fill a gap, and is no new beginning.
+    Before,
 }
 
 /// Everything the log says from `start` to `end`.
@@ -58,7 +82,9 @@ pub struct Group {
     pub heard: Vec<Heard>,
     /// Payloads that could not be read.
     pub quarantined: Vec<Quarantined>,
-    /// Publishes that repeat an earlier one: record and ordinal.
+    /// Payloads that leave quarantine: one for each entry that is replayed, in their order.
+    pub unshelved: Vec<Unshelved>,
+    /// Publishes that repeat an earlier one, and replays that come too late: record and ordinal.
     pub duplicates: Vec<(LogPosition, u32)>,
     /// Devices whose clocks were found to have been set.
     pub clock_steps: u64,

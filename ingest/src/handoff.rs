@@ -162,6 +162,7 @@ mod tests {
             payload: [].into(),
             reason: bellwire_model::RejectReason::BadTopic,
             detail: "".into(),
+            kept: None,
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::backoff::Backoff;
-use crate::group::{Entry, Group, Heard};
+use crate::group::{Entry, Group, Heard, Unshelved};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
@@ -157,6 +157,8 @@ pub(crate) struct Load {
     /// Those of the batch's readings' publishes, in their order, and more without readings.
     pub(crate) entries: Vec<Entry>,
     pub(crate) heard: Vec<Heard>,
+    /// What leaves quarantine, one for each entry that is replayed.
+    pub(crate) unshelved: Vec<Unshelved>,
     /// What is set aside because the database refuses it.
     pub(crate) aside: Aside,
 }
@@ -166,6 +168,8 @@ impl Load {
         self.batch.end = group.end;
         self.batch.readings.append(&mut group.output.readings);
         self.batch.quarantined.append(&mut group.quarantined);
+        self.batch.unshelved.extend(group.unshelved.iter().map(|it| it.place));
+        self.unshelved.append(&mut group.unshelved);
         self.batch.transitions.append(&mut group.transitions);
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
@@ -269,7 +273,7 @@ impl<S: BatchSink> Keep<S> {
         self.position = ledger_position;
         while self.position < position {
             let group = self.rereader.read(self.position, position)?;
-            ledger.enter(&group.entries, &group.heard);
+            ledger.enter(&group.entries, &group.unshelved, &group.heard);
             self.position = group.end;
         }
         self.parts.ledger.set(ledger);
@@ -334,7 +338,9 @@ impl<S: BatchSink> Keep<S> {
             self.parts.ledger.set(ledger);
             self.ledger_is_at(self.position)?;
         } else {
-            self.parts.ledger.with(|ledger| ledger.enter(&load.entries, &load.heard));
+            self.parts
+                .ledger
+                .with(|ledger| ledger.enter(&load.entries, &load.unshelved, &load.heard));
         }
         self.parts.metrics.kept(n_readings, &load.entries, started, self.parts.clock.now());
         self.report_lag();
@@ -396,12 +402,7 @@ impl<S: BatchSink> Keep<S> {
                 }
                 Ok(refused) => {
                     poison::set_aside(load, &refused, &mut self.rereader)?;
-                    load.aside.account(
-                        &mut load.batch,
-                        &load.entries,
-                        &load.heard,
-                        &self.parts.ledger,
-                    );
+                    poison::account(load, &self.parts.ledger);
                     continue;
                 }
                 Err(SinkError::Away(error) | SinkError::Refused(error)) => {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bellwire_model::batch::LedgerRow;
 use bellwire_model::{DeviceId, DeviceKey, DeviceLedger, SharedNames, Timestamp};
 
-use crate::group::{Entry, Fate, Heard};
+use crate::group::{Entry, Fate, Heard, Unshelved, When};
 use crate::seq;
 
 /// A device's account as the database had it.
@@ -57,25 +57,35 @@ impl Ledger {
         }
     }
 
-    /// Enters publishes, and what was heard of devices in them.
-    pub fn enter(&mut self, entries: &[Entry], heard: &[Heard]) {
-        for entry in entries {
+    /// Enters publishes, which of them left quarantine, and what was heard of devices in them.
+    pub fn enter(&mut self, entries: &[Entry], unshelved: &[Unshelved], heard: &[Heard]) {
+        for entry in entries.iter().filter(|entry| entry.fate != Fate::Left) {
             let account = self.touch(entry.device);
             account.see(entry.received_at);
             let ledger = &mut account.ledger;
             ledger.received += 1;
             ledger.readings += u64::from(entry.n_readings);
             match entry.fate {
-                Fate::Stored => ledger.stored += 1,
+                Fate::Stored | Fate::Replayed => ledger.stored += 1,
                 Fate::Duplicate => ledger.duplicate += 1,
                 Fate::Quarantined => ledger.quarantined += 1,
+                Fate::Left => {}
             }
         }
-        for &Heard { device, received_at, seq } in heard {
+        // What leaves quarantine goes over to the account of whom it is of, as it is read now. It may
+        // have come in among these.
+        for device in unshelved.iter().filter_map(|it| it.device) {
+            let ledger = &mut self.touch(device).ledger;
+            ledger.received = ledger.received.saturating_sub(1);
+            ledger.quarantined = ledger.quarantined.saturating_sub(1);
+        }
+        for &Heard { device, received_at, seq, when } in heard {
             let account = self.touch(device);
             account.see(received_at);
-            if let Some(seq) = seq {
-                seq::observe(&mut account.ledger.seq, seq);
+            match (seq, when) {
+                (Some(seq), When::Now) => seq::observe(&mut account.ledger.seq, seq),
+                (Some(seq), When::Before) => seq::recall(&mut account.ledger.seq, seq),
+                (None, _) => {}
             }
         }
     }
@@ -174,9 +184,10 @@ mod tests {
             n_readings,
         };
         let received_at = Timestamp::from_secs(9);
-        let heard = |device, seq| Heard { device, received_at, seq };
+        let heard = |device, seq| Heard { device, received_at, seq, when: When::Now };
         ledger.enter(
             &[entry(Fate::Stored, 3), entry(Fate::Duplicate, 0), entry(Fate::Quarantined, 1)],
+            &[],
             &[heard(device, Some(1)), heard(device, Some(4)), heard(DeviceKey(1), None)],
         );
         let account = ledger.device(device).expect("it has published").clone();
@@ -188,5 +199,35 @@ mod tests {
         assert_eq!(ledger.take_changed().len(), 2);
         assert_eq!(ledger.take_changed().len(), 0);
         assert_eq!(ledger.device(DeviceKey(0)), None);
+    }
+
+    #[test]
+    fn what_leaves_quarantine_is_accounted_to_whom_it_is_of() {
+        let mut ledger = Ledger::default();
+        let entry = |device, fate| Entry {
+            device: DeviceKey(device),
+            received_at: Timestamp::from_secs(9),
+            newest: None,
+            fate,
+            n_readings: 2,
+        };
+        let place = (bellwire_model::LogPosition(1), 0);
+        let of = |device| Unshelved { place, device };
+        // What is read again after a crash has all of it in one.
+        let quarantined = [1, 1].map(|device| entry(device, Fate::Quarantined));
+        let all = [&quarantined[..], &[1, 2, 3].map(|device| entry(device, Fate::Replayed))];
+        ledger.enter(
+            &all.concat(),
+            &[of(Some(DeviceKey(1))), of(Some(DeviceKey(1))), of(None)],
+            &[],
+        );
+        ledger.enter(&[entry(3, Fate::Left)], &[], &[]);
+        let expected = [(1, (1, 1, 0, 6)), (2, (1, 1, 0, 2)), (3, (1, 1, 0, 2))];
+        for (device, (received, stored, quarantined, readings)) in expected {
+            let it = ledger.device(DeviceKey(device)).expect("it has an account");
+            let found = (it.received, it.stored, it.quarantined, it.readings);
+            assert_eq!(found, (received, stored, quarantined, readings), "{device}");
+            assert!(it.balances());
+        }
     }
 }

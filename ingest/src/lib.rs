@@ -25,6 +25,7 @@ pub mod policy;
 pub mod ports;
 pub mod present;
 pub mod repetition;
+pub mod replay;
 mod reread;
 pub mod seq;
 pub mod skew;

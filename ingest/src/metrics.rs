@@ -22,7 +22,7 @@ const LATENESS_BUCKETS: [f64; 12] =
 /// Counters and gauges of both readers of the log.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    judged_publishes: [IntCounter; 3],
+    judged_publishes: [IntCounter; 4],
     quarantined: Vec<IntCounter>,
     judged_readings: IntCounter,
     judge_latency: Histogram,
@@ -145,7 +145,7 @@ impl Metrics {
         )?;
         let seconds = |name, help| new.histogram(name, help, &LATENCY_BUCKETS);
         Ok(Self {
-            judged_publishes: ["stored", "duplicate", "quarantined"]
+            judged_publishes: ["stored", "duplicate", "quarantined", "replayed"]
                 .map(|fate| fates.with_label_values(&[fate])),
             quarantined: RejectReason::ALL
                 .iter()
@@ -187,7 +187,7 @@ impl Metrics {
         if phase == Phase::Recovery {
             return;
         }
-        let mut fates = [0; 3];
+        let mut fates = [0; 4];
         group.entries.iter().for_each(|entry| fates[slot(entry)] += 1);
         for (counter, n) in self.judged_publishes.iter().zip(fates) {
             counter.inc_by(n);
@@ -273,5 +273,7 @@ const fn slot(entry: &Entry) -> usize {
         Fate::Stored => 0,
         Fate::Duplicate => 1,
         Fate::Quarantined => 2,
+        // *Judge* does not know of what the database refuses.
+        Fate::Replayed | Fate::Left => 3,
     }
 }

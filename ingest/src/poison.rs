@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use bellwire_model::{KeepBatch, LedgerFlush, Quarantined, RejectReason};
+use bellwire_model::{LedgerFlush, Quarantined, RejectReason};
 use hashbrown::HashMap;
 use tokio::time::Instant;
 use tracing::warn;
 
 use crate::decode::Fault;
-use crate::group::{Entry, Fate, Heard};
+use crate::group::Fate;
 use crate::keep::{KeepError, Load};
 use crate::ledger::{Ledger, SharedLedger};
 use crate::ports::RefusedPublish;
@@ -30,21 +30,6 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// Adds the accounts as of the batch's end to the batch.
-    pub(crate) fn account(
-        &mut self,
-        batch: &mut KeepBatch,
-        entries: &[Entry],
-        heard: &[Heard],
-        ledger: &SharedLedger,
-    ) {
-        // A copy: what the API shows says `stored` only of what is.
-        let mut ledger = ledger.with(|ledger| ledger.clone()).unwrap_or_default();
-        ledger.enter(entries, heard);
-        batch.ledger = Some(LedgerFlush { devices: ledger.take_changed() });
-        self.ledger = Some(ledger);
-    }
-
     /// The accounts to go on with once the batch is stored; `None` if nothing was set aside.
     pub(crate) const fn take_ledger(&mut self) -> Option<Ledger> {
         self.ledger.take()
@@ -55,14 +40,25 @@ impl Aside {
     }
 }
 
-/// Moves the refused publishes from the readings of `load` to its quarantine.
+/// Adds the accounts as of the batch's end to the batch.
+pub(crate) fn account(load: &mut Load, ledger: &SharedLedger) {
+    // A copy: what the API shows says `stored` only of what is.
+    let mut ledger = ledger.with(|ledger| ledger.clone()).unwrap_or_default();
+    ledger.enter(&load.entries, &load.unshelved, &load.heard);
+    load.batch.ledger = Some(LedgerFlush { devices: ledger.take_changed() });
+    load.aside.ledger = Some(ledger);
+}
+
+/// Moves the refused publishes from the readings of `load` to its quarantine. Those that were
+/// replayed stay there.
 pub(crate) fn set_aside(
     load: &mut Load,
     refused: &[RefusedPublish],
     rereader: &mut Rereader,
 ) -> Result<(), KeepError> {
     let rows = as_they_came(load, refused, rereader)?;
-    assert_eq!(rows.len(), refused.len(), "the log says the same when it is read again");
+    let n_left = n_replayed(load, refused.iter().map(|publish| publish.index));
+    assert_eq!(rows.len() + n_left, refused.len(), "the log says the same when it is read again");
     for mut row in rows {
         let place = |other: &Quarantined| (other.position, other.ordinal);
         match load.batch.quarantined.iter_mut().find(|other| place(other) == place(&row)) {
@@ -82,9 +78,14 @@ pub(crate) fn set_aside(
     });
     load.batch.readings.retain(|_| !of_reading.next().unwrap_or(false));
     drop(of_reading);
+    leave_on_the_shelf(load, &is_refused);
     for publish in refused {
         let entry = &mut load.entries[publish.index];
-        (entry.fate, entry.n_readings) = (Fate::Quarantined, 0);
+        entry.n_readings = 0;
+        entry.fate = match entry.fate {
+            Fate::Replayed | Fate::Left => Fate::Left,
+            Fate::Stored | Fate::Duplicate | Fate::Quarantined => Fate::Quarantined,
+        };
     }
     if let Some(first) = refused.first().filter(|_| load.aside.n_publishes == 0) {
         load.aside.detail.clone_from(&first.detail);
@@ -93,14 +94,32 @@ pub(crate) fn set_aside(
     Ok(())
 }
 
-/// The refused publishes, from the log.
+/// How many of these entries are of publishes that were in quarantine before.
+fn n_replayed(load: &Load, indexes: impl Iterator<Item = usize>) -> usize {
+    indexes.filter(|&index| load.entries[index].fate == Fate::Replayed).count()
+}
+
+/// Of what leaves quarantine, takes out those that are refused.
+fn leave_on_the_shelf(load: &mut Load, is_refused: &[bool]) {
+    let replayed = load.entries.iter().zip(is_refused);
+    let mut stays = replayed
+        .filter(|(entry, _)| entry.fate == Fate::Replayed)
+        .map(|(_, &is_refused)| is_refused);
+    load.unshelved.retain(|_| !stays.next().unwrap_or(false));
+    drop(stays);
+    load.batch.unshelved = load.unshelved.iter().map(|it| it.place).collect();
+}
+
+/// The refused publishes, from the log, without those that were in quarantine before.
 fn as_they_came(
     load: &Load,
     refused: &[RefusedPublish],
     rereader: &mut Rereader,
 ) -> Result<Vec<Quarantined>, KeepError> {
+    let is_new = |index: usize| load.entries[index].fate != Fate::Replayed;
+    let wanted = refused.iter().filter(|publish| is_new(publish.index));
     let wanted: HashMap<usize, &str> =
-        refused.iter().map(|publish| (publish.index, publish.detail.as_str())).collect();
+        wanted.map(|publish| (publish.index, publish.detail.as_str())).collect();
     let (mut rows, mut n_entries) = (Vec::new(), 0);
     let names = rereader.names();
     let mut from = load.batch.start;
@@ -112,7 +131,8 @@ fn as_they_came(
                     let reason = RejectReason::RefusedByDatabase;
                     let fault = Fault { reason, detail: detail.into() };
                     let device = names.read().device(device).clone();
-                    rows.push(quarantine(moment, ordinal, publish, Some(device), fault));
+                    let kept = [].into();
+                    rows.push(quarantine(moment, ordinal, publish, (Some(device), kept), fault));
                 }
                 n_entries += 1;
             })?;

@@ -65,7 +65,9 @@ impl Present {
         }
         let present = self.devices[device.index()]
             .get_or_insert_with(|| DevicePresent::new(received_at, received_at));
-        present.last_seen = received_at;
+        // What is replayed came long ago.
+        present.first_seen = present.first_seen.min(received_at);
+        present.last_seen = present.last_seen.max(received_at);
         present
     }
 

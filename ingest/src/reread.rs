@@ -12,6 +12,7 @@ use crate::log::{Log, LogReader, Record};
 use crate::policy::SharedTerms;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
+use crate::replay::unpack_replay;
 use crate::unpack::{unpack, unpack_presence};
 
 /// How much log one group takes: bounds it to some ten thousand readings.
@@ -78,6 +79,19 @@ impl Rereader {
                     // *Judge* has read them.
                     Record::TimePolicy(_) | Record::Mappings { .. } => {
                         self.decoder.set_terms(self.terms.at(frame.position));
+                        continue;
+                    }
+                    Record::Replay(replay) => {
+                        let moment =
+                            Moment { position: frame.position, received_at: frame.received_at };
+                        let late = |at: &(LogPosition, u32)| *at == (moment.position, 0);
+                        let admit = || duplicates.next_if(late).is_none();
+                        let decoder = &mut self.decoder;
+                        if let Some(decoded) =
+                            unpack_replay(moment, &replay, decoder, &mut group, admit)
+                        {
+                            look(moment, 0, &replay.publish(), &decoded);
+                        }
                         continue;
                     }
                     Record::Presence(changes) => {

@@ -26,6 +26,15 @@ pub fn observe(ledger: &mut SeqLedger, seq: u64) {
     }
 }
 
+/// Takes a value into account that was published before, and is understood only now: it may fill a
+/// gap, or go beyond the last, and does not say that the counter began anew.
+pub fn recall(ledger: &mut SeqLedger, seq: u64) {
+    match ledger.last {
+        Some(last) if seq <= last => drop(fill(&mut ledger.gaps, seq)),
+        _ => observe(ledger, seq),
+    }
+}
+
 fn open(gaps: &mut Vec<(u64, u64)>, gap: (u64, u64)) {
     if gaps.len() >= GAPS_MAX {
         gaps.remove(0);
@@ -69,6 +78,18 @@ mod tests {
         check(&[1, 2, 2, 1], 1, &[], 1);
         check(&[7, 8, 7], 8, &[], 0);
         check(&[7, 9, 0, 1], 1, &[], 1);
+    }
+
+    #[test]
+    fn what_is_understood_later_fills_gaps_and_is_no_reset() {
+        let mut ledger = SeqLedger::default();
+        [5, 9].into_iter().for_each(|seq| observe(&mut ledger, seq));
+        [7, 1, 0, 12].into_iter().for_each(|seq| recall(&mut ledger, seq));
+        let gaps = vec![(6, 6), (8, 8), (10, 11)];
+        assert_eq!(ledger, SeqLedger { last: Some(12), gaps, resets: 0 });
+        let mut fresh = SeqLedger::default();
+        [3, 2, 1].into_iter().for_each(|seq| recall(&mut fresh, seq));
+        assert_eq!(fresh, SeqLedger { last: Some(3), gaps: Vec::new(), resets: 0 });
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::mapping::Mappings;
 use crate::nodes::Node;
 use crate::policy::{Terms, TimePolicy};
 use crate::present::{DevicePresent, Latest, Present};
+use crate::replay::Replays;
 use crate::skew::SkewEstimator;
 use crate::wire::{WireError, WireValue};
 
@@ -90,6 +91,9 @@ pub struct Snapshot {
     /// Devices with a connection of their own.
     #[serde(skip)]
     connected: Vec<u32>,
+    /// What was replayed from quarantine.
+    #[serde(skip)]
+    replays: Replays,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -121,6 +125,8 @@ pub struct Restored {
     pub terms: Terms,
     /// What Sparkplug's nodes have said of themselves.
     pub nodes: BTreeMap<Box<str>, Node>,
+    /// What was replayed from quarantine.
+    pub replays: Replays,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -198,7 +204,13 @@ impl Snapshot {
                 .devices()
                 .filter_map(|(key, device)| device.is_connected.then_some(key.0))
                 .collect(),
+            replays: Replays::default(),
         }
+    }
+
+    /// Adds what was replayed from quarantine.
+    pub fn set_replays(&mut self, replays: Replays) {
+        self.replays = replays;
     }
 
     /// The positions that belong to it.
@@ -255,7 +267,7 @@ impl Snapshot {
             let (device, metric) = (DeviceKey(device), MetricKey(metric));
             present.unit(&UnitOf { device, metric, unit: unit.into() });
         }
-        Ok(Restored { rules: self.rules, terms, nodes: self.nodes })
+        Ok(Restored { rules: self.rules, terms, nodes: self.nodes, replays: self.replays })
     }
 }
 
@@ -397,7 +409,8 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_extend(&snapshot.mappings, body)?;
     let body = postcard::to_extend(&snapshot.nodes, body)?;
     let body = postcard::to_extend(&snapshot.units, body)?;
-    postcard::to_extend(&snapshot.connected, body)
+    let body = postcard::to_extend(&snapshot.connected, body)?;
+    postcard::to_extend(&snapshot.replays, body)
 }
 
 /// The units that are known.
@@ -429,7 +442,10 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
     if !rest.is_empty() {
         (snapshot.nodes, rest) = postcard::take_from_bytes(rest)?;
         (snapshot.units, rest) = postcard::take_from_bytes(rest)?;
-        snapshot.connected = postcard::from_bytes(rest)?;
+        (snapshot.connected, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        (snapshot.replays, _) = postcard::take_from_bytes(rest)?;
     }
     Ok(snapshot)
 }

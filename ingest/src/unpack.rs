@@ -4,9 +4,10 @@ use bellwire_model::publish::PublishIter;
 use bellwire_model::{DeviceId, Presence, PublishRef, Quarantined};
 
 use crate::decode::{Decoded, Decoder, Fault};
-use crate::group::{Entry, Fate, Group, Heard};
+use crate::group::{Entry, Fate, Group, Heard, When};
 use crate::ports::Moment;
 use crate::repetition::Repetition;
+use crate::replay;
 
 /// Decodes every publish of a record and enters what becomes of it into `group`.
 ///
@@ -36,7 +37,9 @@ pub(crate) fn unpack(
             Repetition::New => match decoded.fault {
                 Some(fault) => {
                     let device = decoded.device.map(|device| decoder.device_id(device));
-                    group.quarantined.push(quarantine(moment, ordinal, &publish, device, fault));
+                    let kept = replay::hashes(&group.output.readings[first_reading..], decoder);
+                    let whose = (device, kept);
+                    group.quarantined.push(quarantine(moment, ordinal, &publish, whose, fault));
                     Fate::Quarantined
                 }
                 None => Fate::Stored,
@@ -56,6 +59,7 @@ pub(crate) fn unpack(
             device: span.device,
             received_at,
             seq: span.seq,
+            when: When::Now,
         }));
         let n_readings = group.output.readings.len() - first_reading;
         group.entries.push(Entry {
@@ -82,12 +86,12 @@ pub(crate) fn unpack_presence(
     }
 }
 
-/// A publish as it goes to quarantine.
+/// A publish as it goes to quarantine: whose it is, and which of its readings are stored.
 pub(crate) fn quarantine(
     moment: Moment,
     ordinal: u32,
     publish: &PublishRef<'_>,
-    device: Option<DeviceId>,
+    (device, kept): (Option<DeviceId>, Box<[u64]>),
     fault: Fault,
 ) -> Quarantined {
     Quarantined {
@@ -99,5 +103,6 @@ pub(crate) fn quarantine(
         payload: publish.payload.into(),
         reason: fault.reason,
         detail: fault.detail,
+        kept: Some(kept),
     }
 }

@@ -24,6 +24,9 @@ pub struct Quarantined {
     pub reason: RejectReason,
     /// What and where, for a person: `"temperature" is an array`.
     pub detail: Box<str>,
+    /// Which of its readings are stored, as hashes of device, metric and time; `None`: it was
+    /// written by a version that did not note it.
+    pub kept: Option<Box<[u64]>>,
 }
 
 /// The ledger as of a position: what the database needs to go on from there.
@@ -57,6 +60,8 @@ pub struct KeepBatch {
     pub readings: Vec<Reading>,
     /// Payloads that could not be read.
     pub quarantined: Vec<Quarantined>,
+    /// Payloads that were in quarantine and are read now: record and ordinal.
+    pub unshelved: Vec<(LogPosition, u32)>,
     /// What the rules said, in order.
     pub transitions: Vec<Transition>,
     /// Which devices came or went, in order.
@@ -71,6 +76,7 @@ impl KeepBatch {
     pub fn is_empty(&self) -> bool {
         self.readings.is_empty()
             && self.quarantined.is_empty()
+            && self.unshelved.is_empty()
             && self.transitions.is_empty()
             && self.presence.is_empty()
             && self.ledger.is_none()

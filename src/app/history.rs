@@ -11,10 +11,11 @@ use bellwire_ingest::journal::Journal;
 use bellwire_ingest::ledger::{Ledger, SharedLedger};
 use bellwire_model::{
     Alert, AlertId, DeviceId, DeviceLedger, LogId, LogPosition, Quarantined, SharedNames,
-    Timestamp, Transition,
+    Transition,
 };
 use bellwire_store::{
-    AlertPage, Bucket, Error, QuarantineFilter, QuarantinePlace, Queries, ReadingPlace, TimeRange,
+    AlertPage, Bucket, Error, QuarantineFilter, QuarantinePlace, QuarantineRow, Queries,
+    ReadingPlace, TimeRange,
 };
 
 use super::page::{from_time, read, to_time, token};
@@ -57,6 +58,27 @@ fn page<R, T>(
 ) -> Page<T> {
     let next = if rows.len() < limit { None } else { next(&rows) };
     Page { rows: rows.into_iter().map(row).collect(), next }
+}
+
+/// A page of quarantined payloads, each with its log.
+pub(super) async fn quarantine_page(
+    queries: &Queries,
+    query: QuarantineQuery,
+) -> Result<Page<QuarantineRow>, PortError> {
+    let before = query.after.as_deref().map(read::<3>).transpose()?;
+    let before = before.map(|[received_at, position, ordinal]| QuarantinePlace {
+        received_at: to_time(received_at),
+        position: LogPosition(position),
+        ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
+    });
+    let QuarantineQuery { device, reason, topic, from, to, places, limit, .. } = query;
+    let filter = QuarantineFilter { device, reason, topic, from, to, places };
+    let rows = queries.quarantine(&filter, before, limit).await.map_err(port_error)?;
+    let next = |rows: &[QuarantineRow]| {
+        let last = &rows.last()?.quarantined;
+        Some(token([from_time(last.received_at), last.position.0, u64::from(last.ordinal)]))
+    };
+    Ok(page(rows, limit, next, |row| row))
 }
 
 fn bucket_row(group: Option<Box<str>>, row: Bucket) -> BucketRow {
@@ -210,21 +232,9 @@ impl Kept {
         &self,
         query: QuarantineQuery,
     ) -> Result<Page<Quarantined>, PortError> {
-        let before = query.after.as_deref().map(read::<3>).transpose()?;
-        let before = before.map(|[received_at, position, ordinal]| QuarantinePlace {
-            received_at: to_time(received_at),
-            position: LogPosition(position),
-            ordinal: u32::try_from(ordinal).unwrap_or(u32::MAX),
-        });
-        let QuarantineQuery { device, reason, topic, from, to, limit, .. } = query;
-        let filter = QuarantineFilter { device, reason, topic, from, to };
-        let rows = self.queries.quarantine(&filter, before, limit).await.map_err(port_error)?;
-        let next = |rows: &[bellwire_store::QuarantineRow]| {
-            let last = &rows.last()?.quarantined;
-            let received_at: Timestamp = last.received_at;
-            Some(token([from_time(received_at), last.position.0, u64::from(last.ordinal)]))
-        };
-        Ok(page(rows, limit, next, |row| row.quarantined))
+        let page = quarantine_page(&self.queries, query).await?;
+        let rows = page.rows.into_iter().map(|row| row.quarantined).collect();
+        Ok(Page { rows, next: page.next })
     }
 
     fn device_ledger(&self, device: &DeviceId) -> Result<Option<DeviceLedger>, PortError> {

@@ -17,6 +17,7 @@ mod page;
 mod presence;
 pub mod present;
 mod rebirth;
+mod replay;
 mod rulebook;
 pub mod rules;
 mod rules_file;
@@ -445,6 +446,7 @@ async fn open_api(
         backtests: Arc::new(backtests),
         rules: Arc::new(book),
         telemetry: Arc::new(telemetry),
+        shelf: Arc::new(replay::Replayer::new(database.queries()?, spine.log(), spine.terms())),
     };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(

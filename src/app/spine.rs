@@ -198,6 +198,11 @@ impl Spine {
         &self.shared.present
     }
 
+    /// What decides how publishes are read.
+    pub(super) const fn terms(&self) -> &SharedTerms {
+        &self.shared.terms
+    }
+
     pub(super) fn prepared(&self) -> PreparedRules {
         Arc::clone(&self.shared.prepared)
     }

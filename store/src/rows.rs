@@ -2,7 +2,9 @@
 
 use bellwire_model::alert::Alert;
 use bellwire_model::batch::LedgerRow;
-use bellwire_model::{AlertId, Correction, DeviceKey, Presence, Quarantined, Transition};
+use bellwire_model::{
+    AlertId, Correction, DeviceKey, LogPosition, Presence, Quarantined, Transition,
+};
 use hashbrown::HashMap;
 use tokio_postgres::types::ToSql;
 
@@ -25,9 +27,9 @@ where
 }
 
 pub(crate) const INSERT_QUARANTINE: &str = "INSERT INTO bellwire.quarantine \
-    (log_id, position, ordinal, received_at, device, topic, payload, reason, detail) \
+    (log_id, position, ordinal, received_at, device, topic, payload, reason, detail, kept) \
     SELECT $1::int4, * FROM unnest($2::int8[], $3::int4[], $4::timestamptz[], $5::text[], $6::text[], \
-        $7::bytea[], $8::text[], $9::text[]) \
+        $7::bytea[], $8::text[], $9::text[], $10::bytea[]) \
     ON CONFLICT DO NOTHING";
 
 /// Parameters of [`INSERT_QUARANTINE`] for all of `rows`.
@@ -52,10 +54,37 @@ pub(crate) fn quarantine(log_id: i32, rows: &[Quarantined]) -> Vec<Parameters> {
             column(part, |row| row.payload.to_vec()),
             column(part, |row| row.reason.label()),
             column(part, |row| storable(&row.detail).into_owned()),
+            column(part, |row| row.kept.as_deref().map(hash_bytes)),
         ]);
         rest = others;
     }
     statements
+}
+
+/// Hashes as they lie in `kept`.
+fn hash_bytes(hashes: &[u64]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()
+}
+
+/// The hashes that lie in `kept`; what is no whole one is left out.
+pub(crate) fn hashes(bytes: &[u8]) -> Box<[u64]> {
+    bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect()
+}
+
+pub(crate) const DELETE_QUARANTINE: &str = "DELETE FROM bellwire.quarantine \
+    WHERE log_id = $1::int4 AND (position, ordinal) IN \
+        (SELECT * FROM unnest($2::int8[], $3::int4[]))";
+
+/// Parameters of [`DELETE_QUARANTINE`] for all of `places`.
+pub(crate) fn unshelved(log_id: i32, places: &[(LogPosition, u32)]) -> Vec<Parameters> {
+    let statement = |part: &[(LogPosition, u32)]| {
+        vec![
+            Box::new(log_id) as Box<dyn ToSql + Sync + Send>,
+            column(part, |(position, _)| int8(position.0)),
+            column(part, |(_, ordinal)| int4(*ordinal)),
+        ]
+    };
+    places.chunks(ROWS_MAX).map(statement).collect()
 }
 
 pub(crate) const INSERT_TRANSITION: &str = "INSERT INTO bellwire.transition \
@@ -206,7 +235,7 @@ fn gaps_literal(gaps: &[(u64, u64)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bellwire_model::{LogPosition, RejectReason, Timestamp};
+    use bellwire_model::{RejectReason, Timestamp};
 
     use super::*;
 
@@ -214,6 +243,13 @@ mod tests {
     fn gaps_become_an_array_literal() {
         assert_eq!(gaps_literal(&[]), "{}");
         assert_eq!(gaps_literal(&[(1, 3), (7, 7)]), "{1,3,7,7}");
+    }
+
+    #[test]
+    fn hashes_read_back() {
+        let all = [1, u64::MAX, 0x0102_0304_0506_0708];
+        assert_eq!(*hashes(&hash_bytes(&all)), all);
+        assert_eq!(*hashes(&[1, 2, 3]), []);
     }
 
     #[test]
@@ -227,6 +263,7 @@ mod tests {
             payload: vec![0; bytes].into(),
             reason: RejectReason::BadJson,
             detail: "".into(),
+            kept: None,
         };
         assert_eq!(quarantine(1, &[]).len(), 0);
         assert_eq!(quarantine(1, &vec![row(10); ROWS_MAX + 1]).len(), 2);

@@ -184,6 +184,11 @@ impl Session {
                 rows::quarantine(who.log_id, &batch.quarantined),
             ),
             (
+                rows::DELETE_QUARANTINE,
+                "taking payloads out of quarantine",
+                rows::unshelved(who.log_id, &batch.unshelved),
+            ),
+            (
                 rows::INSERT_TRANSITION,
                 "storing transitions",
                 rows::transitions(who.log_id, &batch.transitions),

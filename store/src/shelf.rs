@@ -40,7 +40,7 @@ pub(crate) async fn clear(target: &Target, config: &Config) -> Result<Cleared, E
         .execute(
             "DELETE FROM bellwire.quarantine q USING ( \
                  SELECT log_id, position, ordinal, \
-                        sum(pg_column_size(payload) + octet_length(topic) + octet_length(detail) + $2::int8) \
+                        sum(pg_column_size(payload) + octet_length(topic) + octet_length(detail) + coalesce(octet_length(kept), 0) + $2::int8) \
                             OVER (ORDER BY received_at DESC, log_id, position DESC, ordinal DESC) AS upto \
                  FROM bellwire.quarantine \
                  WHERE pg_total_relation_size('bellwire.quarantine') > $1::int8 \

@@ -118,6 +118,7 @@ impl Writer {
                 || (batch.start == batch.end
                     && batch.readings.is_empty()
                     && batch.quarantined.is_empty()
+                    && batch.unshelved.is_empty()
                     && batch.transitions.is_empty()),
             "a batch with rows has an extent"
         );

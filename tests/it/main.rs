@@ -26,6 +26,7 @@ mod poison;
 mod presence;
 mod reader;
 mod recording;
+mod replay;
 mod rules;
 mod rules_api;
 mod sessions;

@@ -7,6 +7,7 @@ pub(crate) mod health;
 pub(crate) mod latest;
 pub(crate) mod quarantine;
 pub(crate) mod readings;
+pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod telemetry;
 

@@ -51,6 +51,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         topic: params.text("topic").map(ToOwned::to_owned),
         from: params.time("from")?,
         to: params.time("to")?,
+        places: None,
         limit: params.text("limit").map_or(LIMIT_DEFAULT, |_| limit),
         after: params.page()?,
     };
@@ -128,6 +129,7 @@ mod tests {
             payload: format!("{}ü", "x".repeat(SHOWN_MAX - 1)).into_bytes().into(),
             reason: bellwire_model::RejectReason::BadJson,
             detail: "d".into(),
+            kept: None,
         };
         let row = row(&it);
         assert_eq!(row.payload.map(str::len), Some(SHOWN_MAX - 1));

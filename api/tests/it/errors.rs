@@ -160,14 +160,7 @@ async fn what_is_no_http_harms_no_one() {
 async fn a_taken_port_is_named() {
     let service = Service::start().await;
     let config = Config { listen: service.addr, ..Config::default() };
-    let ports = bellwire_api::Ports {
-        present: Arc::clone(&service.memory) as _,
-        history: Arc::clone(&service.kept) as _,
-        health: Arc::clone(&service.condition) as _,
-        backtests: Arc::clone(&service.trials) as _,
-        rules: Arc::new(crate::rules::Book::default()),
-        telemetry: Arc::new(crate::telemetry::Basket::default()),
-    };
+    let ports = bellwire_api::Ports::nothing();
     let (hub, registry) = (Arc::clone(&service.hub), service.registry.clone());
     let clock = Arc::clone(&service.clock) as _;
     let bound = Api::bind(config, ports, hub, registry, clock, service.tracker.clone()).await;

@@ -271,6 +271,7 @@ async fn quarantined_payloads_are_shown_as_they_came() {
         payload: b"{\"t\":".to_vec().into(),
         reason: RejectReason::BadJson,
         detail: "ends too early".into(),
+        kept: Some([].into()),
     };
     let binary = Quarantined { payload: vec![0xff, 0].into(), ..it.clone() };
     *service.kept.quarantined.lock().expect("whole") = vec![it, binary];

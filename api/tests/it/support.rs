@@ -2,33 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwire_api::ports::{
-    AlertHistory, AlertsQuery, BucketRow, BucketsQuery, DeviceInfo, HealthStatus, LatestReading,
-    LatestReadings, Page, Place, PortError, PortFuture, QuarantineQuery, Readiness, ReadingRow,
-    ReadingsQuery,
-};
-use bellwire_api::{Api, Config, Health, History, Hub, Metrics, Ports, Present};
+use bellwire_api::ports::{DeviceInfo, HealthStatus, LatestReading, LatestReadings, Readiness};
+use bellwire_api::{Api, Config, Health, Hub, Metrics, Ports, Present};
 use bellwire_model::{
-    Alert, AlertId, AlertState, Clock, DeviceId, DeviceLedger, LogId, LogPosition, MetricName,
-    Quarantined, Reading, RuleName, Severity, SharedNames, StageTimes, Timestamp, Transition,
-    Value,
+    Alert, AlertId, AlertState, Clock, DeviceId, LogId, LogPosition, MetricName, Reading, RuleName,
+    Severity, SharedNames, StageTimes, Timestamp, Transition, Value,
 };
 use futures_util::{SinkExt, StreamExt};
 use prometheus::Registry;
 use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backtests::Trials;
+use crate::kept::Kept;
+use crate::replay::Bin;
 use crate::rules::Book;
 use crate::telemetry::Basket;
 
@@ -141,128 +137,6 @@ impl Present for Memory {
     }
 }
 
-/// What has been kept, as the test says; it remembers what it was asked.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    pub(crate) away: AtomicBool,
-    /// Questions wait for `release` while this is set.
-    pub(crate) stuck: AtomicBool,
-    pub(crate) release: Notify,
-    pub(crate) asked: Mutex<Vec<String>>,
-    pub(crate) readings: Mutex<Vec<ReadingRow>>,
-    pub(crate) buckets: Mutex<Vec<BucketRow>>,
-    pub(crate) alerts: Mutex<Vec<Alert>>,
-    pub(crate) transitions: Mutex<Vec<Transition>>,
-    pub(crate) quarantined: Mutex<Vec<Quarantined>>,
-    pub(crate) ledger: Mutex<Option<DeviceLedger>>,
-}
-
-impl Kept {
-    fn answer<'a, T: Send + 'a>(
-        &'a self,
-        question: String,
-        look: impl FnOnce(&Self) -> T + Send + 'a,
-    ) -> PortFuture<'a, T> {
-        self.asked.lock().expect("whole").push(question);
-        Box::pin(async move {
-            if self.stuck.load(Ordering::Relaxed) {
-                self.release.notified().await;
-            }
-            if self.away.load(Ordering::Relaxed) {
-                return Err(PortError::DatabaseAway);
-            }
-            Ok(look(self))
-        })
-    }
-
-    pub(crate) fn last_question(&self) -> String {
-        self.asked.lock().expect("whole").last().cloned().unwrap_or_default()
-    }
-}
-
-/// A page of `rows`, whose token is the number of rows before it.
-fn page<T: Clone>(rows: &[T], after: Option<&str>, limit: usize) -> Page<T> {
-    let start = after.map_or(0, |after| after.parse().unwrap_or(usize::MAX)).min(rows.len());
-    let end = rows.len().min(start + limit);
-    let next = (end < rows.len()).then(|| end.to_string());
-    Page { rows: rows[start..end].to_vec(), next }
-}
-
-impl History for Kept {
-    fn readings(&self, query: ReadingsQuery) -> PortFuture<'_, Page<ReadingRow>> {
-        if query.after.as_deref() == Some("nonsense") {
-            return Box::pin(async { Err(PortError::BadPage) });
-        }
-        if query.after.as_deref() == Some("broken") {
-            return Box::pin(async { Err(PortError::Failed("a fault of ours".into())) });
-        }
-        self.answer(format!("{query:?}"), move |kept| {
-            page(&kept.readings.lock().expect("whole"), query.after.as_deref(), query.limit)
-        })
-    }
-
-    fn buckets(&self, query: BucketsQuery) -> PortFuture<'_, Page<BucketRow>> {
-        self.answer(format!("{query:?}"), move |kept| {
-            page(&kept.buckets.lock().expect("whole"), query.after.as_deref(), query.limit)
-        })
-    }
-
-    fn alerts(&self, query: AlertsQuery) -> PortFuture<'_, Page<Alert>> {
-        self.answer(format!("{query:?}"), move |kept| {
-            let alerts = kept.alerts.lock().expect("whole");
-            let alerts: Vec<_> = alerts
-                .iter()
-                .filter(|alert| query.states.contains(&alert.state))
-                .cloned()
-                .collect();
-            page(&alerts, query.after.as_deref(), query.limit)
-        })
-    }
-
-    fn alert(&self, id: AlertId) -> PortFuture<'_, Option<AlertHistory>> {
-        self.answer(format!("{id:?}"), move |kept| {
-            let transitions: Vec<_> = {
-                let all = kept.transitions.lock().expect("whole");
-                all.iter().filter(|it| it.alert.id == id).cloned().collect()
-            };
-            let alert = transitions.last()?.alert.clone();
-            Some(AlertHistory { alert, transitions })
-        })
-    }
-
-    fn transitions(&self, from: Place, limit: usize) -> PortFuture<'_, Vec<Transition>> {
-        self.answer(format!("{from:?}"), move |kept| {
-            let all = kept.transitions.lock().expect("whole");
-            all.iter().filter(|it| Place::of(it) >= from).take(limit).cloned().collect()
-        })
-    }
-
-    fn quarantine(&self, query: QuarantineQuery) -> PortFuture<'_, Page<Quarantined>> {
-        self.answer(format!("{query:?}"), move |kept| {
-            page(&kept.quarantined.lock().expect("whole"), query.after.as_deref(), query.limit)
-        })
-    }
-
-    fn ledger(&self, device: DeviceId) -> PortFuture<'_, Option<DeviceLedger>> {
-        self.answer(format!("{device:?}"), |kept| kept.ledger.lock().expect("whole").clone())
-    }
-
-    fn ledgers(
-        &self,
-        after: Option<DeviceId>,
-        limit: usize,
-    ) -> PortFuture<'_, Vec<(DeviceId, DeviceLedger)>> {
-        self.answer(format!("{after:?} {limit}"), move |kept| {
-            let ledger = kept.ledger.lock().expect("whole").clone().unwrap_or_default();
-            let names =
-                ["oven-1", "oven-2", "oven-3"].map(|name| DeviceId::new(name).expect("valid"));
-            let wanted =
-                names.into_iter().filter(|name| after.as_ref().is_none_or(|after| name > after));
-            wanted.take(limit).map(|name| (name, ledger.clone())).collect()
-        })
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Condition(pub(crate) Mutex<Readiness>);
 
@@ -281,6 +155,7 @@ pub(crate) struct Service {
     pub(crate) trials: Arc<Trials>,
     pub(crate) book: Arc<Book>,
     pub(crate) basket: Arc<Basket>,
+    pub(crate) bin: Arc<Bin>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) names: SharedNames,
     pub(crate) registry: Registry,
@@ -315,6 +190,7 @@ impl Service {
         let trials = Arc::new(Trials::default());
         let book = Arc::new(Book::default());
         let basket = Arc::new(Basket::default());
+        let bin = Arc::new(Bin::default());
         let condition = Arc::new(Condition(Mutex::new(ready)));
         for name in ["freezer-1", "freezer-2"] {
             names.write(|names| names.add_device(&device(name)));
@@ -329,6 +205,7 @@ impl Service {
             backtests: Arc::clone(&trials) as _,
             rules: Arc::clone(&book) as _,
             telemetry: Arc::clone(&basket) as _,
+            shelf: Arc::clone(&bin) as _,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();
@@ -345,6 +222,7 @@ impl Service {
             trials,
             book,
             basket,
+            bin,
             condition,
             names,
             registry,

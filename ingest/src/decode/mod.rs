@@ -174,6 +174,11 @@ impl Decoder {
         self.names.device(id).ok()
     }
 
+    /// The names that its keys are of.
+    pub(crate) const fn names(&self) -> &SharedNames {
+        self.names.shared()
+    }
+
     /// The name of a device that this decoder gave a key.
     #[must_use]
     pub fn device_id(&self, device: DeviceKey) -> DeviceId {
@@ -183,6 +188,20 @@ impl Decoder {
     /// Gives the metric a key that rules know presence by; where there is no room for it, they do not.
     fn know_presence(&mut self) {
         let _known = self.names.metric(Presence::METRIC);
+    }
+
+    /// The same as [`Decoder::decode`] of a publish that was received long ago: nothing that it says
+    /// of devices' coming and going, or of Sparkplug's nodes, holds any more.
+    pub fn decode_again(
+        &mut self,
+        publish: &PublishRef<'_>,
+        received_at: Timestamp,
+        out: &mut Output,
+    ) -> Decoded {
+        self.edges.past = sparkplug::Past::Replayed;
+        let decoded = self.decode(publish, received_at, out);
+        self.edges.past = sparkplug::Past::Present;
+        Decoded { told: None, ..decoded }
     }
 
     /// Decodes one publish and appends what can be read to `out`.

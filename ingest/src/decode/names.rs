@@ -31,6 +31,11 @@ impl NameCache {
         Ok(key)
     }
 
+    /// The names themselves.
+    pub(super) const fn shared(&self) -> &SharedNames {
+        &self.shared
+    }
+
     /// The name of a device that has a key.
     pub(super) fn device_id(&self, device: DeviceKey) -> DeviceId {
         self.shared.read().device(device).clone()

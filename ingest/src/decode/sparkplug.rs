@@ -27,6 +27,18 @@ pub(super) struct Edges {
     pub(super) place: Place,
     /// Of each node: the `seq` that comes next.
     next_seqs: HashMap<Box<str>, u8>,
+    /// Whether messages come now.
+    pub(super) past: Past,
+}
+
+/// Whether a message comes now, or came long ago and is read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It comes now: what it says of its node holds from here on.
+    #[default]
+    Present,
+    /// It is from quarantine: it changes nothing that is known of its node.
+    Replayed,
 }
 
 /// What a message says beside its readings.
@@ -84,6 +96,9 @@ impl Edges {
             }
         }
         draft.close_instant(out);
+        if self.past == Past::Replayed {
+            return Said::default();
+        }
         let n_lost = self.count(&edge, route.kind, payload.seq);
         let needs_birth = message.needs_birth || n_lost > 0;
         let presence = self.presence(&message, &edge, device, names);

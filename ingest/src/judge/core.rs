@@ -1,15 +1,16 @@
 //! The pure half of *judge*: records in, decisions out.
 
-use bellwire_model::{LogId, LogPosition, Observation, SharedNames};
+use bellwire_model::{LogId, LogPosition, Observation, SharedNames, Timestamp};
 
 use crate::decode::Decoder;
 use crate::group::{Fate, Group};
-use crate::log::{Frame, Record, RecordError, RecordKind};
+use crate::log::{Frame, Record, RecordError, RecordKind, Replay};
 use crate::mapping::Mappings;
 use crate::policy::{SharedTerms, Terms};
 use crate::ports::{Moment, Rules};
 use crate::present::SharedPresent;
 use crate::repetition::{Evidence, Hasher, Limits, Window};
+use crate::replay::{Replays, unpack_replay};
 use crate::skew::Change;
 use crate::snapshot::{Places, Restored, Snapshot};
 use crate::unpack::{unpack, unpack_presence};
@@ -24,6 +25,7 @@ pub struct Judge<R> {
     decoder: Decoder,
     hasher: Hasher,
     window: Window,
+    replays: Replays,
     rules: R,
 }
 
@@ -46,6 +48,7 @@ impl<R: Rules> Judge<R> {
             terms,
             hasher: Hasher::new(log),
             window: Window::new(window),
+            replays: Replays::default(),
             rules,
         }
     }
@@ -58,11 +61,12 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Restored { rules, terms, nodes } = self
+        let Restored { rules, terms, nodes, replays } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
         self.decoder.set_terms(terms);
         self.terms.nodes().restore(nodes);
+        self.replays = replays;
         self.names.write(|names| self.rules.restore(&rules, names))
     }
 
@@ -115,6 +119,7 @@ impl<R: Rules> Judge<R> {
                     }
                 });
             }
+            Record::Replay(replay) => self.judge_again(moment, &replay, group),
             Record::Publishes { client, publishes, .. } => {
                 let first_presence = group.presence.len();
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
@@ -132,12 +137,23 @@ impl<R: Rules> Judge<R> {
                     window.observe(fingerprint, evidence, moment.received_at)
                 });
                 self.observe(moment, first_span, group);
-                self.remember(moment, first_span, first_entry, group);
+                self.remember(moment.received_at, (first_span, first_entry), group);
                 self.measure(first_unit, group);
                 self.come_and_go(moment, first_presence, group);
             }
         }
         Ok(())
+    }
+
+    /// Takes a payload from quarantine, unless it was replayed before. Rules do not judge it: what
+    /// comes long after its time would look as if the device's clock had been set back.
+    fn judge_again(&mut self, moment: Moment, replay: &Replay, group: &mut Group) {
+        let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
+        let first_unit = group.output.units.len();
+        let Self { decoder, replays, .. } = self;
+        unpack_replay(moment, replay, decoder, group, || replays.admit(replay, moment.position));
+        self.remember(replay.received_at, (first_span, first_entry), group);
+        self.measure(first_unit, group);
     }
 
     /// Shows the record's instants to the rules.
@@ -170,8 +186,13 @@ impl<R: Rules> Judge<R> {
         }
     }
 
-    /// Takes the record into the present.
-    fn remember(&self, moment: Moment, first_span: usize, first_entry: usize, group: &mut Group) {
+    /// Takes the record into the present: its entries and instants, from these on.
+    fn remember(
+        &self,
+        received_at: Timestamp,
+        (first_span, first_entry): (usize, usize),
+        group: &mut Group,
+    ) {
         self.present.with(|present| {
             for entry in &group.entries[first_entry..] {
                 let device = present.seen(entry.device, entry.received_at);
@@ -189,7 +210,7 @@ impl<R: Rules> Judge<R> {
                 let first = span.first as usize;
                 let readings = &group.output.readings[first..first + span.len as usize];
                 // A gateway speaks for others than the device that the publish is accounted to.
-                present.seen(span.device, moment.received_at);
+                present.seen(span.device, received_at);
                 present.readings(span.device, readings);
             }
         });
@@ -230,6 +251,10 @@ impl<R: Rules> Judge<R> {
         let rebuild_from = self.window.floor().unwrap_or(position);
         let places = Places { position, rebuild_from, committed };
         let terms = (self.terms(), self.terms.nodes().image());
-        self.present.with(|present| Snapshot::take(self.log, places, &names, present, terms, rules))
+        let mut snapshot = self
+            .present
+            .with(|present| Snapshot::take(self.log, places, &names, present, terms, rules));
+        snapshot.set_replays(self.replays.clone());
+        snapshot
     }
 }

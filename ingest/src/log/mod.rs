@@ -36,6 +36,7 @@ mod queue;
 mod reader;
 mod record;
 mod recover;
+mod replay;
 mod segment;
 mod shared;
 mod spares;
@@ -57,6 +58,7 @@ pub use local::{FailStop, LocalLog, Options, Verified};
 pub use meta::Lock;
 pub use metrics::Metrics;
 pub use record::{BODY_BYTES_MAX, Entry, Record, RecordError, RecordKind};
+pub use replay::Replay;
 pub use shared::Durable;
 
 /// A durable, totally ordered record of what happened. [`LocalLog`] is the one on our own disk.

@@ -1,5 +1,5 @@
-//! What a record of the log says: publishes, ticks, starts, rules, policies, mappings; in memory and
-//! as bytes.
+//! What a record of the log says: publishes, ticks, starts, rules, policies, mappings, replays; in
+//! memory and as bytes.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Recei
 use super::body::{
     POLICY_BYTES, read_policy, read_presence, split_session, write_policy, write_presence,
 };
+use super::replay::{self, Replay};
 use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
@@ -36,11 +37,13 @@ pub enum RecordKind {
     Presence = 7,
     /// These say which other topics are telemetry from here on, and what they mean.
     Mappings = 8,
+    /// A payload from quarantine is to be read again.
+    Replay = 9,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -49,12 +52,13 @@ impl RecordKind {
         Self::Session,
         Self::Presence,
         Self::Mappings,
+        Self::Replay,
     ];
 
-    /// Whether it comes from clients, and waits while the log is full.
+    /// Whether it comes from clients or people in any number, and waits while the log is full.
     #[must_use]
     pub const fn is_data(self) -> bool {
-        matches!(self, Self::Publishes | Self::Session)
+        matches!(self, Self::Publishes | Self::Session | Self::Replay)
     }
 
     /// The stable, lower-case word for it.
@@ -69,6 +73,7 @@ impl RecordKind {
             Self::Session => "session",
             Self::Presence => "presence",
             Self::Mappings => "mappings",
+            Self::Replay => "replay",
         }
     }
 
@@ -84,6 +89,7 @@ impl RecordKind {
             6 => Some(Self::Session),
             7 => Some(Self::Presence),
             8 => Some(Self::Mappings),
+            9 => Some(Self::Replay),
             _ => None,
         }
     }
@@ -141,6 +147,8 @@ pub enum Record<'a> {
         /// TOML.
         text: &'a str,
     },
+    /// A payload from quarantine is to be read again.
+    Replay(Box<Replay>),
 }
 
 impl<'a> Record<'a> {
@@ -172,6 +180,7 @@ impl<'a> Record<'a> {
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
             RecordKind::Presence => Self::Presence(read_presence(body).ok_or(malformed)?),
             RecordKind::Mappings => Self::Mappings { text: text(body)? },
+            RecordKind::Replay => Self::Replay(replay::read(body).ok_or(malformed)?.into()),
         })
     }
 }
@@ -193,6 +202,8 @@ pub(super) enum EntryBody {
     TimePolicy(TimePolicy),
     Presence(Box<[(DeviceId, Presence)]>),
     Mappings(Arc<str>),
+    /// As it stands in the log.
+    Replay(Vec<u8>),
 }
 
 impl Entry {
@@ -253,6 +264,13 @@ impl Entry {
         Self { body: EntryBody::Mappings(Arc::clone(mappings.text())), receipt: None }
     }
 
+    /// A payload from quarantine is to be read again. It counts as data: it waits while the log is
+    /// full.
+    #[must_use]
+    pub fn replay(replay: &Replay) -> Self {
+        Self { body: EntryBody::Replay(replay::write(replay)), receipt: None }
+    }
+
     /// The same, with a receipt to settle when it is durable.
     #[must_use]
     pub fn with_receipt(self, receipt: Receipt) -> Self {
@@ -271,6 +289,7 @@ impl Entry {
             EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
             EntryBody::Presence(_) => RecordKind::Presence,
             EntryBody::Mappings(_) => RecordKind::Mappings,
+            EntryBody::Replay(_) => RecordKind::Replay,
         }
     }
 
@@ -306,6 +325,7 @@ impl Entry {
             EntryBody::Started(version) => version.len(),
             EntryBody::Rules(text) | EntryBody::Mappings(text) => text.len(),
             EntryBody::TimePolicy(_) => POLICY_BYTES,
+            EntryBody::Replay(body) => body.len(),
             EntryBody::Presence(changes) => {
                 changes.iter().map(|(device, _)| 3 + device.as_str().len()).sum()
             }
@@ -335,6 +355,7 @@ impl Entry {
             }
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
             EntryBody::Presence(changes) => write_presence(changes, buffer),
+            EntryBody::Replay(body) => buffer.extend_from_slice(body),
         }
     }
 }
@@ -352,6 +373,7 @@ impl fmt::Debug for EntryBody {
             Self::TimePolicy(policy) => policy.fmt(f),
             Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
             Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
+            Self::Replay(body) => write!(f, "Replay({} bytes)", body.len()),
         }
     }
 }
@@ -442,7 +464,7 @@ mod tests {
     #[test]
     fn what_is_no_record_is_named() {
         let error = |kind, body: &[u8]| Record::decode(kind, body).expect_err("not a record");
-        assert_eq!(error(9, b""), RecordError::UnknownKind(9));
+        assert_eq!(error(250, b""), RecordError::UnknownKind(250));
         assert_eq!(error(1, &[5, 0, b'a']), RecordError::Malformed(RecordKind::Publishes));
         assert_eq!(error(6, &[9, 0, 0, 0]), RecordError::Malformed(RecordKind::Session));
         assert_eq!(error(2, b"x"), RecordError::Malformed(RecordKind::Tick));

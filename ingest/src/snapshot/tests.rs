@@ -3,6 +3,7 @@
 use bellwire_model::Value;
 
 use super::*;
+use crate::log::Replay;
 use std::sync::Arc;
 
 use crate::nodes::{Session, Table, Term};
@@ -35,7 +36,25 @@ fn snapshot(position: u64, committed: u64) -> Snapshot {
         rebuild_from: LogPosition(position / 2),
         committed: LogPosition(committed),
     };
-    Snapshot::take(LOG, places, &names, &present, (terms(), nodes()), vec![1, 2])
+    let mut snapshot =
+        Snapshot::take(LOG, places, &names, &present, (terms(), nodes()), vec![1, 2]);
+    snapshot.set_replays(replays());
+    snapshot
+}
+
+fn replays() -> Replays {
+    let replay = Replay {
+        seen_at: LogPosition(3),
+        place: (LogPosition(2), 1),
+        received_at: Timestamp::EPOCH,
+        device: None,
+        kept: [].into(),
+        topic: "t".into(),
+        payload: [].into(),
+    };
+    let mut replays = Replays::default();
+    assert!(replays.admit(&replay, LogPosition(4)));
+    replays
 }
 
 fn nodes() -> BTreeMap<Box<str>, Node> {
@@ -60,7 +79,8 @@ fn what_is_written_reads_back() {
     let (mut names, mut present) = (Names::default(), Present::default());
     assert_eq!(back.places().rebuild_from, LogPosition(50));
     assert_eq!(snapshots.committed(), LogPosition(90));
-    let restored = Restored { rules: vec![1, 2], terms: terms(), nodes: nodes() };
+    let (terms, nodes, replays) = (terms(), nodes(), replays());
+    let restored = Restored { rules: vec![1, 2], terms, nodes, replays };
     assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
     assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
     let device = present.device(DeviceKey(0)).unwrap();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bellwire_ingest::ledger::StoredLedger;
+use bellwire_ingest::log::Replay;
 use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_model::{
     DeviceId, KeepBatch, LogId, LogPosition, Names, Reading, RejectReason, SharedNames, Transition,
@@ -12,6 +13,7 @@ use bellwire_model::{
 };
 use tokio::sync::Notify;
 
+use crate::dice::Dice;
 use crate::model::{Account, Model, Row, Shelved};
 use crate::payload::Said;
 
@@ -35,6 +37,9 @@ pub(crate) struct Tables {
     pub(crate) ledger_position: LogPosition,
     rows: Vec<Row>,
     shelved: Vec<Shelved>,
+    /// Of each of them: which of its readings are stored.
+    kept: Vec<Box<[u64]>>,
+    unshelved: Vec<(LogPosition, u32)>,
     transitions: Vec<Transition>,
     accounts: BTreeMap<String, Account>,
     online: BTreeMap<String, bool>,
@@ -85,6 +90,7 @@ impl Database {
         assert_eq!((tables.position, tables.ledger_position), (end, end), "it has come to the end");
         assert_eq!(tables.rows, model.rows);
         assert_eq!(tables.shelved, model.shelved);
+        assert_eq!(tables.unshelved, model.unshelved);
         assert_eq!(tables.transitions, model.transitions);
         let expected = model.at(end);
         assert_eq!(tables.accounts, expected.accounts);
@@ -115,7 +121,14 @@ impl Tables {
             device: quarantined.device.as_ref().map(ToString::to_string),
             payload: quarantined.payload.to_vec(),
             is_poison: quarantined.reason == RejectReason::RefusedByDatabase,
+            received_at: quarantined.received_at,
         }));
+        let kept = batch.quarantined.iter().map(|it| it.kept.clone().expect("it is noted"));
+        self.kept.extend(kept);
+        for place in &batch.unshelved {
+            assert!(self.shelf().any(|(it, _)| it.place == *place), "{place:?} is there");
+            self.unshelved.push(*place);
+        }
         self.transitions.extend(batch.transitions.iter().cloned());
         let online = batch
             .presence
@@ -134,6 +147,28 @@ impl Tables {
         Ok(())
     }
 
+    /// What is in quarantine, and which of its readings are stored.
+    fn shelf(&self) -> impl Iterator<Item = (&Shelved, &[u64])> {
+        let all = self.shelved.iter().zip(self.kept.iter().map(|kept| &**kept));
+        all.filter(|(it, _)| !self.unshelved.contains(&it.place))
+    }
+
+    /// One of the payloads in quarantine, to be replayed: that which `dice` says.
+    pub(crate) fn replay(&self, dice: &mut Dice, model: &Model) -> Option<Replay> {
+        let shelf: Vec<_> = self.shelf().collect();
+        let (shelved, kept) = *shelf.get(dice.index(shelf.len().max(1)))?;
+        let topic = model.topics.get(&shelved.place).expect("it was published").as_str();
+        Some(Replay {
+            seen_at: self.position,
+            place: shelved.place,
+            received_at: shelved.received_at,
+            device: shelved.device.as_deref().map(|it| DeviceId::new(it).expect("valid")),
+            kept: kept.into(),
+            topic: topic.into(),
+            payload: shelved.payload.clone().into(),
+        })
+    }
+
     /// Checks what this batch has brought.
     fn check(&self, batch: &KeepBatch, model: &Model) {
         let (before, after) = (model.at(batch.start), model.at(batch.end));
@@ -144,6 +179,9 @@ impl Tables {
         let shelved = before.n_shelved..after.n_shelved;
         assert_eq!(self.shelved.get(shelved.clone()), model.shelved.get(shelved), "{place}");
         assert_eq!(self.shelved.len(), after.n_shelved, "quarantined {place}");
+        let left = before.n_unshelved..after.n_unshelved;
+        assert_eq!(self.unshelved.get(left.clone()), model.unshelved.get(left), "{place}");
+        assert_eq!(self.unshelved.len(), after.n_unshelved, "replayed {place}");
         let said = before.n_transitions..after.n_transitions;
         assert_eq!(self.transitions.get(said.clone()), model.transitions.get(said), "{place}");
         assert_eq!(self.transitions.len(), after.n_transitions, "transitions {place}");

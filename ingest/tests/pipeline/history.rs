@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwire_ingest::judge::JudgeConfig;
 use bellwire_ingest::keep::KeepConfig;
-use bellwire_ingest::log::{Config, Entry, LocalLog, Log, LogReader};
+use bellwire_ingest::log::{Config, Entry, LocalLog, Log, LogReader, Replay};
 use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::snapshot::Snapshots;
@@ -24,74 +24,9 @@ use crate::disk::{self, SimDisk};
 use crate::life::{AtStart, Life, SimClock, Sizes, open_log, paused_runtime, window};
 use crate::model::Model;
 use crate::payload::{Counter, MAPPINGS, Message, invent};
+use crate::seen::Seen;
 
 const CLIENTS: usize = 3;
-
-/// What happened, to know that the histories are worth something.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    n_records: u64,
-    n_rows: u64,
-    n_duplicates: u64,
-    n_quarantined: u64,
-    n_transitions: u64,
-    n_crashes: u64,
-    n_torn: u64,
-    n_unfinished: u64,
-    n_stops: u64,
-    n_starts_without_database: u64,
-    n_commits: u64,
-    n_lost_answers: u64,
-    n_refused: u64,
-    n_snapshots: u64,
-    n_trimmed_logs: u64,
-    n_bytes_read_again: u64,
-    n_skips: u64,
-    n_unlike_default: u64,
-    n_presences: u64,
-    n_mapped: u64,
-    n_unmapped: u64,
-}
-
-impl Seen {
-    fn fields(&mut self) -> [&mut u64; 21] {
-        [
-            &mut self.n_records,
-            &mut self.n_rows,
-            &mut self.n_duplicates,
-            &mut self.n_quarantined,
-            &mut self.n_transitions,
-            &mut self.n_crashes,
-            &mut self.n_torn,
-            &mut self.n_unfinished,
-            &mut self.n_stops,
-            &mut self.n_starts_without_database,
-            &mut self.n_commits,
-            &mut self.n_lost_answers,
-            &mut self.n_refused,
-            &mut self.n_snapshots,
-            &mut self.n_trimmed_logs,
-            &mut self.n_bytes_read_again,
-            &mut self.n_skips,
-            &mut self.n_unlike_default,
-            &mut self.n_presences,
-            &mut self.n_mapped,
-            &mut self.n_unmapped,
-        ]
-    }
-
-    pub(crate) fn add(&mut self, other: &Self) {
-        let mut other = Self { ..*other };
-        for (mine, others) in self.fields().into_iter().zip(other.fields()) {
-            *mine += *others;
-        }
-    }
-
-    pub(crate) fn assert_all_happened(mut self) {
-        let all = self.fields().into_iter().all(|n| *n > 50);
-        assert!(all, "each happens in many histories: {self:?}");
-    }
-}
 
 /// Whether *judge* goes step by step, or runs freely beside everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +52,8 @@ pub(crate) struct History {
     dir: TempDir,
     clients: [Client; CLIENTS],
     counters: [Counter; 4],
+    /// Replays that somebody asks for, some of them later.
+    replays: Vec<Replay>,
     /// The model has read everything before it.
     archived: LogPosition,
     seen: Seen,
@@ -137,6 +74,7 @@ impl History {
             dir: disk::temporary_dir(),
             clients: Default::default(),
             counters: Default::default(),
+            replays: Vec::new(),
             archived: LogPosition::ZERO,
             seen: Seen::default(),
         }
@@ -237,7 +175,8 @@ impl History {
     fn step(&mut self, life: &mut Life) {
         self.clock.forward(Duration::from_millis(self.dice.below(3_000)));
         match self.dice.below(100) {
-            0..50 => self.publish(life),
+            0..46 => self.publish(life),
+            46..50 => self.replay(life),
             50 => self.append(life, Entry::tick()),
             51 => self.come_and_go(life),
             52..54 => {
@@ -273,6 +212,24 @@ impl History {
         });
         let changes: Vec<_> = changes.collect();
         self.append(life, Entry::presence(&changes));
+    }
+
+    /// Somebody looks at what is in quarantine, and has some of it read again: at once, later, or
+    /// both.
+    fn replay(&mut self, life: &Life) {
+        let model = self.database.model.lock().expect("no panic");
+        let found = self.database.tables().replay(&mut self.dice, &model);
+        drop(model);
+        self.replays.extend(found);
+        if !self.replays.is_empty() && self.dice.percent(80) {
+            let index = self.dice.index(self.replays.len());
+            let replay = match self.dice.percent(30) {
+                true => self.replays[index].clone(),
+                false => self.replays.swap_remove(index),
+            };
+            self.seen.n_replays += 1;
+            self.append(life, Entry::replay(&replay));
+        }
     }
 
     fn judge(&mut self, life: &Life) {
@@ -443,6 +400,7 @@ impl History {
         self.seen.n_unlike_default = model.n_unlike_default;
         self.seen.n_presences = model.n_presences;
         [self.seen.n_unmapped, self.seen.n_mapped] = model.n_mapped;
+        self.seen.n_replayed = model.unshelved.len() as u64;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
         self.seen.n_refused = tables.n_refused;

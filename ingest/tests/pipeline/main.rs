@@ -9,13 +9,16 @@ mod history;
 mod life;
 mod model;
 mod payload;
+mod replays;
 mod rules;
+mod seen;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use history::{History, Seen};
+use history::History;
+use seen::Seen;
 
 /// How many histories a run of the suite plays; `BELLWIRE_SIM_SEEDS=5000` plays more, and
 /// `BELLWIRE_SIM_FIRST=1234` begins with another seed (with `BELLWIRE_SIM_SEEDS=1`: only that).

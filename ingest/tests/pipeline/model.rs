@@ -31,6 +31,8 @@ pub(crate) struct Shelved {
     pub(crate) payload: Vec<u8>,
     /// It could be read, but the database does not take it.
     pub(crate) is_poison: bool,
+    /// When it was received.
+    pub(crate) received_at: Timestamp,
 }
 
 /// A device's account.
@@ -46,6 +48,7 @@ pub(crate) struct Account {
 pub(crate) struct Totals {
     pub(crate) n_rows: usize,
     pub(crate) n_shelved: usize,
+    pub(crate) n_unshelved: usize,
     pub(crate) n_transitions: usize,
     pub(crate) accounts: BTreeMap<String, Account>,
     /// Of each device that came or went: whether it is there.
@@ -79,7 +82,7 @@ struct Past {
 
 /// A device's counter, by the set of all numbers seen.
 #[derive(Debug, Default)]
-struct Numbers {
+pub(super) struct Numbers {
     seen: BTreeSet<u64>,
     resets: u64,
 }
@@ -88,8 +91,16 @@ struct Numbers {
 pub(crate) struct Model {
     pub(crate) rows: Vec<Row>,
     /// What was judged, whether or not the database takes it.
-    judged: Vec<Row>,
+    pub(super) judged: Vec<Row>,
     pub(crate) shelved: Vec<Shelved>,
+    /// Those that left, in order.
+    pub(crate) unshelved: Vec<(LogPosition, u32)>,
+    /// Of each payload that was replayed: the record, if that was all there was to know.
+    pub(super) replayed: HashMap<(LogPosition, u32), LogPosition>,
+    /// Where each payload on the shelf was published.
+    pub(crate) topics: HashMap<(LogPosition, u32), String>,
+    /// The rows that are stored of each payload on the shelf.
+    pub(super) stored_of: HashMap<(LogPosition, u32), Vec<Row>>,
     pub(crate) transitions: Vec<Transition>,
     pub(crate) n_duplicates: u64,
     /// What every payload that was ever sent means.
@@ -97,18 +108,18 @@ pub(crate) struct Model {
     window_publishes_max: usize,
     /// Of every record: where it begins, and what there is before it.
     before: Vec<(LogPosition, Totals)>,
-    accounts: BTreeMap<String, Account>,
+    pub(super) accounts: BTreeMap<String, Account>,
     /// Whether each device is there, and since when.
     pub(crate) presence: BTreeMap<String, (bool, Timestamp)>,
     pub(crate) n_presences: u64,
     /// When each device was first and last heard of.
     pub(crate) seen: BTreeMap<String, (Timestamp, Timestamp)>,
-    numbers: BTreeMap<String, Numbers>,
+    pub(super) numbers: BTreeMap<String, Numbers>,
     past: Vec<Past>,
     rules: RuleState,
-    policy: TimePolicy,
+    pub(super) policy: TimePolicy,
     /// Whether the mappings of these histories are in force.
-    mapped: bool,
+    pub(super) mapped: bool,
     /// How many publishes were understood because of them, and how many were not for want of them.
     pub(crate) n_mapped: [u64; 2],
     /// How many payloads the policy has kept out that the default would have taken, or the other
@@ -137,6 +148,7 @@ impl Model {
         Totals {
             n_rows: self.rows.len(),
             n_shelved: self.shelved.len(),
+            n_unshelved: self.unshelved.len(),
             n_transitions: self.transitions.len(),
             accounts: self.accounts.clone(),
             online: self.online(),
@@ -176,6 +188,7 @@ impl Model {
                 }
             }
             Record::Mappings { text } => self.mapped = !text.is_empty(),
+            Record::Replay(replay) => self.replay(&replay, frame.position),
             Record::Publishes { client, publishes, .. } => {
                 let (mut observed, mut came_or_went) = (Vec::new(), Vec::new());
                 for (ordinal, publish) in (0..).zip(publishes) {
@@ -251,11 +264,13 @@ impl Model {
         let bad = bad || is_poison;
         if bad && !repeated {
             let payload = publish.payload.to_vec();
+            self.topics.insert(place, publish.topic.to_owned());
             self.shelved.push(Shelved {
                 place,
                 device: device.map(Into::into),
                 payload,
                 is_poison,
+                received_at,
             });
         }
         let Some(device) = device else { return Effect::default() };
@@ -278,6 +293,9 @@ impl Model {
         self.judged.extend(rows.iter().cloned());
         if is_poison {
             rows.clear();
+        }
+        if bad && !repeated {
+            self.stored_of.insert(place, rows.clone());
         }
         let n_readings = rows.len() as u64;
         self.rows.extend(rows);
@@ -319,7 +337,6 @@ impl Model {
             ledger: DeviceLedger::default(),
         });
         account.last_seen = received_at;
-        self.seen.entry(device.into()).or_insert((received_at, received_at)).1 = received_at;
         let ledger = &mut account.ledger;
         ledger.received += 1;
         ledger.readings += n_readings;
@@ -327,6 +344,12 @@ impl Model {
         if let Some(numbers) = self.numbers.get(device) {
             ledger.seq = numbers.ledger();
         }
+        self.be_seen(device, received_at);
+    }
+
+    pub(super) fn be_seen(&mut self, device: &str, received_at: Timestamp) {
+        let seen = self.seen.entry(device.into()).or_insert((received_at, received_at));
+        *seen = (seen.0.min(received_at), seen.1.max(received_at));
     }
 
     /// Looks through all that came in the last ten minutes, and remembers this one.
@@ -364,7 +387,7 @@ fn clue_without_time(publish: &PublishRef<'_>) -> Clue {
     if publish.dup && publish.qos != QoS::AtMostOnce { Clue::Dup } else { Clue::None }
 }
 
-fn is_timely(ts: i64, received_at: Timestamp, policy: TimePolicy) -> bool {
+pub(super) fn is_timely(ts: i64, received_at: Timestamp, policy: TimePolicy) -> bool {
     let at = Timestamp::from_secs(ts);
     at.since(received_at) <= policy.future_max
         && policy.past_max.is_none_or(|past_max| received_at.since(at) <= past_max)
@@ -394,7 +417,16 @@ impl Numbers {
         }
     }
 
-    fn ledger(&self) -> SeqLedger {
+    /// Takes one that was published before.
+    pub(super) fn recall(&mut self, seq: u64) {
+        let (first, last) = (self.seen.first().copied(), self.seen.last().copied());
+        let is_new = last.is_none_or(|last| seq > last);
+        if is_new || first.is_some_and(|first| first < seq) {
+            self.seen.insert(seq);
+        }
+    }
+
+    pub(super) fn ledger(&self) -> SeqLedger {
         let numbers: Vec<_> = self.seen.iter().copied().collect();
         let gaps = numbers.windows(2).filter(|pair| pair[1] - pair[0] > 1);
         SeqLedger {

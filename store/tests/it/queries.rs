@@ -190,6 +190,8 @@ async fn quarantined_payloads_come_newest_first(kind: Kind) {
     assert_eq!(positions, [4, 3, 2, 1, 0]);
     assert_eq!(rest[0].quarantined, quarantined(2, NOON + 2));
     assert_eq!(rest[0].log, LOG);
+    let committed = queries.committed(LOG).await.expect("answers").expect("known");
+    assert_eq!(rest[0].seen_at, committed.position);
     let time = |secs| Some(Timestamp::from_secs(NOON + secs));
     let topic = |text: &str| Some(text.to_owned());
     for (filter, expected) in [
@@ -207,6 +209,14 @@ async fn quarantined_payloads_come_newest_first(kind: Kind) {
         ),
         (QuarantineFilter { topic: topic("devices/device-/#"), ..any.clone() }, &[]),
         (QuarantineFilter { from: time(1), to: time(3), ..any.clone() }, &[2, 1]),
+        (
+            QuarantineFilter {
+                places: Some([(3, 0), (1, 0), (0, 1)].map(|(at, n)| (LogPosition(at), n)).into()),
+                ..any.clone()
+            },
+            &[3, 1],
+        ),
+        (QuarantineFilter { places: Some(Vec::new()), ..any.clone() }, &[]),
     ] {
         let found = queries.quarantine(&filter, None, 10).await.expect("answers");
         let positions: Vec<_> = found.iter().map(|row| row.quarantined.position.0).collect();

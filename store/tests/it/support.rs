@@ -71,6 +71,7 @@ pub(crate) fn quarantined(position: u64, secs: i64) -> Quarantined {
         payload: vec![0, 255, b'{'].into(),
         reason: RejectReason::BadJson,
         detail: "ends at byte 3".into(),
+        kept: Some([1, u64::MAX].into()),
     }
 }
 
