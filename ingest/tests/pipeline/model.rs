@@ -263,15 +263,7 @@ impl Model {
             kept.iter().flat_map(|told| &told.values).any(|(_, value)| value.is_poison());
         let bad = bad || is_poison;
         if bad && !repeated {
-            let payload = publish.payload.to_vec();
-            self.topics.insert(place, publish.topic.to_owned());
-            self.shelved.push(Shelved {
-                place,
-                device: device.map(Into::into),
-                payload,
-                is_poison,
-                received_at,
-            });
+            self.shelve(publish, place, (device, is_poison), received_at);
         }
         let Some(device) = device else { return Effect::default() };
         if let Some(newest) = told.iter().filter_map(|told| told.ts).max().filter(|_| !repeated) {
@@ -303,6 +295,19 @@ impl Model {
         self.enter(device, fate, n_readings, received_at);
         let observed = kept.iter().map(|told| (device, t_of(told))).collect();
         Effect { observed, presence: None }
+    }
+
+    fn shelve(
+        &mut self,
+        publish: &PublishRef<'_>,
+        place: (LogPosition, u32),
+        (device, is_poison): (Option<&'static str>, bool),
+        received_at: Timestamp,
+    ) {
+        let payload = publish.payload.to_vec();
+        self.topics.insert(place, publish.topic.to_owned());
+        let device = device.map(Into::into);
+        self.shelved.push(Shelved { place, device, payload, is_poison, received_at });
     }
 
     /// Takes a publish by which a device says whether it is there.
