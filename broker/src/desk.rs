@@ -261,6 +261,10 @@ impl<I: Inlet> Exchange for Desk<I> {
         self.shared.inlet.claims_version()
     }
 
+    fn refused(&self, topic: &str) {
+        self.shared.inlet.refused(topic);
+    }
+
     fn claims(&self, topic: &str) -> bool {
         self.shared.inlet.claims(topic)
     }

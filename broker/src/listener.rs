@@ -51,6 +51,12 @@ pub trait Inlet: Send + Sync + 'static {
         None
     }
 
+    /// A publish on `topic`, one of telemetry, was refused: the client may not publish there. Called
+    /// between reading and parsing: it must be quick, and must not block.
+    fn refused(&self, topic: &str) {
+        let _ = topic;
+    }
+
     /// Takes a delivery; pending while the log has no room. The connection is not read from
     /// meanwhile, and its keepalive is suspended.
     ///

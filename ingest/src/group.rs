@@ -67,6 +67,19 @@ pub enum When {
     Before,
 }
 
+/// What accounts hear of a stretch of the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bookings<'a> {
+    /// A line per publish.
+    pub entries: &'a [Entry],
+    /// What leaves quarantine.
+    pub unshelved: &'a [Unshelved],
+    /// Devices that were heard of.
+    pub heard: &'a [Heard],
+    /// Publishes that were refused: on whose topics, how many, and when that was noted.
+    pub refused: &'a [(DeviceKey, u32, Timestamp)],
+}
+
 /// Everything the log says from `start` to `end`.
 #[derive(Debug, Default)]
 pub struct Group {
@@ -82,6 +95,9 @@ pub struct Group {
     pub heard: Vec<Heard>,
     /// Payloads that could not be read.
     pub quarantined: Vec<Quarantined>,
+    /// Publishes that were refused before they were records: on whose topics, how many, and when
+    /// that was noted.
+    pub refused: Vec<(DeviceKey, u32, Timestamp)>,
     /// Payloads that leave quarantine: one for each entry that is replayed, in their order.
     pub unshelved: Vec<Unshelved>,
     /// Publishes that repeat an earlier one, and replays that come too late: record and ordinal.
@@ -105,6 +121,13 @@ impl Group {
         Self { start, end: start, ..Self::default() }
     }
 
+    /// What accounts hear of it.
+    #[must_use]
+    pub fn bookings(&self) -> Bookings<'_> {
+        let Self { entries, unshelved, heard, refused, .. } = self;
+        Bookings { entries, unshelved, heard, refused }
+    }
+
     /// How much it weighs in a queue, in readings: every row counts as one at least, and so does
     /// every piece of log of a reading's size, as payloads and texts are kept as they came.
     #[must_use]
@@ -113,6 +136,7 @@ impl Group {
         self.output.readings.len()
             + self.entries.len()
             + self.presence.len()
+            + self.refused.len()
             + 16 * (self.quarantined.len() + self.transitions.len())
             + log_bytes / size_of::<Reading>()
             + 1

@@ -7,14 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{Clock, KeepBatch, LedgerFlush, LogPosition, SharedNames};
+use bellwire_model::{
+    Clock, DeviceKey, KeepBatch, LedgerFlush, LogPosition, SharedNames, Timestamp,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::backoff::Backoff;
-use crate::group::{Entry, Group, Heard, Unshelved};
+use crate::group::{Bookings, Entry, Group, Heard, Unshelved};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
 use crate::ledger::{Ledger, SharedLedger};
@@ -157,6 +159,8 @@ pub(crate) struct Load {
     /// Those of the batch's readings' publishes, in their order, and more without readings.
     pub(crate) entries: Vec<Entry>,
     pub(crate) heard: Vec<Heard>,
+    /// What was refused before it was a record.
+    pub(crate) refused: Vec<(DeviceKey, u32, Timestamp)>,
     /// What leaves quarantine, one for each entry that is replayed.
     pub(crate) unshelved: Vec<Unshelved>,
     /// What is set aside because the database refuses it.
@@ -175,6 +179,12 @@ impl Load {
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
         self.entries.append(&mut group.entries);
         self.heard.append(&mut group.heard);
+        self.refused.append(&mut group.refused);
+    }
+
+    pub(crate) fn bookings(&self) -> Bookings<'_> {
+        let Self { entries, unshelved, heard, refused, .. } = self;
+        Bookings { entries, unshelved, heard, refused }
     }
 }
 
@@ -273,7 +283,7 @@ impl<S: BatchSink> Keep<S> {
         self.position = ledger_position;
         while self.position < position {
             let group = self.rereader.read(self.position, position)?;
-            ledger.enter(&group.entries, &group.unshelved, &group.heard);
+            ledger.enter(group.bookings());
             self.position = group.end;
         }
         self.parts.ledger.set(ledger);
@@ -338,9 +348,7 @@ impl<S: BatchSink> Keep<S> {
             self.parts.ledger.set(ledger);
             self.ledger_is_at(self.position)?;
         } else {
-            self.parts
-                .ledger
-                .with(|ledger| ledger.enter(&load.entries, &load.unshelved, &load.heard));
+            self.parts.ledger.with(|ledger| ledger.enter(load.bookings()));
         }
         self.parts.metrics.kept(n_readings, &load.entries, started, self.parts.clock.now());
         self.report_lag();

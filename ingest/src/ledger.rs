@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bellwire_model::batch::LedgerRow;
 use bellwire_model::{DeviceId, DeviceKey, DeviceLedger, SharedNames, Timestamp};
 
-use crate::group::{Entry, Fate, Heard, Unshelved, When};
+use crate::group::{Bookings, Fate, Heard, When};
 use crate::seq;
 
 /// A device's account as the database had it.
@@ -57,8 +57,10 @@ impl Ledger {
         }
     }
 
-    /// Enters publishes, which of them left quarantine, and what was heard of devices in them.
-    pub fn enter(&mut self, entries: &[Entry], unshelved: &[Unshelved], heard: &[Heard]) {
+    /// Enters publishes, which of them left quarantine, what was heard of devices in them, and what
+    /// was refused.
+    pub fn enter(&mut self, bookings: Bookings<'_>) {
+        let Bookings { entries, unshelved, heard, refused } = bookings;
         for entry in entries.iter().filter(|entry| entry.fate != Fate::Left) {
             let account = self.touch(entry.device);
             account.see(entry.received_at);
@@ -78,6 +80,14 @@ impl Ledger {
             let ledger = &mut self.touch(device).ledger;
             ledger.received = ledger.received.saturating_sub(1);
             ledger.quarantined = ledger.quarantined.saturating_sub(1);
+        }
+        for &(device, n, noted_at) in refused {
+            let account = self.touch(device);
+            // It may be another that publishes in its name: that is no sign that the device is there.
+            let (first, last) = account.seen.unwrap_or((noted_at, noted_at));
+            account.seen = Some((first.min(noted_at), last));
+            account.ledger.received += u64::from(n);
+            account.ledger.refused += u64::from(n);
         }
         for &Heard { device, received_at, seq, when } in heard {
             let account = self.touch(device);
@@ -171,6 +181,7 @@ impl SharedLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::{Entry, Unshelved};
 
     #[test]
     fn every_publish_is_in_one_column() {
@@ -185,14 +196,19 @@ mod tests {
         };
         let received_at = Timestamp::from_secs(9);
         let heard = |device, seq| Heard { device, received_at, seq, when: When::Now };
-        ledger.enter(
-            &[entry(Fate::Stored, 3), entry(Fate::Duplicate, 0), entry(Fate::Quarantined, 1)],
-            &[],
-            &[heard(device, Some(1)), heard(device, Some(4)), heard(DeviceKey(1), None)],
-        );
+        ledger.enter(Bookings {
+            entries: &[
+                entry(Fate::Stored, 3),
+                entry(Fate::Duplicate, 0),
+                entry(Fate::Quarantined, 1),
+            ],
+            heard: &[heard(device, Some(1)), heard(device, Some(4)), heard(DeviceKey(1), None)],
+            refused: &[(device, 7, Timestamp::from_secs(99))],
+            ..Bookings::default()
+        });
         let account = ledger.device(device).expect("it has published").clone();
         assert!(account.balances());
-        assert_eq!((account.received, account.readings), (3, 4));
+        assert_eq!((account.received, account.refused, account.readings), (10, 7, 4));
         assert_eq!(account.seq.gaps, [(2, 3)]);
         let behind = ledger.device(DeviceKey(1)).expect("a gateway spoke of it");
         assert_eq!(*behind, DeviceLedger::default());
@@ -216,12 +232,10 @@ mod tests {
         // What is read again after a crash has all of it in one.
         let quarantined = [1, 1].map(|device| entry(device, Fate::Quarantined));
         let all = [&quarantined[..], &[1, 2, 3].map(|device| entry(device, Fate::Replayed))];
-        ledger.enter(
-            &all.concat(),
-            &[of(Some(DeviceKey(1))), of(Some(DeviceKey(1))), of(None)],
-            &[],
-        );
-        ledger.enter(&[entry(3, Fate::Left)], &[], &[]);
+        let unshelved = &[of(Some(DeviceKey(1))), of(Some(DeviceKey(1))), of(None)];
+        ledger.enter(Bookings { entries: &all.concat(), unshelved, ..Bookings::default() });
+        let left = &[entry(3, Fate::Left)];
+        ledger.enter(Bookings { entries: left, ..Bookings::default() });
         let expected = [(1, (1, 1, 0, 6)), (2, (1, 1, 0, 2)), (3, (1, 1, 0, 2))];
         for (device, (received, stored, quarantined, readings)) in expected {
             let it = ledger.device(DeviceKey(device)).expect("it has an account");

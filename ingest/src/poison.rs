@@ -44,7 +44,7 @@ impl Aside {
 pub(crate) fn account(load: &mut Load, ledger: &SharedLedger) {
     // A copy: what the API shows says `stored` only of what is.
     let mut ledger = ledger.with(|ledger| ledger.clone()).unwrap_or_default();
-    ledger.enter(&load.entries, &load.unshelved, &load.heard);
+    ledger.enter(load.bookings());
     load.batch.ledger = Some(LedgerFlush { devices: ledger.take_changed() });
     load.aside.ledger = Some(ledger);
 }

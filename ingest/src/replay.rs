@@ -101,7 +101,7 @@ pub(crate) fn unpack_replay(
     let from = replay.device.as_ref();
     group.unshelved.push(Unshelved {
         place: replay.place,
-        device: from.and_then(|device| decoder.device(device.as_str())),
+        device: from.and_then(|device| decoder.key(device.as_str())),
     });
     group.entries.push(Entry {
         device,

@@ -13,7 +13,7 @@ use crate::policy::SharedTerms;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 use crate::replay::unpack_replay;
-use crate::unpack::{unpack, unpack_presence};
+use crate::unpack::{unpack, unpack_presence, unpack_refused};
 
 /// How much log one group takes: bounds it to some ten thousand readings.
 const READ_BYTES: usize = 1 << 20;
@@ -92,6 +92,12 @@ impl Rereader {
                         {
                             look(moment, 0, &replay.publish(), &decoded);
                         }
+                        continue;
+                    }
+                    Record::Refused(counts) => {
+                        let moment =
+                            Moment { position: frame.position, received_at: frame.received_at };
+                        unpack_refused(moment, &counts, &mut self.decoder, &mut group);
                         continue;
                     }
                     Record::Presence(changes) => {

@@ -86,6 +86,17 @@ pub(crate) fn unpack_presence(
     }
 }
 
+/// Enters what a record says of refused publishes. Of a device that can have no key it is left out.
+pub(crate) fn unpack_refused(
+    moment: Moment,
+    counts: &[(&str, u32)],
+    decoder: &mut Decoder,
+    group: &mut Group,
+) {
+    let keyed = counts.iter().filter_map(|(device, n)| Some((decoder.key(device)?, *n)));
+    group.refused.extend(keyed.map(|(device, n)| (device, n, moment.received_at)));
+}
+
 /// A publish as it goes to quarantine: whose it is, and which of its readings are stored.
 pub(crate) fn quarantine(
     moment: Moment,

@@ -7,18 +7,21 @@ use bellwire_ingest::log::{Entry, Log};
 use bellwire_ingest::topics::SharedClaims;
 use bellwire_model::Delivery;
 
+use super::refused::Refused;
+
 /// The log, as the broker sees it.
 #[derive(Debug)]
 pub struct LogInlet {
     log: Arc<dyn Log>,
     claims: SharedClaims,
+    refused: Refused,
 }
 
 impl LogInlet {
-    /// An inlet into `log`.
+    /// An inlet into `log`; what it does not take is counted.
     #[must_use]
-    pub fn new(log: Arc<dyn Log>, claims: SharedClaims) -> Self {
-        Self { log, claims }
+    pub fn new(log: Arc<dyn Log>, claims: SharedClaims, refused: Refused) -> Self {
+        Self { log, claims, refused }
     }
 }
 
@@ -33,6 +36,12 @@ impl Inlet for LogInlet {
 
     fn device_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
         self.claims.device(topic)
+    }
+
+    fn refused(&self, topic: &str) {
+        if let Some(device) = self.device_of(topic) {
+            self.refused.note(device);
+        }
     }
 
     async fn submit(&self, delivery: Delivery) {

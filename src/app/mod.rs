@@ -17,6 +17,7 @@ mod page;
 mod presence;
 pub mod present;
 mod rebirth;
+pub mod refused;
 mod replay;
 mod rulebook;
 pub mod rules;
@@ -188,6 +189,7 @@ impl App {
         // It is not the devices that go.
         drop((front.files, front.certificates, front.presence));
         finish("broker", front.broker).await;
+        finish("count of refusals", front.refusals).await;
         if let Some(credentials) = front.credentials {
             finish("credentials", credentials).await;
         }
@@ -222,6 +224,7 @@ struct Front {
     files: [Option<file_watch::Watching>; 2],
     certificates: Option<certificates::Watching>,
     presence: presence::Following,
+    refusals: Running,
     compaction: Compaction,
 }
 
@@ -274,7 +277,8 @@ async fn open_front(
         None => None,
     };
     let door = Door::open(common, database).await?;
-    let inlet = Arc::new(LogInlet::new(spine.log(), claims));
+    let refused = refused::Refused::new(spine.names().clone());
+    let inlet = Arc::new(LogInlet::new(spine.log(), claims, refused.clone()));
     let (broker, handle, doors, certificates) = open_broker(common, inlet, sessions, &door).await?;
     let parts = presence::Parts {
         presences: handle.presences(),
@@ -283,6 +287,7 @@ async fn open_front(
         log: spine.log(),
     };
     let presence = presence::follow(parts, &common.tracker);
+    let refusals = refused::follow(refused, spine.log(), &common.tracker);
     let telemetry = telemetry::HttpInlet::new(spine.log(), handle.clone());
     let waking = (&common.tracker, &common.registry);
     rebirth::follow(asked, handle.clone(), Arc::clone(&common.clock), waking)?;
@@ -302,6 +307,7 @@ async fn open_front(
         files: [rules_file, mappings_file],
         certificates,
         presence,
+        refusals,
         compaction,
     })
 }

@@ -89,6 +89,44 @@ async fn a_device_comes_in_by_its_token_and_speaks_only_for_itself() {
     service.assert_quiet(&["Closing `v3` (not_authorized)"]);
 }
 
+/// Publishes on the press's topic as the lathe, and hears that it may not.
+async fn intrude(service: &Service, token: &str) {
+    let hello = connect(5, "intruder", "lathe", token);
+    let (mut client, code) = RawClient::knock(&service.mqtt(), &hello).await;
+    assert_eq!(code, 0);
+    client.send(&packet(0x32, b"\0\x17devices/press/telemetry\0\x01\0{}")).await;
+    let puback = client.packet().await;
+    assert_eq!((puback[0], puback[4]), (0x40, 0x87), "{puback:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_in_the_account_of_whom_it_was_said_of() {
+    let mut service = Service::prepare(Settings::guarded());
+    let press = service.run(&["device", "add", "press"]).await;
+    let lathe = service.run(&["device", "add", "lathe"]).await;
+    service.launch().await;
+    intrude(&service, &lathe).await;
+    let mut device = Device::knock(&service.mqtt(), "any", "press", &press).await.expect("let in");
+    device.publish("devices/press/telemetry", r#"{"temperature": 21.5}"#).await;
+    let path = "/api/v1/devices/press/audit";
+    service.wait_for(path, |audit| audit["stored"] == 1).await;
+    intrude(&service, &lathe).await;
+    let audit = service.wait_for(path, |audit| audit["refused"] == 1).await;
+    assert_eq!((&audit["received"], &audit["stored"]), (&Value::from(2), &Value::from(1)));
+    service.kill().await;
+    service.launch().await;
+    service.wait_for(path, |audit| audit["refused"] == 1).await;
+
+    intrude(&service, &lathe).await;
+    drop(device);
+    assert!(service.stop().await.success());
+    service.launch().await;
+    let audit = service.wait_for(path, |audit| audit["refused"] == 2).await;
+    assert_eq!(audit["received"], 3, "a service that stops notes what it has counted");
+    assert!(service.stop().await.success());
+    service.assert_quiet(&[]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_exchanged_and_a_revoked_device_is_out() {
     let mut service = Service::prepare(Settings::guarded());

@@ -52,6 +52,11 @@ pub(crate) trait Exchange {
         0
     }
 
+    /// A publish on `topic`, one of telemetry, is refused.
+    fn refused(&self, topic: &str) {
+        let _ = topic;
+    }
+
     /// Whether the client may publish on `topic`, a valid topic name.
     fn may_publish(&self, topic: &str) -> bool;
 

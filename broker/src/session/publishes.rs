@@ -50,6 +50,9 @@ impl Session {
             self.new_topic(topic, exchange)?;
         }
         if !self.last_allowed {
+            if self.last_claimed {
+                exchange.refused(topic);
+            }
             return self.refuse_publish(publish, exchange);
         }
         if publish.qos == QoS::ExactlyOnce

@@ -171,6 +171,11 @@ impl Decoder {
     /// The key of a device that came or went.
     pub fn device(&mut self, id: &str) -> Option<DeviceKey> {
         self.know_presence();
+        self.key(id)
+    }
+
+    /// The key of a device; `None` if it can have none.
+    pub(crate) fn key(&mut self, id: &str) -> Option<DeviceKey> {
         self.names.device(id).ok()
     }
 

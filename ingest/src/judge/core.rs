@@ -13,7 +13,7 @@ use crate::repetition::{Evidence, Hasher, Limits, Window};
 use crate::replay::{Replays, unpack_replay};
 use crate::skew::Change;
 use crate::snapshot::{Places, Restored, Snapshot};
-use crate::unpack::{unpack, unpack_presence};
+use crate::unpack::{unpack, unpack_presence, unpack_refused};
 
 /// Everything *judge* knows at a position of the log.
 #[derive(Debug)]
@@ -119,6 +119,7 @@ impl<R: Rules> Judge<R> {
                     }
                 });
             }
+            Record::Refused(counts) => unpack_refused(moment, &counts, &mut self.decoder, group),
             Record::Replay(replay) => self.judge_again(moment, &replay, group),
             Record::Publishes { client, publishes, .. } => {
                 let first_presence = group.presence.len();

@@ -45,6 +45,29 @@ pub(super) fn read_presence(mut body: &[u8]) -> Option<Vec<(&str, Presence)>> {
     Some(changes)
 }
 
+/// `count u32 | device_bytes u16 | device`, again and again.
+pub(super) fn read_refused(mut body: &[u8]) -> Option<Vec<(&str, u32)>> {
+    let mut counts = Vec::new();
+    while !body.is_empty() {
+        let (count, rest) = body.split_first_chunk()?;
+        let (bytes, rest) = rest.split_first_chunk()?;
+        let (device, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*bytes)))?;
+        counts.push((std::str::from_utf8(device).ok()?, u32::from_le_bytes(*count)));
+        body = rest;
+    }
+    Some(counts)
+}
+
+pub(super) fn write_refused(counts: &[(DeviceId, u32)], buffer: &mut Vec<u8>) {
+    for (device, count) in counts {
+        let device = device.as_str().as_bytes();
+        let bytes = u16::try_from(device.len()).expect("a DeviceId fits into u16");
+        buffer.extend_from_slice(&count.to_le_bytes());
+        buffer.extend_from_slice(&bytes.to_le_bytes());
+        buffer.extend_from_slice(device);
+    }
+}
+
 pub(super) fn write_presence(changes: &[(DeviceId, Presence)], buffer: &mut Vec<u8>) {
     for (device, presence) in changes {
         let device = device.as_str().as_bytes();

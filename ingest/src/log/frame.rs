@@ -11,7 +11,8 @@
 
 use bellwire_model::{LogId, LogPosition, Timestamp};
 
-use super::record::{BODY_BYTES_MAX, Entry, Record, RecordError};
+use super::entry::Entry;
+use super::record::{BODY_BYTES_MAX, Record, RecordError};
 
 /// Bytes of a frame before its body.
 pub const FRAME_HEADER_BYTES: usize = 17;

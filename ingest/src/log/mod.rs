@@ -25,6 +25,7 @@ mod body;
 mod catalog;
 mod config;
 mod disk;
+mod entry;
 mod error;
 mod files;
 mod frame;
@@ -51,13 +52,14 @@ use tokio::sync::watch;
 
 pub use config::Config;
 pub use disk::{Disk, OsDisk};
+pub use entry::Entry;
 pub use error::{Closed, Error, ReadError};
 pub use files::{Contents, LogFiles};
 pub use frame::{Chunk, FRAME_HEADER_BYTES, Frame, Frames};
 pub use local::{FailStop, LocalLog, Options, Verified};
 pub use meta::Lock;
 pub use metrics::Metrics;
-pub use record::{BODY_BYTES_MAX, Entry, Record, RecordError, RecordKind};
+pub use record::{BODY_BYTES_MAX, Record, RecordError, RecordKind};
 pub use replay::Replay;
 pub use shared::Durable;
 

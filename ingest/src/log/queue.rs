@@ -15,8 +15,9 @@ use bellwire_model::LogPosition;
 use prometheus::IntGauge;
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
+use super::entry::Entry;
 use super::lock;
-use super::record::{Entry, RecordKind};
+use super::record::RecordKind;
 
 /// Most bytes of control records in memory. Ticks, starts and two versions of the rules fit.
 const CONTROL_QUEUE_BYTES: u32 = 40 << 20;

@@ -1,17 +1,11 @@
 //! What a record of the log says: publishes, ticks, starts, rules, policies, mappings, replays; in
 //! memory and as bytes.
 
-use std::fmt;
-use std::sync::Arc;
-
+use bellwire_model::Presence;
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt};
 
-use super::body::{
-    POLICY_BYTES, read_policy, read_presence, split_session, write_policy, write_presence,
-};
+use super::body::{read_policy, read_presence, read_refused, split_session};
 use super::replay::{self, Replay};
-use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
 /// The most bytes the body of one record may have: 32 MiB. A delivery beyond it is rejected.
@@ -39,11 +33,13 @@ pub enum RecordKind {
     Mappings = 8,
     /// A payload from quarantine is to be read again.
     Replay = 9,
+    /// Publishes were refused before they were records.
+    Refused = 10,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -53,6 +49,7 @@ impl RecordKind {
         Self::Presence,
         Self::Mappings,
         Self::Replay,
+        Self::Refused,
     ];
 
     /// Whether it comes from clients or people in any number, and waits while the log is full.
@@ -74,6 +71,7 @@ impl RecordKind {
             Self::Presence => "presence",
             Self::Mappings => "mappings",
             Self::Replay => "replay",
+            Self::Refused => "refused",
         }
     }
 
@@ -90,6 +88,7 @@ impl RecordKind {
             7 => Some(Self::Presence),
             8 => Some(Self::Mappings),
             9 => Some(Self::Replay),
+            10 => Some(Self::Refused),
             _ => None,
         }
     }
@@ -149,6 +148,8 @@ pub enum Record<'a> {
     },
     /// A payload from quarantine is to be read again.
     Replay(Box<Replay>),
+    /// So many publishes on each of these devices' topics were refused.
+    Refused(Vec<(&'a str, u32)>),
 }
 
 impl<'a> Record<'a> {
@@ -180,201 +181,9 @@ impl<'a> Record<'a> {
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
             RecordKind::Presence => Self::Presence(read_presence(body).ok_or(malformed)?),
             RecordKind::Mappings => Self::Mappings { text: text(body)? },
+            RecordKind::Refused => Self::Refused(read_refused(body).ok_or(malformed)?),
             RecordKind::Replay => Self::Replay(replay::read(body).ok_or(malformed)?.into()),
         })
-    }
-}
-
-/// A record on its way into the log, and the receipt to settle when it is durable.
-#[derive(Debug)]
-pub struct Entry {
-    pub(super) body: EntryBody,
-    pub(super) receipt: Option<Receipt>,
-}
-
-pub(super) enum EntryBody {
-    /// The batch stays as the broker made it until the appender copies it behind its header.
-    /// With it goes what changed in sessions.
-    Publishes(ClientId, PublishBatch, Vec<u8>),
-    Tick,
-    Started(Box<str>),
-    Rules(Arc<str>),
-    TimePolicy(TimePolicy),
-    Presence(Box<[(DeviceId, Presence)]>),
-    Mappings(Arc<str>),
-    /// As it stands in the log.
-    Replay(Vec<u8>),
-}
-
-impl Entry {
-    /// The most bytes of rules and labels that fit into a record: 16 MiB.
-    pub const RULES_BYTES_MAX: usize = 16 << 20;
-
-    /// The most devices in one record of presence.
-    pub const PRESENCES_MAX: usize = 1_000;
-
-    /// What a client published. It counts as data: it waits while the log is full.
-    #[must_use]
-    pub fn publishes(delivery: Delivery) -> Self {
-        let Delivery { client, publishes, session, receipt } = delivery;
-        Self { body: EntryBody::Publishes(client, publishes, session), receipt: Some(receipt) }
-    }
-
-    /// A second has passed.
-    #[must_use]
-    pub const fn tick() -> Self {
-        Self { body: EntryBody::Tick, receipt: None }
-    }
-
-    /// The service has started, in this version.
-    #[must_use]
-    pub fn started(version: &str) -> Self {
-        Self { body: EntryBody::Started(version.into()), receipt: None }
-    }
-
-    /// From here on these are the rules and labels.
-    ///
-    /// # Errors
-    /// [`RecordError::TooLong`] beyond [`Entry::RULES_BYTES_MAX`]: rules are never cut.
-    pub fn rules(text: impl Into<Arc<str>>) -> Result<Self, RecordError> {
-        let text = text.into();
-        if text.len() > Self::RULES_BYTES_MAX {
-            let (bytes, limit_bytes) = (text.len(), Self::RULES_BYTES_MAX);
-            return Err(RecordError::TooLong { bytes, limit_bytes });
-        }
-        Ok(Self { body: EntryBody::Rules(text), receipt: None })
-    }
-
-    /// From here on this says which event times are taken.
-    #[must_use]
-    pub const fn time_policy(policy: TimePolicy) -> Self {
-        Self { body: EntryBody::TimePolicy(policy), receipt: None }
-    }
-
-    /// Devices came or went, in this order; more than [`Entry::PRESENCES_MAX`] are cut.
-    #[must_use]
-    pub fn presence(changes: &[(DeviceId, Presence)]) -> Self {
-        let changes = &changes[..changes.len().min(Self::PRESENCES_MAX)];
-        Self { body: EntryBody::Presence(changes.into()), receipt: None }
-    }
-
-    /// From here on these say which other topics are telemetry, and what they mean.
-    #[must_use]
-    pub fn mappings(mappings: &Mappings) -> Self {
-        Self { body: EntryBody::Mappings(Arc::clone(mappings.text())), receipt: None }
-    }
-
-    /// A payload from quarantine is to be read again. It counts as data: it waits while the log is
-    /// full.
-    #[must_use]
-    pub fn replay(replay: &Replay) -> Self {
-        Self { body: EntryBody::Replay(replay::write(replay)), receipt: None }
-    }
-
-    /// The same, with a receipt to settle when it is durable.
-    #[must_use]
-    pub fn with_receipt(self, receipt: Receipt) -> Self {
-        Self { receipt: Some(receipt), ..self }
-    }
-
-    /// What it is about.
-    #[must_use]
-    pub const fn kind(&self) -> RecordKind {
-        match &self.body {
-            EntryBody::Publishes(_, _, session) if session.is_empty() => RecordKind::Publishes,
-            EntryBody::Publishes(..) => RecordKind::Session,
-            EntryBody::Tick => RecordKind::Tick,
-            EntryBody::Started(_) => RecordKind::Started,
-            EntryBody::Rules(_) => RecordKind::Rules,
-            EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
-            EntryBody::Presence(_) => RecordKind::Presence,
-            EntryBody::Mappings(_) => RecordKind::Mappings,
-            EntryBody::Replay(_) => RecordKind::Replay,
-        }
-    }
-
-    /// How many publishes it holds.
-    #[must_use]
-    pub const fn n_publishes(&self) -> usize {
-        match &self.body {
-            EntryBody::Publishes(_, publishes, _) => publishes.len(),
-            _ => 0,
-        }
-    }
-
-    /// The delivery it was made of, if it was: for who got it back because the queue was full.
-    #[must_use]
-    pub fn into_delivery(self) -> Option<Delivery> {
-        match (self.body, self.receipt) {
-            (EntryBody::Publishes(client, publishes, session), Some(receipt)) => {
-                Some(Delivery { client, publishes, session, receipt })
-            }
-            _ => None,
-        }
-    }
-
-    /// Bytes of its body in the log.
-    #[must_use]
-    pub fn body_bytes(&self) -> usize {
-        match &self.body {
-            EntryBody::Publishes(client, publishes, session) => {
-                let session_bytes = if session.is_empty() { 0 } else { 4 + session.len() };
-                session_bytes + 2 + client.as_str().len() + publishes.as_bytes().len()
-            }
-            EntryBody::Tick => 0,
-            EntryBody::Started(version) => version.len(),
-            EntryBody::Rules(text) | EntryBody::Mappings(text) => text.len(),
-            EntryBody::TimePolicy(_) => POLICY_BYTES,
-            EntryBody::Replay(body) => body.len(),
-            EntryBody::Presence(changes) => {
-                changes.iter().map(|(device, _)| 3 + device.as_str().len()).sum()
-            }
-        }
-    }
-
-    /// Appends the body as [`Record::decode`] reads it.
-    pub(super) fn encode_body(&self, buffer: &mut Vec<u8>) {
-        match &self.body {
-            EntryBody::Publishes(client, publishes, session) => {
-                if !session.is_empty() {
-                    // What is too long for the length is too long for a record, and never gets here.
-                    let bytes = u32::try_from(session.len()).unwrap_or(u32::MAX);
-                    buffer.extend_from_slice(&bytes.to_le_bytes());
-                    buffer.extend_from_slice(session);
-                }
-                let client = client.as_str().as_bytes();
-                let client_bytes = u16::try_from(client.len()).expect("a ClientId fits into u16");
-                buffer.extend_from_slice(&client_bytes.to_le_bytes());
-                buffer.extend_from_slice(client);
-                buffer.extend_from_slice(publishes.as_bytes());
-            }
-            EntryBody::Tick => {}
-            EntryBody::Started(version) => buffer.extend_from_slice(version.as_bytes()),
-            EntryBody::Rules(text) | EntryBody::Mappings(text) => {
-                buffer.extend_from_slice(text.as_bytes());
-            }
-            EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
-            EntryBody::Presence(changes) => write_presence(changes, buffer),
-            EntryBody::Replay(body) => buffer.extend_from_slice(body),
-        }
-    }
-}
-
-impl fmt::Debug for EntryBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Publishes(client, publishes, session) => {
-                let (n_publishes, session_bytes) = (publishes.len(), session.len());
-                write!(f, "Publishes({client:?}, {n_publishes} publishes, {session_bytes} bytes)")
-            }
-            Self::Tick => f.write_str("Tick"),
-            Self::Started(version) => write!(f, "Started({version:?})"),
-            Self::Rules(text) => write!(f, "Rules({} bytes)", text.len()),
-            Self::TimePolicy(policy) => policy.fmt(f),
-            Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
-            Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
-            Self::Replay(body) => write!(f, "Replay({} bytes)", body.len()),
-        }
     }
 }
 
@@ -382,9 +191,13 @@ impl fmt::Debug for EntryBody {
 mod tests {
     use std::time::Duration;
 
-    use bellwire_model::{Outcome, PublishRef, QoS};
+    use bellwire_model::{
+        ClientId, Delivery, DeviceId, Outcome, PublishBatch, PublishRef, QoS, Receipt,
+    };
 
     use super::*;
+    use crate::log::Entry;
+    use crate::mapping::Mappings;
 
     fn body(entry: &Entry) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -459,6 +272,16 @@ mod tests {
         assert_eq!(back, [("ü", Presence::Online), ("b", Presence::Offline)]);
         let cut = Record::decode(7, &bytes[..bytes.len() - 1]);
         assert!(matches!(cut, Err(RecordError::Malformed(RecordKind::Presence))), "{cut:?}");
+    }
+
+    #[test]
+    fn refusals_read_back() {
+        let device = |name: &str| DeviceId::new(name).expect("valid");
+        let bytes = body(&Entry::refused(&[(device("ü"), 1), (device("b"), u32::MAX)]));
+        let Ok(Record::Refused(back)) = Record::decode(10, &bytes) else { panic!("{bytes:?}") };
+        assert_eq!(back, [("ü", 1), ("b", u32::MAX)]);
+        let cut = Record::decode(10, &bytes[..bytes.len() - 1]);
+        assert!(matches!(cut, Err(RecordError::Malformed(RecordKind::Refused))), "{cut:?}");
     }
 
     #[test]

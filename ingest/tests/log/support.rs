@@ -314,6 +314,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::TimePolicy(policy) => Said::Control(format!("{policy:?}")),
                 Record::Presence(changes) => Said::Control(format!("{changes:?}")),
                 Record::Mappings { text } => Said::Control(text.into()),
+                Record::Refused(counts) => Said::Control(format!("{counts:?}")),
                 Record::Replay(replay) => Said::Control(replay.topic.into()),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });

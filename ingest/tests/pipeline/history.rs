@@ -178,7 +178,8 @@ impl History {
             0..46 => self.publish(life),
             46..50 => self.replay(life),
             50 => self.append(life, Entry::tick()),
-            51 => self.come_and_go(life),
+            51 if self.dice.percent(50) => self.come_and_go(life),
+            51 => self.refuse(life),
             52..54 => {
                 let limit = (20 + self.dice.below(60)).to_string();
                 self.append(life, Entry::rules(limit).expect("short"));
@@ -212,6 +213,15 @@ impl History {
         });
         let changes: Vec<_> = changes.collect();
         self.append(life, Entry::presence(&changes));
+    }
+
+    /// Publishes were refused, some of them in the name of a device that says nothing itself.
+    fn refuse(&mut self, life: &Life) {
+        let name = self.dice.pick(&["oven", "freezer", "mute"]);
+        let count = 1 + self.dice.below(9) as u32;
+        self.seen.n_refusals += u64::from(count);
+        let device = DeviceId::new(name).expect("valid");
+        self.append(life, Entry::refused(&[(device, count)]));
     }
 
     /// Somebody looks at what is in quarantine, and has some of it read again: at once, later, or

@@ -188,6 +188,16 @@ impl Model {
                 }
             }
             Record::Mappings { text } => self.mapped = !text.is_empty(),
+            Record::Refused(counts) => {
+                for (device, n) in counts {
+                    let (first_seen, last_seen) = (frame.received_at, frame.received_at);
+                    let ledger = DeviceLedger::default();
+                    let account = self.accounts.entry(device.into());
+                    let account = account.or_insert(Account { first_seen, last_seen, ledger });
+                    account.ledger.received += u64::from(n);
+                    account.ledger.refused += u64::from(n);
+                }
+            }
             Record::Replay(replay) => self.replay(&replay, frame.position),
             Record::Publishes { client, publishes, .. } => {
                 let (mut observed, mut came_or_went) = (Vec::new(), Vec::new());

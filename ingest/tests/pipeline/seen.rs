@@ -26,10 +26,11 @@ pub(crate) struct Seen {
     pub(crate) n_unmapped: u64,
     pub(crate) n_replays: u64,
     pub(crate) n_replayed: u64,
+    pub(crate) n_refusals: u64,
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 23] {
+    fn fields(&mut self) -> [&mut u64; 24] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -54,6 +55,7 @@ impl Seen {
             &mut self.n_unmapped,
             &mut self.n_replays,
             &mut self.n_replayed,
+            &mut self.n_refusals,
         ]
     }
 
