@@ -1,7 +1,11 @@
 //! What decoding costs: CPU time and allocations for a payload of three metrics, in each format, and
 //! what estimating a device's clock adds. Not wall time, so that a busy machine does not matter much.
 //!
-//! `cargo run --release -p bellwire-ingest --example decode_bench [-- SECONDS]`
+//! `cargo run --release -p bellwire-ingest --example decode_bench [-- SECONDS]`; with `hostile` instead:
+//! what payloads of 1 MiB cost that are made to cost much, in CPU time a byte.
+
+#[path = "../tests/payloads/bombs.rs"]
+mod bombs;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use std::time::Duration;
 use bellwire_ingest::decode::{Decoder, Output};
 use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::skew::SkewEstimator;
-use bellwire_model::{PublishRef, QoS, SharedNames, Timestamp};
+use bellwire_model::{LogPosition, PublishRef, QoS, SharedNames, Timestamp};
 
 /// The system's allocator, counting.
 struct Counting;
@@ -73,6 +77,9 @@ format = 'senml_cbor'
 [[mapping]]
 topic = 'scalar/{device}/{metric}'
 format = 'scalar'
+
+[[mapping]]
+preset = 'sparkplug'
 ";
 
 /// CPU time of this thread, in nanoseconds.
@@ -91,6 +98,15 @@ fn measure(name: &str, payload: &[u8], topics: &[String], duration: Duration) {
     decoder.set_mappings(Arc::new(mappings));
     let mut out = Output::default();
     let received_at = Timestamp::from_secs(1_700_000_000);
+    let birth = edge_birth();
+    for topic in topics.iter().filter(|topic| topic.contains("/NDATA/")) {
+        let (topic, payload) = (&*topic.replace("NDATA", "NBIRTH"), &*birth);
+        let qos = QoS::AtLeastOnce;
+        let publish = PublishRef { topic, payload, qos, dup: false, retain: false, packet_id: 1 };
+        decoder.set_place(LogPosition(1), 0);
+        decoder.decode(&publish, received_at, &mut out);
+    }
+    decoder.set_place(LogPosition(2), 0);
     let mut group = || {
         out.readings.clear();
         out.spans.clear();
@@ -139,7 +155,37 @@ fn measure_clocks(duration: Duration) {
     println!("{:<12} {nanos:>8.1} ns  {bytes} B per device", "its clock");
 }
 
+/// Reads each hostile payload some times, and prints what that took.
+fn measure_bombs() {
+    const N: u64 = 5;
+    let mappings = Mappings::parse(include_str!("../tests/payloads/hostile.toml"));
+    let mappings = Arc::new(mappings.expect("they are right"));
+    let received_at = Timestamp::from_secs(1_700_000_000);
+    for bombs::Bomb { name, topic, payload } in bombs::all() {
+        let mut decoder = Decoder::new(SharedNames::default());
+        decoder.set_mappings(Arc::clone(&mappings));
+        let (allocations, begun) = (ALLOCATIONS.load(Ordering::Relaxed), cpu_nanos());
+        for _ in 0..N {
+            let mut out = Output::default();
+            let (payload, qos) = (&*payload, QoS::AtLeastOnce);
+            let publish =
+                PublishRef { topic, payload, qos, dup: false, retain: false, packet_id: 1 };
+            std::hint::black_box(decoder.decode(&publish, received_at, &mut out));
+        }
+        let nanos = (cpu_nanos() - begun) / N;
+        let allocated = (ALLOCATIONS.load(Ordering::Relaxed) - allocations) / N;
+        let per_byte = nanos as f64 / bombs::BYTES as f64;
+        println!(
+            "{name:<30} {topic:<20} {:>8.2} ms  {per_byte:>6.1} ns/B  {allocated:>8} allocations",
+            nanos as f64 / 1e6
+        );
+    }
+}
+
 fn main() {
+    if std::env::args().nth(1).is_some_and(|first| first == "hostile") {
+        return measure_bombs();
+    }
     let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(2);
     let duration = Duration::from_secs(seconds);
     let topics: Vec<_> = (0..DEVICES).map(|n| format!("devices/freezer-{n}/telemetry")).collect();
@@ -194,6 +240,34 @@ fn measure_formats(duration: Duration) {
         let topics: Vec<_> = (0..DEVICES).map(|n| format!("{topic}/freezer-{n}{end}")).collect();
         measure(topic, &payload, &topics, duration);
     }
+    let topics: Vec<_> = (0..DEVICES).map(|n| format!("spBv1.0/g/NDATA/freezer-{n}")).collect();
+    measure("sparkplug", &edge_data(), &topics, duration);
+}
+
+/// A field of Protocol Buffers that has a length.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[number << 3 | 2, u8::try_from(bytes.len()).expect("short")], bytes].concat()
+}
+
+/// The metrics of a payload: what tells each, its alias, its type and its double.
+fn edge_metrics(name: impl Fn(&str) -> Vec<u8>) -> Vec<u8> {
+    let metric = |(alias, text): (u8, &str)| {
+        let double = [&[13 << 3 | 1], 41.2_f64.to_le_bytes().as_slice()].concat();
+        field(2, &[name(text), vec![2 << 3, alias, 4 << 3, 10], double].concat())
+    };
+    [(1, "temperature"), (2, "humidity"), (3, "door")].into_iter().flat_map(metric).collect()
+}
+
+/// A birth that gives three metrics their aliases; field 3 is `seq`.
+fn edge_birth() -> Vec<u8> {
+    [edge_metrics(|name| field(1, name.as_bytes())), vec![3 << 3, 0]].concat()
+}
+
+/// Three metrics by alias, with a time.
+fn edge_data() -> Vec<u8> {
+    // 1,700,000,000,123 as a varint.
+    let time = vec![1 << 3, 0xfb, 0xd0, 0x95, 0xff, 0xbc, 0x31];
+    [time, edge_metrics(|_| Vec::new()), vec![3 << 3, 1]].concat()
 }
 
 /// A short text in CBOR.

@@ -77,59 +77,95 @@ impl de::Error for CborError {
     }
 }
 
-impl<T> From<Low<T>> for CborError {
-    fn from(error: Low<T>) -> Self {
-        match error {
-            // A slice can only end.
-            Low::Io(_) => Self::End,
-            Low::Syntax(at) => Self::Syntax(at),
-        }
-    }
-}
-
 /// Walks one payload.
 pub(super) struct Cbor<'p> {
+    payload: &'p [u8],
+    /// Reads what is behind `begin`.
     decoder: Decoder<&'p [u8]>,
-    payload_bytes: usize,
+    begin: usize,
+    /// A text that came in pieces.
     text: Vec<u8>,
     depth: usize,
 }
 
 impl<'p> Cbor<'p> {
     pub(super) fn new(payload: &'p [u8]) -> Self {
-        let decoder = Decoder::from(payload);
-        Self { decoder, payload_bytes: payload.len(), text: Vec::new(), depth: 0 }
+        Self { payload, decoder: Decoder::from(payload), begin: 0, text: Vec::new(), depth: 0 }
+    }
+
+    /// How much is read.
+    fn offset(&mut self) -> usize {
+        self.begin + self.decoder.offset()
+    }
+
+    /// Reads the next header.
+    fn pull(&mut self) -> Result<Header, CborError> {
+        self.decoder.pull().map_err(|error| match error {
+            // A slice can only end.
+            Low::Io(_) => CborError::End,
+            Low::Syntax(at) => CborError::Syntax(self.begin + at),
+        })
+    }
+
+    /// Takes so many bytes as they are.
+    fn take(&mut self, len: usize) -> Result<&'p [u8], CborError> {
+        let at = self.offset();
+        let (taken, rest) = self.payload[at..].split_at_checked(len).ok_or(CborError::End)?;
+        (self.begin, self.decoder) = (at + len, Decoder::from(rest));
+        Ok(taken)
     }
 
     /// Checks that nothing follows.
     pub(super) fn end(&mut self) -> Result<(), CborError> {
-        match self.decoder.offset() {
-            at if at < self.payload_bytes => Err(CborError::Trailing(at)),
+        match self.offset() {
+            at if at < self.payload.len() => Err(CborError::Trailing(at)),
             _ => Ok(()),
         }
     }
 
-    /// Reads a text of so many bytes, or of parts.
-    fn read_text(&mut self, len: Option<usize>) -> Result<(), CborError> {
-        self.text.clear();
-        let mut chunk = [0; 1024];
-        let mut segments = self.decoder.text(len);
-        while let Some(mut segment) = segments.pull()? {
-            while let Some(part) = segment.pull(&mut chunk)? {
-                self.text.extend_from_slice(part.as_bytes());
+    /// Reads a text of so many bytes, or of pieces up to a break.
+    fn read_text(&mut self, len: Option<usize>, at: usize) -> Result<&str, CborError> {
+        let bytes = match len {
+            Some(len) => self.take(len)?,
+            None => {
+                self.text.clear();
+                while let Some(len) = self.next_piece(|header| match header {
+                    Header::Text(len) => len,
+                    _ => None,
+                })? {
+                    let piece = self.take(len)?;
+                    self.text.extend_from_slice(piece);
+                }
+                &self.text
             }
-        }
-        Ok(())
+        };
+        std::str::from_utf8(bytes).map_err(|_| CborError::BadUtf8(at))
     }
 
     /// Passes over a byte string.
     fn skip_bytes(&mut self, len: Option<usize>) -> Result<(), CborError> {
-        let mut chunk = [0; 1024];
-        let mut segments = self.decoder.bytes(len);
-        while let Some(mut segment) = segments.pull()? {
-            while segment.pull(&mut chunk)?.is_some() {}
+        if let Some(len) = len {
+            return self.take(len).map(drop);
+        }
+        while let Some(len) = self.next_piece(|header| match header {
+            Header::Bytes(len) => len,
+            _ => None,
+        })? {
+            self.take(len)?;
         }
         Ok(())
+    }
+
+    /// The length of the next piece, which `len_of` tells of its header; `None` at a break.
+    fn next_piece(
+        &mut self,
+        len_of: fn(Header) -> Option<usize>,
+    ) -> Result<Option<usize>, CborError> {
+        let at = self.offset();
+        match self.pull()? {
+            Header::Break => Ok(None),
+            header => len_of(header).map(Some).ok_or(CborError::Syntax(at)),
+        }
     }
 
     fn nested<T>(
@@ -151,8 +187,8 @@ impl<'de> de::Deserializer<'de> for &mut Cbor<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, CborError> {
         loop {
-            let at = self.decoder.offset();
-            return match self.decoder.pull()? {
+            let at = self.offset();
+            return match self.pull()? {
                 Header::Tag(_) => continue,
                 Header::Positive(number) => visitor.visit_u64(number),
                 Header::Negative(number) => match i64::try_from(number) {
@@ -170,9 +206,8 @@ impl<'de> de::Deserializer<'de> for &mut Cbor<'_> {
                     visitor.visit_bytes(&[])
                 }
                 Header::Text(len) => {
-                    self.read_text(len)?;
-                    let text = std::str::from_utf8(&self.text);
-                    visitor.visit_str(text.map_err(|_| CborError::BadUtf8(at))?)
+                    let text = self.read_text(len, at)?;
+                    visitor.visit_str(text)
                 }
                 Header::Array(left) => self.nested(|cbor| visitor.visit_seq(Items { cbor, left })),
                 Header::Map(left) => self.nested(|cbor| visitor.visit_map(Items { cbor, left })),
@@ -202,7 +237,7 @@ impl Items<'_, '_> {
                 *left -= 1;
                 Ok(true)
             }
-            None => match self.cbor.decoder.pull()? {
+            None => match self.cbor.pull()? {
                 Header::Break => {
                     // Whoever asks again gets the same answer.
                     self.left = Some(0);

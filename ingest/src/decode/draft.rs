@@ -87,6 +87,21 @@ impl Default for Draft {
     }
 }
 
+/// The longest unit, in bytes: it is kept for each metric of each device. What is longer is none.
+const UNIT_BYTES_MAX: usize = 64;
+
+/// The longest that is said of a fault, in bytes: names in payloads may be of any length.
+const DETAIL_BYTES_MAX: usize = 500;
+
+/// A detail as long as it may be.
+fn cut(mut detail: String) -> Box<str> {
+    if detail.len() > DETAIL_BYTES_MAX {
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+        detail.push('…');
+    }
+    detail.into()
+}
+
 impl Draft {
     /// Begins a payload; `device` is in its topic.
     pub(super) fn begin(
@@ -127,7 +142,7 @@ impl Draft {
     /// Notes what was wrong; only the first is kept.
     pub(super) fn fault(&mut self, reason: RejectReason, detail: impl FnOnce(&str) -> String) {
         if self.fault.is_none() {
-            self.fault = Some(Fault { reason, detail: detail(&self.path).into() });
+            self.fault = Some(Fault { reason, detail: cut(detail(&self.path)) });
         }
     }
 
@@ -142,7 +157,7 @@ impl Draft {
         self.newest = None;
         self.first_device = None;
         // What was wrong before the end of sense matters less than that there is none.
-        self.fault = Some(Fault { reason, detail: detail.into() });
+        self.fault = Some(Fault { reason, detail: cut(detail) });
     }
 
     pub(super) fn begin_object(&mut self, out: &Output) {
@@ -358,7 +373,7 @@ impl Draft {
         }
         // Its time and device are set when the object ends.
         let device = self.object_device.unwrap_or(DeviceKey(0));
-        if let Some(unit) = &self.unit {
+        if let Some(unit) = self.unit.as_ref().filter(|unit| unit.len() <= UNIT_BYTES_MAX) {
             out.units.push(UnitOf { device, metric, unit: Arc::clone(unit) });
         }
         out.readings.push(Reading { device, metric, at: self.received_at, value });

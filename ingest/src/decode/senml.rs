@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bellwire_model::{DeviceKey, RejectReason, Timestamp};
+use bellwire_model::{DeviceId, DeviceKey, MetricName, RejectReason, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Output;
@@ -22,6 +22,8 @@ const ABSOLUTE_FROM: f64 = (1_u64 << 28) as f64;
 const SECONDS_BELOW: f64 = 1e11;
 /// The latest version of the format, RFC 8428 section 4.4.
 const VERSION: u64 = 10;
+/// The longest base name: it is read again for every record.
+const BASE_NAME_BYTES_MAX: usize = DeviceId::BYTES_MAX + MetricName::BYTES_MAX + 2;
 /// The metric of a record that has no name of its own.
 const UNNAMED: &str = "value";
 
@@ -139,6 +141,8 @@ enum Item {
 #[derive(Debug, Default)]
 struct Base {
     name: Box<str>,
+    /// It is too long: nobody is meant.
+    is_lost: bool,
     time: f64,
     value: f64,
     sum: f64,
@@ -176,7 +180,13 @@ impl<'a> Pack<'a> {
     /// Takes one label of a record.
     fn take(&mut self, label: Label, item: Item, record: &mut Record) {
         match (label, item) {
-            (Label::BaseName, Item::Text(name)) => self.base.name = name,
+            (Label::BaseName, Item::Text(name)) => {
+                self.base.is_lost = name.len() > BASE_NAME_BYTES_MAX;
+                if self.base.is_lost {
+                    self.bad("a base name is longer than any device and metric");
+                }
+                self.base.name = name;
+            }
             (Label::BaseTime, Item::Number(time)) => self.base.time = time,
             (Label::BaseValue, Item::Number(value)) => self.base.value = value,
             (Label::BaseSum, Item::Number(sum)) => self.base.sum = sum,
@@ -201,7 +211,7 @@ impl<'a> Pack<'a> {
     /// Puts a record out.
     fn emit(&mut self, record: Record) {
         // A record may say no more than what holds for the others.
-        if record.value.is_none() && record.sum.is_none() {
+        if (record.value.is_none() && record.sum.is_none()) || self.base.is_lost {
             return;
         }
         self.draft.path.clear();

@@ -5,63 +5,12 @@ use std::fmt::Write;
 use bellwire_model::RejectReason;
 use proptest::prelude::*;
 
-use crate::{decode, tried};
+use crate::{bombs, decode, tried};
 
 /// One mapping of each format, each with all of its options.
-const MAPPINGS: &str = "
-[[mapping]]
-topic = 'json/{device}'
-format = 'json'
-time_key = 'a'
-seq_key = 'b.a'
-device_key = 'c'
-root = 'b'
-omit = ['a.b']
-arrays = 'index'
+const MAPPINGS: &str = include_str!("hostile.toml");
 
-[[mapping]]
-topic = 'each/{device}'
-format = 'json'
-time_key = 'a'
-base_time_key = 'b'
-device_key = 'c'
-each = 'a.b'
-arrays = 'index'
-
-[[mapping]]
-topic = 'cbor/{device}'
-format = 'cbor'
-time_key = 'a'
-each = 'b'
-
-[[mapping]]
-topic = 'influx/+'
-format = 'influx'
-device_tag = 'a'
-name_tags = ['b']
-
-[[mapping]]
-topic = 'senml/+'
-format = 'senml'
-
-[[mapping]]
-topic = 'senml_cbor/{device}'
-format = 'senml_cbor'
-
-[[mapping]]
-topic = 'spBv1.0/#'
-format = 'sparkplug'
-
-[[mapping]]
-topic = 'scalar/{device}/{metric}'
-format = 'scalar'
-
-[[mapping]]
-topic = 'status/{device}'
-format = 'status'
-";
-
-const TOPICS: [&str; 9] = [
+const TOPICS: [&str; 12] = [
     "json/d",
     "each/d",
     "cbor/d",
@@ -71,6 +20,9 @@ const TOPICS: [&str; 9] = [
     "spBv1.0/g/NBIRTH/e",
     "scalar/d/m",
     "status/d",
+    "devices/d/telemetry",
+    "devices/d/telemetry/m",
+    "spBv1.0/g/DDATA/e/d",
 ];
 
 /// Reads the payload in every format.
@@ -80,7 +32,7 @@ fn read_all(payload: &[u8]) {
         let is_accounted = !trial.readings.is_empty()
             || !trial.presence.is_empty()
             || trial.fault.is_some()
-            || topic == "status/d";
+            || ["status/d", "spBv1.0/g/DDATA/e/d"].contains(&topic);
         assert!(is_accounted, "{topic}: nothing is silent");
         for reading in &trial.readings {
             assert!(reading.value.number().is_none_or(f64::is_finite), "{topic}");
@@ -150,4 +102,80 @@ fn a_million_keys_cost_what_a_thousand_do() {
     assert_eq!(readings.len(), 1_000);
     let reason = decoded.fault.map(|fault| fault.reason);
     assert_eq!(reason, Some(RejectReason::TooManyReadings));
+}
+
+/// The most memory that a payload may take while it is read, beyond itself.
+const BYTES_MAX: u64 = 48 << 20;
+
+/// The most memory that this process has had, in bytes.
+fn peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has a peak");
+    let kilobytes = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+    kilobytes << 10
+}
+
+#[test]
+fn bombs_take_no_memory_and_are_accounted_for() {
+    for bomb in bombs::all() {
+        let (name, topic) = (bomb.name, bomb.topic);
+        let before = peak_bytes();
+        let trial = tried(MAPPINGS, topic, &bomb.payload);
+        let grown = peak_bytes() - before;
+        assert!(grown < BYTES_MAX, "{name}, {topic}: {grown} bytes more");
+        assert!(trial.readings.len() <= 50_000, "{name}, {topic}: {}", trial.readings.len());
+        let detail = trial.fault.as_ref().map_or(0, |fault| fault.detail.len());
+        assert!(detail < 1_000, "{name}, {topic}: a detail of {detail} bytes");
+        // A message without metrics says nothing, and is right.
+        let is_silent = trial.fault.is_none() && trial.readings.is_empty();
+        assert!(!is_silent || name == "a large body", "{name}, {topic}: silent");
+        let longest =
+            trial.readings.iter().filter_map(|it| it.unit.as_ref()).map(|it| it.len()).max();
+        assert!(longest.unwrap_or(0) <= 64, "{name}, {topic}: a unit of {longest:?} bytes");
+    }
+}
+
+/// What fuzzing begins with: the first byte chooses the topic. `fuzz/fuzz_targets/payload.rs` reads it so
+/// too.
+#[test]
+fn the_corpus_and_what_is_near_it_do_no_harm() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/payload");
+    let mut seeds: Vec<_> = std::fs::read_dir(folder)
+        .expect("there is a corpus")
+        .map(|file| std::fs::read(file.expect("listed").path()).expect("readable"))
+        .collect();
+    seeds.sort();
+    assert!(seeds.len() >= TOPICS.len(), "one for each format");
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut dice = move |n: usize| {
+        // xorshift64, https://www.jstatsoft.org/article/view/v008i14
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).expect("31 bits") % n.max(1)
+    };
+    for seed in &seeds {
+        read_one(seed);
+        for _ in 0..400 {
+            let mut payload = seed.clone();
+            for _ in 0..1 + dice(4) {
+                let at = dice(payload.len());
+                match dice(5) {
+                    0 => payload.truncate(at),
+                    1 => drop(
+                        payload
+                            .splice(at..at, [0, 0x7f, 0xff, b'"', b'{'][dice(5)..].iter().copied()),
+                    ),
+                    2 => payload.extend_from_within(at..),
+                    _ => payload.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << dice(8)),
+                }
+            }
+            read_one(&payload);
+        }
+    }
+}
+
+fn read_one(bytes: &[u8]) {
+    let Some((&which, payload)) = bytes.split_first() else { return };
+    drop(tried(MAPPINGS, TOPICS[usize::from(which) % TOPICS.len()], payload));
 }
