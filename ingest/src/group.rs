@@ -135,6 +135,7 @@ impl Group {
         let log_bytes = usize::try_from(self.end.0 - self.start.0).unwrap_or(usize::MAX);
         self.output.readings.len()
             + self.entries.len()
+            + self.output.units.len()
             + self.presence.len()
             + self.refused.len()
             + 16 * (self.quarantined.len() + self.transitions.len())

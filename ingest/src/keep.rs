@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
-    Clock, DeviceKey, KeepBatch, LedgerFlush, LogPosition, SharedNames, Timestamp,
+    Clock, DeviceKey, KeepBatch, LedgerFlush, LogPosition, MetricKey, SharedNames, Timestamp,
 };
+use hashbrown::HashMap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::backoff::Backoff;
+use crate::decode::UnitOf;
 use crate::group::{Bookings, Entry, Group, Heard, Unshelved};
 use crate::handoff::{Handoff, Next};
 use crate::journal::Journal;
@@ -150,6 +152,8 @@ pub struct Keep<S> {
     position: LogPosition,
     ledger_flushed: Instant,
     notices: Notices,
+    /// The units that batches have said.
+    units: HashMap<(DeviceKey, MetricKey), Arc<str>>,
 }
 
 /// What one transaction carries, beside its rows.
@@ -201,6 +205,7 @@ impl<S: BatchSink> Keep<S> {
             position: LogPosition::ZERO,
             ledger_flushed: Instant::now(),
             notices: Notices::default(),
+            units: HashMap::new(),
         }
     }
 
@@ -319,9 +324,21 @@ impl<S: BatchSink> Keep<S> {
                     group
                 }
             };
+            self.take_units(&group, &mut load.batch);
             load.take(group);
         }
         Ok(load)
+    }
+
+    /// Adds those units that no batch has said yet, or of which another was said last.
+    fn take_units(&mut self, group: &Group, batch: &mut KeepBatch) {
+        for UnitOf { device, metric, unit } in &group.output.units {
+            let key = (*device, *metric);
+            if self.units.get(&key) != Some(unit) {
+                self.units.insert(key, Arc::clone(unit));
+                batch.units.push((*device, *metric, Arc::clone(unit)));
+            }
+        }
     }
 
     const fn is_full(&self, batch: &KeepBatch) -> bool {

@@ -1,8 +1,10 @@
 //! What *keep* writes in one transaction.
 
+use std::sync::Arc;
+
 use crate::{
-    DeviceId, DeviceKey, DeviceLedger, LogPosition, Presence, Reading, RejectReason, Timestamp,
-    Transition,
+    DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence, Reading, RejectReason,
+    Timestamp, Transition,
 };
 
 /// A payload of which we could not read some part, kept as it came.
@@ -66,6 +68,8 @@ pub struct KeepBatch {
     pub transitions: Vec<Transition>,
     /// Which devices came or went, in order.
     pub presence: Vec<(DeviceKey, Presence)>,
+    /// Units that are not stored yet, or another was, in order: whose, of what, which.
+    pub units: Vec<(DeviceKey, MetricKey, Arc<str>)>,
     /// The ledger as of `end`, if it is to be written this time.
     pub ledger: Option<LedgerFlush>,
 }
@@ -79,6 +83,7 @@ impl KeepBatch {
             && self.unshelved.is_empty()
             && self.transitions.is_empty()
             && self.presence.is_empty()
+            && self.units.is_empty()
             && self.ledger.is_none()
     }
 }

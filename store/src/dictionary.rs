@@ -84,6 +84,14 @@ impl Dictionary {
                 devices.push(*device);
             }
         }
+        for (device, metric, _) in &batch.units {
+            if is_new(&mut self.devices, device.index()) {
+                devices.push(*device);
+            }
+            if is_new(&mut self.metrics, metric.index()) {
+                metrics.push(*metric);
+            }
+        }
         devices.sort_unstable();
         devices.dedup();
         metrics.sort_unstable();

@@ -59,6 +59,7 @@ const MIGRATIONS: &[Migration] = &[
     both(8, "0008_corrections", include_str!("../migrations/0008_corrections.sql")),
     both(9, "0009_historical", include_str!("../migrations/0009_historical.sql")),
     both(10, "0010_replay", include_str!("../migrations/0010_replay.sql")),
+    both(11, "0011_unit", include_str!("../migrations/0011_unit.sql")),
 ];
 
 /// All of the migrations' text.

@@ -1,9 +1,11 @@
 //! The rows of a batch that are not readings, as arrays: one statement takes thousands of them.
 
+use std::sync::Arc;
+
 use bellwire_model::alert::Alert;
 use bellwire_model::batch::LedgerRow;
 use bellwire_model::{
-    AlertId, Correction, DeviceKey, LogPosition, Presence, Quarantined, Transition,
+    AlertId, Correction, DeviceKey, LogPosition, MetricKey, Presence, Quarantined, Transition,
 };
 use hashbrown::HashMap;
 use tokio_postgres::types::ToSql;
@@ -197,6 +199,28 @@ pub(crate) fn ledger(log_id: i32, dictionary: &Dictionary, rows: &[LedgerRow]) -
         ]
     };
     rows.chunks(ROWS_MAX).map(statement).collect()
+}
+
+pub(crate) const UPSERT_UNIT: &str = "INSERT INTO bellwire.unit (device_id, metric_id, unit) \
+    SELECT * FROM unnest($1::int4[], $2::int4[], $3::text[]) \
+    ON CONFLICT (device_id, metric_id) DO UPDATE SET unit = excluded.unit";
+
+/// Parameters of [`UPSERT_UNIT`] for what is so after `rows`.
+pub(crate) fn units(
+    dictionary: &Dictionary,
+    rows: &[(DeviceKey, MetricKey, Arc<str>)],
+) -> Vec<Parameters> {
+    let last: HashMap<_, _> =
+        rows.iter().map(|(device, metric, unit)| ((*device, *metric), unit)).collect();
+    let last: Vec<_> = last.into_iter().collect();
+    let statement = |part: &[((DeviceKey, MetricKey), &Arc<str>)]| {
+        vec![
+            column(part, |((device, _), _)| dictionary.device(*device)),
+            column(part, |((_, metric), _)| dictionary.metric(*metric)),
+            column(part, |(_, unit)| storable(unit).into_owned()),
+        ]
+    };
+    last.chunks(ROWS_MAX).map(statement).collect()
 }
 
 pub(crate) const UPDATE_PRESENCE: &str = "UPDATE bellwire.device d SET online = p.online \

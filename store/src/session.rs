@@ -204,6 +204,7 @@ impl Session {
                 "storing who is online",
                 rows::presence(dictionary, &batch.presence),
             ),
+            (rows::UPSERT_UNIT, "storing units", rows::units(dictionary, &batch.units)),
         ];
         let mut planned = Vec::new();
         for (sql, doing, all) in kinds {

@@ -119,6 +119,7 @@ impl Writer {
                     && batch.readings.is_empty()
                     && batch.quarantined.is_empty()
                     && batch.unshelved.is_empty()
+                    && batch.units.is_empty()
                     && batch.transitions.is_empty()),
             "a batch with rows has an extent"
         );

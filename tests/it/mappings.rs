@@ -56,3 +56,30 @@ async fn mapped_topics_are_telemetry_from_when_they_are_mapped() {
     assert!(service.stop().await.success());
     service.assert_quiet(&["The mappings in force stay as they are"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_are_shown_and_stored() {
+    let mut service = Service::prepare(Settings::default());
+    let path = service.dir().join("mappings.toml");
+    std::fs::write(&path, "[[mapping]]\ntopic = 'senml/{device}'\nformat = 'senml'\n").unwrap();
+    service.set("BELLWIRE_MAPPINGS", path.display());
+    service.launch().await;
+    let mut client = Device::connect(&service.mqtt(), "gateway").await;
+    client
+        .publish("senml/oven", r#"[{"n": "t", "u": "Cel", "v": 21.5}, {"n": "n", "v": 1}]"#)
+        .await;
+    wait_for_latest(&service, "oven", "t", json!(21.5)).await;
+    let (_, latest) = service.get("/api/v1/devices/oven/latest").await;
+    assert_eq!(
+        (&latest["latest"][1]["unit"], &latest["latest"][0]["unit"]),
+        (&json!("Cel"), &json!(null))
+    );
+    service.wait_for("/api/v1/devices/oven/audit", |audit| audit["stored"] == 1).await;
+    let rows =
+        service.sql().await.query("SELECT device, metric, unit FROM units", &[]).await.unwrap();
+    let rows: Vec<[String; 3]> = rows.iter().map(|row| [0, 1, 2].map(|n| row.get(n))).collect();
+    assert_eq!(rows, [["oven", "t", "Cel"]]);
+    drop(client);
+    assert!(service.stop().await.success());
+    service.assert_quiet(&[]);
+}

@@ -43,7 +43,8 @@ fn zigbee2mqtt() {
     check_presence(ZIGBEE2MQTT, topic, "offline", Presence::Offline);
 }
 
-/// <https://github.com/arendst/Tasmota/issues/1621>: a Sonoff POW; and a switch's `STATE`.
+/// <https://github.com/arendst/Tasmota/issues/1621>: a Sonoff POW; and a switch's `STATE`, as its user logged
+/// it: <https://pastebin.com/4izDrY6W>.
 #[test]
 fn tasmota() {
     let power = r#"{"Time":"2018-01-17T18:59:50","ENERGY":{"Total":1.956,"Yesterday":0.054,"Today":0.049,"Period":0,"Power":9,"Factor":0.43,"Voltage":231,"Current":0.089}}"#;

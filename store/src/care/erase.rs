@@ -100,6 +100,7 @@ impl Database {
         // While the alerts are there, which say of what a transition is.
         erased.transitions = gone(ERASE_TRANSITIONS).await?;
         erased.alerts = gone(ERASE_ALERTS).await?;
+        gone(ERASE_UNITS).await?;
         Ok(Some(erased))
     }
 }
@@ -117,6 +118,10 @@ const ERASE_TRANSITIONS: &str = "DELETE FROM bellwire.transition WHERE device = 
            AND state NOT IN ('inactive', 'resolved')))";
 const ERASE_ALERTS: &str = "DELETE FROM bellwire.alert WHERE device = $1 \
      AND ($2::timestamptz IS NULL OR since < $2) AND NOT EXISTS (SELECT FROM bellwire.transition WHERE alert_id = alert.id)";
+
+/// Units are of no time: they go where everything goes.
+const ERASE_UNITS: &str = "DELETE FROM bellwire.unit WHERE $2::timestamptz IS NULL \
+     AND device_id = (SELECT id FROM bellwire.device WHERE name = $1)";
 
 /// Has everything carried over that is fresh now.
 async fn carry_over(database: &Database, client: &Client) -> Result<(), Error> {

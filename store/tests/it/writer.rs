@@ -16,6 +16,7 @@ on_every_kind! {
     an_empty_database_is_migrated_once,
     two_who_migrate_at_once_migrate_once,
     what_is_written_reads_back_from_the_views,
+    units_stand_as_they_were_said_last_and_payloads_leave_quarantine,
     the_ledger_replaces_what_was_stored_and_carries_its_own_position,
     of_two_writers_the_older_is_fenced,
     a_batch_that_is_there_already_is_not_stored_again,
@@ -86,6 +87,30 @@ async fn what_is_written_reads_back_from_the_views(kind: Kind) {
     assert_eq!(number(&client, "SELECT count(*) FROM devices WHERE labels = '{}'").await, 2);
     let position = "SELECT position FROM bellwire.log_position";
     assert_eq!(number(&client, position).await, 100);
+}
+
+async fn units_stand_as_they_were_said_last_and_payloads_leave_quarantine(kind: Kind) {
+    let database = kind.database().await;
+    let (store, client) = open(&database).await;
+    let names = names(2, 2);
+    let (mut writer, _) = store.writer(LOG).await.expect("opened");
+    let unit = |device, metric, unit: &str| (DeviceKey(device), MetricKey(metric), unit.into());
+    let mut first = batch(0, 100, Vec::new());
+    first.units = vec![unit(0, 0, "K"), unit(1, 1, "%RH"), unit(0, 0, "Cel")];
+    first.quarantined = vec![quarantined(40, NOON), quarantined(41, NOON)];
+    writer.write(&first, &names).await.expect("stored");
+    let mut second = batch(100, 200, vec![reading(NOON, 1.5)]);
+    second.units = vec![unit(1, 1, "%")];
+    // What comes in and leaves in one batch, and what is not there any more.
+    second.quarantined = vec![quarantined(140, NOON)];
+    second.unshelved = [(40, 0), (140, 0), (77, 3)].map(|(at, n)| (LogPosition(at), n)).into();
+    writer.write(&second, &names).await.expect("stored");
+    let units =
+        "SELECT string_agg(device || ' ' || metric || ' ' || unit, ',' ORDER BY device) FROM units";
+    let row = client.query_one(units, &[]).await.expect("answers");
+    assert_eq!(row.get::<_, &str>(0), "device-0 metric-0 Cel,device-1 metric-1 %");
+    let left = "SELECT position FROM bellwire.quarantine";
+    assert_eq!(number(&client, left).await, 41);
 }
 
 async fn the_ledger_replaces_what_was_stored_and_carries_its_own_position(kind: Kind) {
