@@ -1,10 +1,14 @@
 //! A day of chaos, made short: bad payloads, repetitions, cut connections, a service killed twice and a
-//! database that stops. Then every publish is in one account, and the accounts are what the tables have.
+//! database that stops. Then every publish is in one account, the accounts are what the tables have, and
+//! what the fleet noted as acknowledged is in the tables, one by one.
+//!
+//! `BELLWIRE_TEST_PUBLISHES` sets how many come between one incident and the next (default 1,500), and
+//! `BELLWIRE_TEST_RATE` how many a second (default 2,000): 43 million make it a day.
 
 use std::collections::BTreeMap;
 
 use crate::crash::{DATABASE_VANISHES, Victim, kill, settings};
-use crate::support::dice::Dice;
+use crate::support::dice::{Dice, from_env};
 use crate::support::load::Load;
 use crate::support::service::Service;
 
@@ -20,13 +24,15 @@ async fn rows_by_device(service: &Service, table: &str) -> BTreeMap<String, u64>
 #[tokio::test(flavor = "multi_thread")]
 async fn every_publish_is_accounted_for_and_the_tables_agree() {
     let mut service = Service::start(settings()).await;
-    let mut load = Load::start(&service, "load", 2_000.0);
+    let rate = u32::try_from(from_env("BELLWIRE_TEST_RATE").unwrap_or(2_000)).unwrap();
+    let publishes = from_env("BELLWIRE_TEST_PUBLISHES").unwrap_or(1_500);
+    let mut load = Load::start(&service, "load", f64::from(rate));
     let mut dice = Dice::seeded(23);
     for victim in [Victim::Service, Victim::Database, Victim::Service] {
-        load.goes_on(1_500).await;
+        load.goes_on(publishes).await;
         kill(&mut service, victim, &mut dice).await;
     }
-    load.goes_on(1_500).await;
+    load.goes_on(publishes).await;
     let report = load.finish(&service).await;
     let (readings, shelf) = (
         rows_by_device(&service, "readings").await,

@@ -50,9 +50,13 @@ impl Load {
 
     /// Waits until `n` more publishes are acknowledged than now.
     pub(crate) async fn goes_on(&mut self, n: u64) {
-        let enough = self.progress.borrow().acknowledged + n;
-        let going = self.progress.wait_for(|progress| progress.acknowledged >= enough);
-        timeout(PATIENCE, going).await.expect("publishes are acknowledged").unwrap();
+        let end = self.progress.borrow().acknowledged + n;
+        let mut enough = end - n;
+        while enough < end {
+            enough = end.min(enough + 10_000);
+            let going = self.progress.wait_for(|progress| progress.acknowledged >= enough);
+            timeout(PATIENCE, going).await.expect("publishes are acknowledged").unwrap();
+        }
     }
 
     /// Ends it and holds what it was promised against the database and the accounts.
