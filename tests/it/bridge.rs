@@ -2,6 +2,7 @@
 
 mod fake;
 mod kills;
+mod outward;
 mod refusals;
 mod tls;
 

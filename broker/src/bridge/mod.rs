@@ -277,6 +277,16 @@ impl<I: BridgeInlet> Bridge<I> {
         }
         self.said.push(reason);
         let (name, label) = (&self.config.name, reason.label());
+        if reason == Refusal::NoTelemetry {
+            // A filter may match more than is telemetry.
+            info!(
+                bridge = name,
+                topic,
+                "Bridge `{name}` gets more than telemetry, `{topic}` for one: it is dropped, and counted \
+                 in bellwire_bridge_rejected_total."
+            );
+            return;
+        }
         warn!(
             bridge = name,
             reason = label,

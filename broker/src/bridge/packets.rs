@@ -61,14 +61,23 @@ pub(crate) fn connect(out: &mut Vec<u8>, version: Version, connect: &Connect<'_>
     packet(out, 0x10, &body);
 }
 
-/// Appends a SUBSCRIBE for QoS 1. With MQTT 5 what is retained is not sent, and RETAIN is as it was
-/// published.
+/// What a SUBSCRIBE says of a filter: QoS 1. With MQTT 5 what is retained is not sent, RETAIN is as it
+/// was published, and what we publish ourselves does not come back; the last of them a shared
+/// subscription may not ask for.
+fn options(version: Version, filter: &str) -> u8 {
+    match version {
+        Version::V3 => 1,
+        Version::V5 if filter.starts_with("$share/") => 0b0010_1001,
+        Version::V5 => 0b0010_1101,
+    }
+}
+
+/// Appends a SUBSCRIBE.
 pub(crate) fn subscribe(out: &mut Vec<u8>, version: Version, id: u16, filters: &[String]) {
-    let options = if version == Version::V5 { 0b0010_1001 } else { 1 };
     let mut body = header(version, id);
     for filter in filters {
         text(&mut body, filter);
-        body.push(options);
+        body.push(options(version, filter));
     }
     packet(out, 0x82, &body);
 }
@@ -252,7 +261,10 @@ mod tests {
     fn subscriptions_ask_for_qos_1_and_nothing_retained() {
         let mut out = Vec::new();
         subscribe(&mut out, Version::V5, 1, &["a/+".to_owned()]);
-        assert_eq!(out, b"\x82\x09\0\x01\0\0\x03a/+\x29");
+        assert_eq!(out, b"\x82\x09\0\x01\0\0\x03a/+\x2D");
+        out.clear();
+        subscribe(&mut out, Version::V5, 1, &["$share/g/a".to_owned()]);
+        assert_eq!(out.last(), Some(&0x29));
         out.clear();
         subscribe(&mut out, Version::V3, 1, &["a".to_owned(), "b".to_owned()]);
         assert_eq!(out, b"\x82\x0A\0\x01\0\x01a\x01\0\x01b\x01");

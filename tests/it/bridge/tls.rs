@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::bridge::{bridged, configure, connected, publish, stored_once};
 use crate::support::device::Device;
@@ -13,7 +13,8 @@ use crate::support::service::wait_until;
 /// Writes `NAME.crt` and `NAME.key`, signed by `authority`.
 fn certificate(dir: &Path, name: &str, authority: &CertifiedIssuer<'_, KeyPair>) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     let signed = params.signed_by(&key, authority).unwrap();
     std::fs::write(dir.join(format!("{name}.crt")), signed.pem()).unwrap();
     std::fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
@@ -24,6 +25,8 @@ async fn a_broker_that_asks_for_a_certificate_gets_it() {
     let mut service = bridged("mqtt://127.0.0.1:1", "");
     let dir = service.dir().to_owned();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    // OpenSSL takes a certificate whose issuer has its own name for one that it signed itself.
+    params.distinguished_name.push(DnType::CommonName, "authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     std::fs::write(dir.join("ca.crt"), authority.pem()).unwrap();

@@ -42,7 +42,7 @@ impl Mosquitto {
         // As root it would otherwise become a user who may not write here.
         let config = format!(
             "per_listener_settings false\nuser root\npersistence true\npersistence_location {place}/\n\
-             max_queued_messages 0\nset_tcp_nodelay true\nlog_dest file {place}/log\n\
+             max_queued_messages 0\nset_tcp_nodelay true\nlog_type all\nlog_dest file {place}/log\n\
              listener {port} 127.0.0.1\n{more}"
         );
         std::fs::write(broker.dir.join("config"), config).unwrap();
