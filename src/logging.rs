@@ -5,12 +5,20 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+/// What says nothing unless it is named: rumqttd takes each client that goes for an error.
+const SILENT: &str = "rumqttd";
+
 /// Reads a filter: `info`, or per part `info,hyper=debug`.
 ///
 /// # Errors
 /// If it cannot be read.
 pub(crate) fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    EnvFilter::try_new(text)
+    let filter = EnvFilter::try_new(text)?;
+    if text.contains(SILENT) {
+        Ok(filter)
+    } else {
+        Ok(filter.add_directive(format!("{SILENT}=off").parse()?))
+    }
 }
 
 /// Starts logging to stderr what `text`, a [`filter`], lets through.

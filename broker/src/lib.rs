@@ -18,11 +18,14 @@
 //! because of that waits until it is durable. [`SharedSessions`] gives the whole as bytes and takes
 //! it back after a restart.
 //!
+//! [`bridge`] is the same from the other side: an existing broker is a door too, and we are its client.
+//!
 //! **Invariant:** knows nothing of readings, the log or the database. The session has no I/O, no
 //! async and no clock.
 
 pub mod access;
 mod allowance;
+pub mod bridge;
 mod close;
 mod codec;
 mod config;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::mapping::Mappings;
+use crate::mapping::{Format, Mappings};
 
 /// Which topics are telemetry at present, for those who do not read the log. Mappings are set here
 /// after their record is durable: what is published because of them is behind it.
@@ -43,6 +43,15 @@ impl SharedClaims {
     #[must_use]
     pub fn claims(&self, topic: &str) -> bool {
         claims(topic) || self.0.mappings.load().find(topic).is_some()
+    }
+
+    /// MQTT's filters for all topics that are telemetry, and perhaps a few that are not.
+    #[must_use]
+    pub fn filters(&self) -> Vec<String> {
+        let mappings = self.0.mappings.load();
+        let mapped = mappings.all().iter().filter(|mapping| mapping.format != Format::Ignore);
+        let mapped = mapped.map(|mapping| mapping.topic.filter());
+        FILTERS.iter().map(|&filter| filter.to_owned()).chain(mapped).collect()
     }
 
     /// The device that a telemetry topic names, not yet checked to be a valid name.
@@ -105,6 +114,9 @@ pub fn device(topic: &str) -> Option<&str> {
     claims(topic).then(|| split(topic)).flatten().map(|(device, _)| device)
 }
 
+/// MQTT's filters for the built-in topics.
+const FILTERS: [&str; 3] = ["devices/+/telemetry", "devices/+/telemetry/+", "devices/+/status"];
+
 const TELEMETRY: &str = "telemetry";
 const STATUS: &str = "status";
 
@@ -131,6 +143,8 @@ mod tests {
         assert_eq!(claims.device("tele/a/SENSOR"), Some("a"));
         assert_eq!(claims.device("devices/b/telemetry/t"), Some("b"));
         assert!(!claims.claims("stat/a/RESULT"), "that is left out");
+        assert_eq!(claims.filters()[..3], FILTERS);
+        assert!(claims.filters().contains(&"tele/+/SENSOR".to_owned()));
         claims.set(Arc::default());
         assert!(!claims.claims("tele/a/SENSOR"));
     }

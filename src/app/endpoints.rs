@@ -18,6 +18,9 @@ pub struct Endpoints {
     /// MQTT over WebSocket over TLS.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mqtt_wss: Vec<SocketAddr>,
+    /// rumqttd, if it is a door.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rumqttd: Option<SocketAddr>,
     /// HTTP.
     pub http: SocketAddr,
     /// The managed database, for `psql`; absent if it is one's own.
@@ -32,6 +35,7 @@ impl Endpoints {
             mqtts: Vec::new(),
             mqtt_ws: Vec::new(),
             mqtt_wss: Vec::new(),
+            rumqttd: None,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             database: None,
         }

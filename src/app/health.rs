@@ -4,7 +4,10 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bellwire_api::ports::{Check, DatabaseInfo, Health, HealthStatus, Readiness};
+use bellwire_broker::bridge::BridgeHandle;
 use bellwire_ingest::log::{Held, Log};
+
+use super::bridges;
 
 /// The longest reason that is shown, in characters.
 const REASON_CHARS_MAX: usize = 300;
@@ -83,6 +86,8 @@ pub struct ServiceHealth {
     pub log: Arc<dyn Log>,
     /// Whether readings reach it.
     pub database: Arc<DatabaseState>,
+    /// Other brokers that readings come from.
+    pub bridges: Arc<[BridgeHandle]>,
 }
 
 impl ServiceHealth {
@@ -114,7 +119,8 @@ impl ServiceHealth {
 
 impl Health for ServiceHealth {
     fn readiness(&self) -> Readiness {
-        let checks = vec![self.log_check(), self.database_check()];
+        let mut checks = vec![self.log_check(), self.database_check()];
+        checks.extend(bridges::check(&self.bridges));
         let status = checks.iter().map(|check| check.status).max().unwrap_or(HealthStatus::Ok);
         Readiness { status, checks, database: self.database.known().info.clone() }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bellwire_broker::Inlet;
+use bellwire_broker::bridge::BridgeInlet;
 use bellwire_ingest::log::{Entry, Log};
 use bellwire_ingest::topics::SharedClaims;
 use bellwire_model::Delivery;
@@ -48,5 +49,11 @@ impl Inlet for LogInlet {
         if let Err(entry) = self.log.try_append(Entry::publishes(delivery)) {
             self.log.append(entry).await;
         }
+    }
+}
+
+impl BridgeInlet for LogInlet {
+    fn filters(&self) -> Vec<String> {
+        self.claims.filters()
     }
 }

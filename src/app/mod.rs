@@ -3,6 +3,7 @@
 
 mod access;
 mod backtests;
+mod bridges;
 mod certificates;
 mod compaction;
 mod endpoints;
@@ -22,6 +23,7 @@ mod replay;
 mod rulebook;
 pub mod rules;
 mod rules_file;
+mod rumqttd;
 mod secure;
 pub mod seen;
 mod sessions;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
+use bellwire_broker::bridge::BridgeHandle;
 use bellwire_broker::{Broker, BrokerHandle, SharedSessions, Transport};
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
@@ -55,6 +58,7 @@ use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
 use crate::rulebook::effective::FileRules;
 use access::Door;
+use bridges::Bridges;
 use compaction::Compaction;
 pub use endpoints::Endpoints;
 use health::ServiceHealth;
@@ -62,6 +66,7 @@ use history::Kept;
 use inlet::LogInlet;
 use present::Now;
 use rulebook::{Beginning, Rulebook};
+pub(crate) use rumqttd::BRIDGE as RUMQTTD_BRIDGE;
 use spine::Spine;
 
 /// The database was not there: at the first boot, when nothing is known of it, or for a command
@@ -114,6 +119,7 @@ impl App {
     pub async fn start(config: Config) -> anyhow::Result<Self> {
         secure::check(&config)?;
         check_certificates(&config)?;
+        bridges::check_files(&config.bridge)?;
         let file_rules = match &config.rules {
             Some(path) => FileRules::from(rules::read(path)?),
             None => FileRules::default(),
@@ -189,6 +195,7 @@ impl App {
         // It is not the devices that go.
         drop((front.files, front.certificates, front.presence));
         finish("broker", front.broker).await;
+        front.bridges.stop().await;
         finish("count of refusals", front.refusals).await;
         if let Some(credentials) = front.credentials {
             finish("credentials", credentials).await;
@@ -226,6 +233,7 @@ struct Front {
     presence: presence::Following,
     refusals: Running,
     compaction: Compaction,
+    bridges: Bridges,
 }
 
 /// Starts all parts, or none: those that have begun are stopped if another cannot begin.
@@ -279,7 +287,9 @@ async fn open_front(
     let door = Door::open(common, database).await?;
     let refused = refused::Refused::new(spine.names().clone());
     let inlet = Arc::new(LogInlet::new(spine.log(), claims, refused.clone()));
-    let (broker, handle, doors, certificates) = open_broker(common, inlet, sessions, &door).await?;
+    let (broker, handle, doors, certificates) =
+        open_broker(common, Arc::clone(&inlet), sessions, &door).await?;
+    let bridges = Bridges::start(common, inlet, handle.clone(), spine.log().id()).await?;
     let parts = presence::Parts {
         presences: handle.presences(),
         present: spine.present().clone(),
@@ -290,10 +300,13 @@ async fn open_front(
     let refusals = refused::follow(refused, spine.log(), &common.tracker);
     let telemetry = telemetry::HttpInlet::new(spine.log(), handle.clone());
     let waking = (&common.tracker, &common.registry);
-    rebirth::follow(asked, handle.clone(), Arc::clone(&common.clock), waking)?;
+    let outward = (handle.clone(), bridges.handles());
+    rebirth::follow(asked, outward, Arc::clone(&common.clock), waking)?;
     let credentials = door.follow(common, handle);
-    let (api, http) = open_api(common, spine, database, (book, telemetry)).await?;
-    let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
+    let (api, http) =
+        open_api(common, spine, database, (book, telemetry), bridges.handles()).await?;
+    let endpoints =
+        Endpoints { http, rumqttd: bridges.rumqttd, database: database.managed_url(), ..doors };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
     info!("Ready: MQTT on {}, HTTP on http://{http}/.", endpoints.mqtt_urls().join(", "));
@@ -309,6 +322,7 @@ async fn open_front(
         presence,
         refusals,
         compaction,
+        bridges,
     })
 }
 
@@ -351,6 +365,8 @@ pub(crate) fn check_files(config: &Config) -> Result<(), ConfigError> {
     if named.into_iter().any(Option::is_some) {
         read_certificates(config)?;
     }
+    bridges::check_files(&config.bridge)?;
+    config.rumqttd.credentials().map_err(ConfigError::Value)?;
     let reader = config.database.reader.check_password();
     reader.map_err(|error| {
         ConfigError::Value(format!("database.reader.password_file: {}", chain(&error)))
@@ -427,6 +443,7 @@ async fn open_api(
     spine: &Spine,
     database: &Arc<Database>,
     (book, telemetry): (Rulebook, telemetry::HttpInlet),
+    bridges: Arc<[BridgeHandle]>,
 ) -> anyhow::Result<(Running, SocketAddr)> {
     let kept = Kept {
         log: spine.log().id(),
@@ -442,7 +459,7 @@ async fn open_api(
         rules: spine.rules(),
         clock: Arc::clone(&common.clock),
     };
-    let health = ServiceHealth { log: spine.log(), database: spine.database_state() };
+    let health = ServiceHealth { log: spine.log(), database: spine.database_state(), bridges };
     let tracker = common.tracker.clone();
     let backtests = backtests::StoredHistory::new(Arc::clone(database), spine.rules(), tracker);
     let ports = Ports {

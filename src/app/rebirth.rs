@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_broker::BrokerHandle;
+use bellwire_broker::bridge::BridgeHandle;
 use bellwire_ingest::sparkplug::rebirth_request;
 use bellwire_model::{Clock, QoS};
 use prometheus::{IntCounter, Registry};
@@ -47,7 +48,7 @@ impl Asking {
 /// If the metric cannot be registered.
 pub(super) fn follow(
     asked: Asked,
-    broker: BrokerHandle,
+    (broker, bridges): (BrokerHandle, Arc<[BridgeHandle]>),
     clock: Arc<dyn Clock>,
     (tracker, registry): (&TaskTracker, &Registry),
 ) -> Result<(), prometheus::Error> {
@@ -56,18 +57,28 @@ pub(super) fn follow(
         "Requests to Sparkplug's edge nodes to tell all again.",
     )?;
     registry.register(Box::new(sent.clone()))?;
-    tracker.spawn(run(asked, broker, clock, sent));
+    tracker.spawn(run(asked, (broker, bridges), clock, sent));
     Ok(())
 }
 
-async fn run(mut asked: Asked, broker: BrokerHandle, clock: Arc<dyn Clock>, sent: IntCounter) {
+async fn run(
+    mut asked: Asked,
+    (broker, bridges): (BrokerHandle, Arc<[BridgeHandle]>),
+    clock: Arc<dyn Clock>,
+    sent: IntCounter,
+) {
     let mut pauses = Pauses::default();
     while let Some(topic) = asked.recv().await {
         if !pauses.may_ask(&topic, Instant::now()) {
             continue;
         }
         // Its levels are those of a topic that a client has published on.
-        if let Ok(1..) = broker.publish(&topic, &rebirth_request(clock.now()), QoS::AtMostOnce) {
+        let request = rebirth_request(clock.now());
+        let is_here = matches!(broker.publish(&topic, &request, QoS::AtMostOnce), Ok(1..));
+        // Who has not subscribed with us may be behind any of the bridges.
+        let n_outside =
+            bridges.iter().filter(|bridge| !is_here && bridge.publish(&topic, &request));
+        if is_here || n_outside.count() > 0 {
             info!("Asked a node of Sparkplug to tell all again, on {topic}.");
             sent.inc();
         }

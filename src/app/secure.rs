@@ -15,7 +15,8 @@ fn is_open(address: SocketAddr) -> bool {
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let mut mqtt = config.mqtt.listeners();
     if config.insecure {
-        let mut all = mqtt.map(|(_, _, address)| address).chain([config.http.listen]);
+        let others = [config.http.listen].into_iter().chain(config.rumqttd.listen);
+        let mut all = mqtt.map(|(_, _, address)| address).chain(others);
         return match all.find(|&address| is_open(address)) {
             Some(address) => Err(ConfigError::Value(format!(
                 "--insecure allows loopback addresses only, not {address}"
@@ -30,6 +31,19 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             config.http.listen
         )));
     }
+    if let Some(listen) = config.rumqttd.listen.filter(|listen| is_open(*listen)) {
+        if config.rumqttd.user.is_none() {
+            return Err(ConfigError::Value(format!(
+                "rumqttd.listen is {listen}: without rumqttd.user and rumqttd.password_file it \
+                 listens on loopback addresses only"
+            )));
+        }
+        warn!(
+            address = %listen,
+            "MQTT on {listen} (rumqttd.listen) is not encrypted: passwords and readings can be read \
+             on the way."
+        );
+    }
     let in_clear = mqtt.find(|(_, transport, address)| !transport.has_tls() && is_open(*address));
     if let Some((key, _, address)) = in_clear {
         warn!(
@@ -39,4 +53,22 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rumqttd_is_open_to_nobody_who_has_shown_nothing() {
+        let open = |insecure, user: Option<&str>| {
+            let mut config = Config { insecure, ..Config::default() };
+            config.rumqttd.listen = Some("0.0.0.0:1884".parse().unwrap());
+            config.rumqttd.user = user.map(str::to_owned);
+            check(&config).map_err(|error| error.to_string())
+        };
+        assert!(open(false, None).unwrap_err().starts_with("rumqttd.listen is 0.0.0.0:1884"));
+        assert_eq!(open(false, Some("gate")), Ok(()));
+        assert!(open(true, Some("gate")).unwrap_err().starts_with("--insecure allows loopback"));
+    }
 }

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 17] = [
+const OPTIONAL_KEYS: [(&str, Value); 20] = [
     ("rules", Value::String(String::new())),
     ("mappings", Value::String(String::new())),
     ("mqtt.tls.cert_file", Value::String(String::new())),
@@ -26,6 +26,9 @@ const OPTIONAL_KEYS: [(&str, Value); 17] = [
     ("database.reader.password", Value::String(String::new())),
     ("database.reader.password_file", Value::String(String::new())),
     ("database.reader.listen", Value::String(String::new())),
+    ("rumqttd.listen", Value::String(String::new())),
+    ("rumqttd.user", Value::String(String::new())),
+    ("rumqttd.password_file", Value::String(String::new())),
 ];
 /// Variables that belong to us and are no keys.
 const OTHER_VARIABLES: [&str; 1] = ["BELLWIRE_CONFIG"];
@@ -361,6 +364,8 @@ mod tests {
                 "[[acl]]\nwho = 'anne'\naction = 'publish'\ntopic = 'a'\nallow = true",
                 "acl[0].who: `anne` is neither `*`, `device` nor `user:NAME`",
             ),
+            ("[[bridge]]\nname = 'a'", "bridge[0].url: it must be set, as mqtt://"),
+            ("[rumqttd]\nuser = 'a'", "rumqttd.user and rumqttd.password_file belong together"),
             ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
         ] {
             let error = with_file(text, &Environment::default()).unwrap_err().to_string();

@@ -3,6 +3,7 @@
 mod explain;
 mod ingest;
 mod layers;
+mod rumqttd;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use ingest::{IngestSection, TimeSection};
 pub use layers::{ConfigError, Environment, Overrides, load, unknown_variables};
+pub use rumqttd::RumqttdSection;
 
 /// A configuration file with every key at its default, and what each does.
 pub const EXAMPLE: &str = include_str!("../../deploy/bellwire.example.toml");
@@ -64,6 +66,11 @@ pub struct Config {
     /// is denied. With `insecure` all else is allowed, and only rules for `*` apply. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub acl: Vec<bellwire_broker::access::AclEntry>,
+    /// The stock broker rumqttd as a door.
+    pub rumqttd: RumqttdSection,
+    /// Existing MQTT brokers that telemetry is taken from. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bridge: Vec<bellwire_broker::bridge::BridgeConfig>,
 }
 
 /// How *keep* makes its transactions.
@@ -128,6 +135,8 @@ impl Default for Config {
             keep: KeepSection::default(),
             judge: JudgeSection::default(),
             acl: Vec::new(),
+            rumqttd: RumqttdSection::default(),
+            bridge: Vec::new(),
         }
     }
 }
@@ -161,10 +170,24 @@ impl Config {
         if let Err(error) = bellwire_broker::access::rules(&self.acl) {
             return wrong(error);
         }
+        self.check_doors().map_err(ConfigError::Value)?;
         if let Err(error) = crate::logging::filter(&self.log_filter) {
             return wrong(format!("log_filter: `{}` is no filter: {error}", self.log_filter));
         }
         Ok(())
+    }
+
+    /// The doors that are brokers of others.
+    fn check_doors(&self) -> Result<(), String> {
+        bellwire_broker::bridge::check(&self.bridge)?;
+        self.rumqttd.check()?;
+        let own = crate::app::RUMQTTD_BRIDGE;
+        match self.bridge.iter().position(|bridge| bridge.name == own) {
+            Some(index) if self.rumqttd.listen.is_some() => {
+                Err(format!("bridge[{index}].name: `{own}` is the name of rumqttd's own bridge"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The data directory: as set, or the default for who runs this.

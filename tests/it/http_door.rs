@@ -58,3 +58,23 @@ async fn what_is_accepted_is_counted_judged_and_stored_once() {
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_sent_again_counts_once_for_each_device() {
+    let mut service = Service::start(Settings::default()).await;
+    // No time of their own: the key alone says that it is the same request.
+    let item = |device: &str, n: u32| json!({"device": device, "telemetry": {"n": n}});
+    let batch = json!([item("a", 1), item("b", 1), item("a", 1), item("a", 2)]);
+    for _ in 0..2 {
+        assert_eq!(post(&service, "batch-1", &batch).await, (202, json!({"accepted": 4})));
+    }
+    assert_eq!(post(&service, "batch-2", &json!([item("b", 1)])).await.0, 202);
+    for (device, expected) in [("a", [6, 3, 3]), ("b", [3, 2, 1])] {
+        let path = format!("/api/v1/devices/{device}/audit");
+        let audit = service.wait_for(&path, |audit| audit["received"] == expected[0]).await;
+        let counts = ["received", "stored", "duplicate"].map(|key| audit[key].as_u64());
+        assert_eq!(counts, expected.map(Some), "{audit}");
+    }
+    assert!(service.stop().await.success());
+    service.assert_quiet(&[]);
+}

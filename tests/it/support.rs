@@ -6,6 +6,7 @@ pub(crate) mod fault;
 pub(crate) mod http;
 pub(crate) mod live;
 pub(crate) mod load;
+pub(crate) mod mosquitto;
 pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod server;

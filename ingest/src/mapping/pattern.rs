@@ -79,6 +79,17 @@ impl TopicPattern {
         Ok(Self { text: text.into(), levels: levels.into(), open })
     }
 
+    /// MQTT's filter for the topics that match: each placeholder is a `+`.
+    #[must_use]
+    pub fn filter(&self) -> String {
+        let text = |level: &'_ Level| match level {
+            Level::Literal(literal) => literal.to_string(),
+            Level::Any | Level::Device | Level::Metric => "+".to_owned(),
+        };
+        let levels = self.levels.iter().map(text).chain(self.open.then(|| "#".to_owned()));
+        levels.collect::<Vec<_>>().join("/")
+    }
+
     /// Whether topics name the device.
     #[must_use]
     pub fn has_device(&self) -> bool {
@@ -185,6 +196,15 @@ mod tests {
         );
         check("{device}/x", "$SYS/x", None);
         check("$SYS/{metric}", "$SYS/x", Some((None, "x")));
+    }
+
+    #[test]
+    fn a_pattern_is_a_filter_too() {
+        for (pattern, filter) in
+            [("s/{device}/x/{metric}/#", "s/+/x/+/#"), ("#", "#"), ("a/+", "a/+"), ("/a", "/a")]
+        {
+            assert_eq!(TopicPattern::new(pattern).expect("a pattern").filter(), filter);
+        }
     }
 
     #[test]

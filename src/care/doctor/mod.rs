@@ -1,5 +1,6 @@
 //! One look at everything: what is well, what is not, and what to do about it. It changes nothing.
 
+mod bridge;
 mod certificate;
 mod database;
 mod log;
@@ -83,6 +84,7 @@ pub(crate) async fn look(config: &Config, source: &str, data_dir: &Path) -> Repo
     checks.extend(database::look(config, data_dir, contents.as_ref(), service).await);
     checks.extend(machine::ports(config, service));
     checks.extend(certificate::look(config));
+    checks.extend(bridge::look(config, data_dir, service).await);
     checks.push(machine::open_files(config));
     let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);
     Report { status, checks }
