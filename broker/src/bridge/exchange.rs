@@ -38,8 +38,10 @@ const PULSE: Duration = Duration::from_secs(1);
 pub(crate) enum End {
     /// The service stops.
     Stopped,
-    /// The broker does not know this version of MQTT, or seems not to.
-    WrongVersion(String),
+    /// The broker says that it does not know this version of MQTT.
+    WrongVersion,
+    /// It ended before the broker had said anything, as with some that know MQTT 3.1.1 only.
+    Mute(String),
     /// Anything else.
     Failed(String),
 }
@@ -211,10 +213,10 @@ impl<'a, I: BridgeInlet> Exchange<'a, I> {
         self.phase_since = Instant::now();
     }
 
-    /// The connection is broken. A broker that knows MQTT 3.1.1 only may just close it.
+    /// The connection is broken.
     fn broken(&self, why: &str) -> End {
-        match (self.phase, self.version) {
-            (Phase::Connecting, Version::V5) => End::WrongVersion(why.to_owned()),
+        match self.phase {
+            Phase::Connecting => End::Mute(why.to_owned()),
             _ => End::Failed(why.to_owned()),
         }
     }
@@ -318,9 +320,7 @@ impl<'a, I: BridgeInlet> Exchange<'a, I> {
 
     async fn hear(&mut self, heard: &Heard) -> Result<(), End> {
         match heard {
-            Heard::Connack(Connack::WrongVersion) => {
-                Err(End::WrongVersion("it does not know this version of MQTT".to_owned()))
-            }
+            Heard::Connack(Connack::WrongVersion) => Err(End::WrongVersion),
             Heard::Connack(Connack::Refused(why)) => {
                 Err(End::Failed(match &self.bridge.config.user {
                     Some(user) => format!("it refused user `{user}`: {why}"),
@@ -331,7 +331,7 @@ impl<'a, I: BridgeInlet> Exchange<'a, I> {
                 if *lacks_shared && self.bridge.config.share.is_some() {
                     return Err(End::Failed("it has no shared subscriptions".to_owned()));
                 }
-                self.bridge.came_in(*session);
+                self.bridge.came_in(self.version, *session);
                 if let Some(seconds) = keep_alive_s.filter(|&seconds| seconds > 0) {
                     self.keep_alive = self.keep_alive.min(Duration::from_secs(seconds.into()));
                 }

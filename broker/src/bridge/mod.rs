@@ -26,6 +26,7 @@ mod packets;
 mod session;
 mod status;
 mod tls;
+mod version;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,8 +127,8 @@ struct Bridge<I> {
     status: Arc<SharedStatus>,
     outward: mpsc::Receiver<Outward>,
     packet_bytes_max: usize,
-    /// Whether it was connected since the service started.
-    was_connected: bool,
+    /// What the broker has understood since the service started.
+    spoken: Option<Version>,
     /// The reasons of refusals that were logged since the last connect.
     said: Vec<Refusal>,
 }
@@ -161,7 +162,7 @@ pub fn start<I: BridgeInlet>(
         status,
         outward,
         packet_bytes_max: parts.packet_bytes_max,
-        was_connected: false,
+        spoken: None,
         said: Vec::new(),
         config: Arc::new(config),
     };
@@ -172,10 +173,7 @@ pub fn start<I: BridgeInlet>(
 impl<I: BridgeInlet> Bridge<I> {
     async fn run(mut self, stopping: CancellationToken) {
         let mut backoff = Backoff::new(self.config.reconnect_max());
-        let mut version = match self.config.protocol {
-            Protocol::Auto | Protocol::V5 => Version::V5,
-            Protocol::V3 => Version::V3,
-        };
+        let mut version = version::first(self.config.protocol);
         if self.config.is_in_clear() {
             let (name, url) = (&self.config.name, &self.config.url);
             warn!(
@@ -186,19 +184,11 @@ impl<I: BridgeInlet> Bridge<I> {
             let since = Instant::now();
             let end = self.connect(version, &stopping).await;
             self.metrics.connected.set(0);
+            version = version::next(self.config.protocol, version, &end, self.spoken);
             let why = match end {
                 End::Stopped => return,
-                End::Failed(why) => why,
-                End::WrongVersion(why) => {
-                    if self.config.protocol == Protocol::Auto {
-                        // The other one the next time, until one of them is understood.
-                        version = match version {
-                            Version::V5 => Version::V3,
-                            Version::V3 => Version::V5,
-                        };
-                    }
-                    why
-                }
+                End::Failed(why) | End::Mute(why) => why,
+                End::WrongVersion => "it does not know this version of MQTT".to_owned(),
             };
             backoff.ended(since.elapsed());
             let pause = backoff.pause(backoff::throw());
@@ -222,11 +212,11 @@ impl<I: BridgeInlet> Bridge<I> {
     }
 
     /// The broker has accepted us.
-    fn came_in(&mut self, session: SessionPresent) {
+    fn came_in(&mut self, version: Version, session: SessionPresent) {
         self.metrics.connects.inc();
         self.said.clear();
         let name = &self.config.name;
-        if self.was_connected && session == SessionPresent::No {
+        if self.spoken.is_some() && session == SessionPresent::No {
             self.metrics.lost_sessions.inc();
             warn!(
                 bridge = name,
@@ -234,7 +224,7 @@ impl<I: BridgeInlet> Bridge<I> {
                  we were away, or was not acknowledged, does not come."
             );
         }
-        self.was_connected = true;
+        self.spoken = Some(version);
         if session == SessionPresent::Yes {
             info!(bridge = name, "The broker of bridge `{name}` has kept our session.");
         }
