@@ -60,6 +60,7 @@ async fn serve(n_clients: u64, per_second: u64, secs: u64) -> Outcome {
         backtests: Arc::clone(&nothing) as _,
         rules: Arc::clone(&nothing) as _,
         telemetry: nothing,
+        commands: Arc::new(bellwire_api::ports::NoCommands),
     };
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let api = Api::bind(config, ports, Arc::clone(&hub), registry, clock, tracker.clone()).await?;

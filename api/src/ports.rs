@@ -4,6 +4,7 @@
 //! SQL or HTTP.
 
 mod backtests;
+mod commands;
 mod rules;
 mod telemetry;
 
@@ -21,6 +22,10 @@ use bellwire_model::{
 
 pub use backtests::{
     BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, Tried,
+};
+pub use commands::{
+    CommandPage, Commands, CommandsError, CommandsFuture, CommandsQuery, Extent, Given, NewCommand,
+    NoCommands,
 };
 pub use rules::{
     AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
@@ -60,6 +65,8 @@ pub struct Ports {
     pub rules: Arc<dyn Rules>,
     /// Takes telemetry.
     pub telemetry: Arc<dyn Telemetry>,
+    /// Gives commands to devices.
+    pub commands: Arc<dyn Commands>,
 }
 
 /// A device, as lists show it.

@@ -20,6 +20,8 @@ const READINGS: &str = "/api/v1/devices/{id}/readings";
 const ALL_READINGS: &str = "/api/v1/readings";
 const ALL_LATEST: &str = "/api/v1/latest";
 const AUDIT: &str = "/api/v1/devices/{id}/audit";
+const COMMANDS: &str = "/api/v1/devices/{id}/commands";
+const COMMAND: &str = "/api/v1/devices/{id}/commands/{command}";
 const ALERTS: &str = "/api/v1/alerts";
 const ALERT: &str = "/api/v1/alerts/{id}";
 const RULES: &str = "/api/v1/rules";
@@ -43,7 +45,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 28] = [
+pub(crate) const TEMPLATES: [&str; 30] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -52,6 +54,8 @@ pub(crate) const TEMPLATES: [&str; 28] = [
     ALL_LATEST,
     AUDIT,
     ALL_AUDITS,
+    COMMANDS,
+    COMMAND,
     ALERTS,
     ALERT,
     RULES,
@@ -85,6 +89,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ALL_LATEST, get(http::latest::of_all))
         .route(AUDIT, get(http::devices::audit))
         .route(ALL_AUDITS, get(http::devices::audits))
+        .route(COMMANDS, get(http::commands::list).post(http::commands::give))
+        .route(COMMAND, get(http::commands::one).delete(http::commands::cancel))
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))
         .merge(rules())
@@ -145,7 +151,10 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        if uri.path().starts_with(RULES) || uri.path() == TELEMETRY {
+        if uri.path().starts_with(RULES)
+            || uri.path() == TELEMETRY
+            || uri.path().contains("/commands")
+        {
             "This route takes the methods that `Allow` lists."
         } else {
             "This route takes GET and HEAD only."

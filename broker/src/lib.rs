@@ -36,6 +36,7 @@ mod flow;
 pub mod fuzzing;
 mod handle;
 mod hub;
+mod letters;
 mod listener;
 mod mailbox;
 mod message;
@@ -62,6 +63,7 @@ pub use door::{
 };
 pub use error::Error;
 pub use handle::BrokerHandle;
+pub use letters::{Letter, Letters, News, Posted, Progress, Several, Signed};
 pub use listener::{Broker, Inlet};
 pub use metrics::Metrics;
 pub use peer::Peer;

@@ -167,6 +167,7 @@ impl Load {
         self.batch.readings.append(&mut group.output.readings);
         self.batch.quarantined.append(&mut group.quarantined);
         self.batch.transitions.append(&mut group.transitions);
+        self.batch.commands.extend(group.commands.drain(..).map(|(_, command)| command));
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
         self.entries.append(&mut group.entries);

@@ -72,6 +72,7 @@ impl Rereader {
             group.end = chunk.end();
             let verdicts = self.journal.read(from, group.end).map_err(KeepError::Journal)?;
             let mut duplicates = verdicts.duplicates.into_iter().peekable();
+            let mut strays = verdicts.strays.into_iter().peekable();
             for frame in chunk {
                 let publishes = match frame.record()? {
                     Record::Publishes { publishes, .. } => publishes,
@@ -86,7 +87,10 @@ impl Rereader {
                         unpack_presence(moment, &changes, &mut self.decoder, &mut group);
                         continue;
                     }
-                    Record::Tick | Record::Started { .. } | Record::Rules { .. } => continue,
+                    Record::Tick
+                    | Record::Started { .. }
+                    | Record::Rules { .. }
+                    | Record::Commands(_) => continue,
                 };
                 let moment = Moment { position: frame.position, received_at: frame.received_at };
                 unpack(
@@ -95,6 +99,9 @@ impl Rereader {
                     &mut self.decoder,
                     &mut group,
                     |ordinal, publish, decoded| {
+                        if strays.next_if_eq(&(moment.position, ordinal)).is_some() {
+                            decoded.is_stray();
+                        }
                         look(moment, ordinal, publish, decoded);
                         match duplicates.next_if_eq(&(moment.position, ordinal)) {
                             Some(_) => Repetition::Repeated,
@@ -104,6 +111,7 @@ impl Rereader {
                 );
             }
             group.transitions = verdicts.transitions;
+            group.commands = verdicts.commands;
         } else {
             // Nothing lies between: a position that was skipped when the log was moved on.
             group.end = to;

@@ -15,6 +15,7 @@ use bellwire_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::commands::Commands;
 use crate::decode::UnitOf;
 use crate::dirs::make_private;
 use crate::mapping::Mappings;
@@ -90,6 +91,9 @@ pub struct Snapshot {
     /// Devices with a connection of their own.
     #[serde(skip)]
     connected: Vec<u32>,
+    /// The image of the commands.
+    #[serde(skip)]
+    commands: Vec<u8>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -121,6 +125,8 @@ pub struct Restored {
     pub terms: Terms,
     /// What Sparkplug's nodes have said of themselves.
     pub nodes: BTreeMap<Box<str>, Node>,
+    /// Commands, open ones and those that ended last.
+    pub commands: Commands,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -198,7 +204,14 @@ impl Snapshot {
                 .devices()
                 .filter_map(|(key, device)| device.is_connected.then_some(key.0))
                 .collect(),
+            commands: Vec::new(),
         }
+    }
+
+    /// The same, with the image of commands.
+    #[must_use]
+    pub fn with_commands(self, commands: Vec<u8>) -> Self {
+        Self { commands, ..self }
     }
 
     /// The positions that belong to it.
@@ -225,7 +238,7 @@ impl Snapshot {
     /// Puts names and present in place, both of them empty, and returns the rest.
     ///
     /// # Errors
-    /// If a name is none, or the mappings cannot be read.
+    /// If a name is none, or the mappings or commands cannot be read.
     pub fn restore(self, names: &mut Names, present: &mut Present) -> Result<Restored, WireError> {
         let damaged = || WireError { what: "a name" };
         for device in &self.devices {
@@ -255,7 +268,9 @@ impl Snapshot {
             let (device, metric) = (DeviceKey(device), MetricKey(metric));
             present.unit(&UnitOf { device, metric, unit: unit.into() });
         }
-        Ok(Restored { rules: self.rules, terms, nodes: self.nodes })
+        let commands = Commands::from_image(&self.commands);
+        let commands = commands.ok_or(WireError { what: "the commands" })?;
+        Ok(Restored { rules: self.rules, terms, nodes: self.nodes, commands })
     }
 }
 
@@ -397,7 +412,8 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_extend(&snapshot.mappings, body)?;
     let body = postcard::to_extend(&snapshot.nodes, body)?;
     let body = postcard::to_extend(&snapshot.units, body)?;
-    postcard::to_extend(&snapshot.connected, body)
+    let body = postcard::to_extend(&snapshot.connected, body)?;
+    postcard::to_extend(&snapshot.commands, body)
 }
 
 /// The units that are known.
@@ -429,7 +445,10 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
     if !rest.is_empty() {
         (snapshot.nodes, rest) = postcard::take_from_bytes(rest)?;
         (snapshot.units, rest) = postcard::take_from_bytes(rest)?;
-        snapshot.connected = postcard::from_bytes(rest)?;
+        (snapshot.connected, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        snapshot.commands = postcard::from_bytes(rest)?;
     }
     Ok(snapshot)
 }

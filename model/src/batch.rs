@@ -1,8 +1,8 @@
 //! What *keep* writes in one transaction.
 
 use crate::{
-    DeviceId, DeviceKey, DeviceLedger, LogPosition, Presence, Reading, RejectReason, Timestamp,
-    Transition,
+    Command, DeviceId, DeviceKey, DeviceLedger, LogPosition, Presence, Reading, RejectReason,
+    Timestamp, Transition,
 };
 
 /// A payload of which we could not read some part, kept as it came.
@@ -61,6 +61,8 @@ pub struct KeepBatch {
     pub transitions: Vec<Transition>,
     /// Which devices came or went, in order.
     pub presence: Vec<(DeviceKey, Presence)>,
+    /// Commands as they stand after each change, in order: of several of one, the last counts.
+    pub commands: Vec<Command>,
     /// The ledger as of `end`, if it is to be written this time.
     pub ledger: Option<LedgerFlush>,
 }
@@ -73,6 +75,7 @@ impl KeepBatch {
             && self.quarantined.is_empty()
             && self.transitions.is_empty()
             && self.presence.is_empty()
+            && self.commands.is_empty()
             && self.ledger.is_none()
     }
 }

@@ -4,6 +4,7 @@
 mod access;
 mod backtests;
 mod certificates;
+mod commands;
 mod compaction;
 mod endpoints;
 pub mod feed;
@@ -36,6 +37,7 @@ use anyhow::Context;
 use bellwire_api::ports::Ports;
 use bellwire_api::{Api, Hub};
 use bellwire_broker::{Broker, BrokerHandle, SharedSessions, Transport};
+use bellwire_ingest::commands::SharedCommands;
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
 use bellwire_ingest::mapping::Mappings;
@@ -185,7 +187,7 @@ impl App {
         let front = self.front;
         let _ = std::fs::remove_file(&self.endpoints_file);
         // It is not the devices that go.
-        drop((front.files, front.certificates, front.presence));
+        drop((front.files, front.certificates, front.presence, front.commands));
         finish("broker", front.broker).await;
         if let Some(credentials) = front.credentials {
             finish("credentials", credentials).await;
@@ -221,6 +223,7 @@ struct Front {
     files: [Option<file_watch::Watching>; 2],
     certificates: Option<certificates::Watching>,
     presence: presence::Following,
+    commands: commands::Bringing,
     compaction: Compaction,
 }
 
@@ -235,8 +238,10 @@ async fn start_parts(
     let metrics = bellwire_broker::Metrics::register(&common.registry)?;
     let sessions = SharedSessions::new(&common.config.mqtt, metrics)?;
     let (asking, asked) = rebirth::queue();
+    let bell = commands::Bell::new(SharedCommands::default(), &common.registry)?;
     let parts = (log, Arc::clone(database));
-    let spine = Spine::start(common, parts, (sessions.clone(), asking), &rules.set()).await?;
+    let heard = (sessions.clone(), asking, bell);
+    let spine = Spine::start(common, parts, heard, &rules.set()).await?;
     let claims = SharedClaims::default();
     let put = mappings::put(&spine.log(), &claims, mappings).await;
     let endpoints_file = common.data_dir.join("endpoints.json");
@@ -285,8 +290,17 @@ async fn open_front(
     let telemetry = telemetry::HttpInlet::new(spine.log(), handle.clone());
     let waking = (&common.tracker, &common.registry);
     rebirth::follow(asked, handle.clone(), Arc::clone(&common.clock), waking)?;
+    let parts = commands::Parts {
+        commands: spine.commands().commands().clone(),
+        log: spine.log(),
+        broker: handle.clone(),
+        clock: Arc::clone(&common.clock),
+        judged: spine.judged(),
+        queries: database.queries()?,
+    };
+    let (port, commands) = commands::begin(parts, spine.commands().clone(), &common.tracker);
     let credentials = door.follow(common, handle);
-    let (api, http) = open_api(common, spine, database, (book, telemetry)).await?;
+    let (api, http) = open_api(common, spine, database, (book, telemetry, port)).await?;
     let endpoints = Endpoints { http, database: database.managed_url(), ..doors };
     std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
         .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
@@ -301,6 +315,7 @@ async fn open_front(
         files: [rules_file, mappings_file],
         certificates,
         presence,
+        commands,
         compaction,
     })
 }
@@ -419,7 +434,7 @@ async fn open_api(
     common: &Common,
     spine: &Spine,
     database: &Arc<Database>,
-    (book, telemetry): (Rulebook, telemetry::HttpInlet),
+    (book, telemetry, commands): (Rulebook, telemetry::HttpInlet, commands::CommandPort),
 ) -> anyhow::Result<(Running, SocketAddr)> {
     let kept = Kept {
         log: spine.log().id(),
@@ -445,6 +460,7 @@ async fn open_api(
         backtests: Arc::new(backtests),
         rules: Arc::new(book),
         telemetry: Arc::new(telemetry),
+        commands: Arc::new(commands),
     };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(

@@ -58,6 +58,9 @@ const MIGRATIONS: &[Migration] = &[
     both(7, "0007_access", include_str!("../migrations/0007_access.sql")),
     both(8, "0008_corrections", include_str!("../migrations/0008_corrections.sql")),
     both(9, "0009_historical", include_str!("../migrations/0009_historical.sql")),
+    both(10, "0010_nothing", "SELECT 1"),
+    both(11, "0011_nothing", "SELECT 1"),
+    both(12, "0012_command", include_str!("../migrations/0012_command.sql")),
 ];
 
 /// All of the migrations' text.

@@ -199,6 +199,7 @@ impl Session {
                 "storing who is online",
                 rows::presence(dictionary, &batch.presence),
             ),
+            (rows::UPSERT_COMMAND, "storing commands", rows::commands(&batch.commands)),
         ];
         let mut planned = Vec::new();
         for (sql, doing, all) in kinds {

@@ -9,6 +9,7 @@ mod bad_input;
 mod care;
 mod chaos;
 mod cli;
+mod commands;
 mod console;
 mod crash;
 mod device_data;

@@ -11,7 +11,7 @@ use crate::support::server::Server;
 use crate::support::service::{Service, Settings, connect};
 
 /// Every view that is promised to stay.
-const VIEWS: [&str; 7] = [
+const VIEWS: [&str; 8] = [
     "readings",
     "readings_1m",
     "readings_1h",
@@ -19,6 +19,7 @@ const VIEWS: [&str; 7] = [
     "alerts",
     "alert_transitions",
     "devices",
+    "commands",
 ];
 
 /// It may ask every view, and is refused everything else.

@@ -76,6 +76,7 @@ pub(crate) fn app() -> Arc<App> {
         backtests: Arc::clone(&nothing) as _,
         rules: Arc::clone(&nothing) as _,
         telemetry: nothing,
+        commands: Arc::new(crate::ports::NoCommands),
     };
     Arc::new(App {
         config,

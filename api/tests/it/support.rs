@@ -329,6 +329,7 @@ impl Service {
             backtests: Arc::clone(&trials) as _,
             rules: Arc::clone(&book) as _,
             telemetry: Arc::clone(&basket) as _,
+            commands: Arc::new(bellwire_api::ports::NoCommands),
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();

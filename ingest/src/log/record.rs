@@ -10,6 +10,7 @@ use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Recei
 use super::body::{
     POLICY_BYTES, read_policy, read_presence, split_session, write_policy, write_presence,
 };
+use crate::commands::{self, CommandEvent};
 use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
@@ -36,11 +37,13 @@ pub enum RecordKind {
     Presence = 7,
     /// These say which other topics are telemetry from here on, and what they mean.
     Mappings = 8,
+    /// Something happened to commands.
+    Commands = 11,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -49,7 +52,17 @@ impl RecordKind {
         Self::Session,
         Self::Presence,
         Self::Mappings,
+        Self::Commands,
     ];
+
+    /// Its place among [`RecordKind::ALL`]: the numbers have gaps.
+    pub(super) const fn index(self) -> usize {
+        let mut index = 0;
+        while Self::ALL[index] as u8 != self as u8 {
+            index += 1;
+        }
+        index
+    }
 
     /// Whether it comes from clients, and waits while the log is full.
     #[must_use]
@@ -69,6 +82,7 @@ impl RecordKind {
             Self::Session => "session",
             Self::Presence => "presence",
             Self::Mappings => "mappings",
+            Self::Commands => "commands",
         }
     }
 
@@ -84,6 +98,7 @@ impl RecordKind {
             6 => Some(Self::Session),
             7 => Some(Self::Presence),
             8 => Some(Self::Mappings),
+            11 => Some(Self::Commands),
             _ => None,
         }
     }
@@ -141,6 +156,8 @@ pub enum Record<'a> {
         /// TOML.
         text: &'a str,
     },
+    /// Something happened to commands, in order.
+    Commands(Vec<CommandEvent>),
 }
 
 impl<'a> Record<'a> {
@@ -172,6 +189,7 @@ impl<'a> Record<'a> {
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
             RecordKind::Presence => Self::Presence(read_presence(body).ok_or(malformed)?),
             RecordKind::Mappings => Self::Mappings { text: text(body)? },
+            RecordKind::Commands => Self::Commands(commands::read(body).ok_or(malformed)?),
         })
     }
 }
@@ -193,6 +211,7 @@ pub(super) enum EntryBody {
     TimePolicy(TimePolicy),
     Presence(Box<[(DeviceId, Presence)]>),
     Mappings(Arc<str>),
+    Commands(Box<[u8]>),
 }
 
 impl Entry {
@@ -253,6 +272,12 @@ impl Entry {
         Self { body: EntryBody::Mappings(Arc::clone(mappings.text())), receipt: None }
     }
 
+    /// Something happened to commands, in this order.
+    #[must_use]
+    pub fn commands(events: &[CommandEvent]) -> Self {
+        Self { body: EntryBody::Commands(commands::write(events).into()), receipt: None }
+    }
+
     /// The same, with a receipt to settle when it is durable.
     #[must_use]
     pub fn with_receipt(self, receipt: Receipt) -> Self {
@@ -271,6 +296,7 @@ impl Entry {
             EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
             EntryBody::Presence(_) => RecordKind::Presence,
             EntryBody::Mappings(_) => RecordKind::Mappings,
+            EntryBody::Commands(_) => RecordKind::Commands,
         }
     }
 
@@ -306,6 +332,7 @@ impl Entry {
             EntryBody::Started(version) => version.len(),
             EntryBody::Rules(text) | EntryBody::Mappings(text) => text.len(),
             EntryBody::TimePolicy(_) => POLICY_BYTES,
+            EntryBody::Commands(bytes) => bytes.len(),
             EntryBody::Presence(changes) => {
                 changes.iter().map(|(device, _)| 3 + device.as_str().len()).sum()
             }
@@ -334,6 +361,7 @@ impl Entry {
                 buffer.extend_from_slice(text.as_bytes());
             }
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
+            EntryBody::Commands(bytes) => buffer.extend_from_slice(bytes),
             EntryBody::Presence(changes) => write_presence(changes, buffer),
         }
     }
@@ -352,6 +380,7 @@ impl fmt::Debug for EntryBody {
             Self::TimePolicy(policy) => policy.fmt(f),
             Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
             Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
+            Self::Commands(bytes) => write!(f, "Commands({} bytes)", bytes.len()),
         }
     }
 }

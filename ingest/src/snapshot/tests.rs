@@ -60,7 +60,8 @@ fn what_is_written_reads_back() {
     let (mut names, mut present) = (Names::default(), Present::default());
     assert_eq!(back.places().rebuild_from, LogPosition(50));
     assert_eq!(snapshots.committed(), LogPosition(90));
-    let restored = Restored { rules: vec![1, 2], terms: terms(), nodes: nodes() };
+    let commands = crate::commands::Commands::default();
+    let restored = Restored { rules: vec![1, 2], terms: terms(), nodes: nodes(), commands };
     assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
     assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
     let device = present.device(DeviceKey(0)).unwrap();

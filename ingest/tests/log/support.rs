@@ -314,6 +314,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::TimePolicy(policy) => Said::Control(format!("{policy:?}")),
                 Record::Presence(changes) => Said::Control(format!("{changes:?}")),
                 Record::Mappings { text } => Said::Control(text.into()),
+                Record::Commands(events) => Said::Control(format!("{events:?}")),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });
         }

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bellwire_ingest::commands::SharedCommands;
 use bellwire_ingest::group::Group;
 use bellwire_ingest::handoff::Handoff;
 use bellwire_ingest::journal::Journal;
@@ -191,6 +192,7 @@ impl Life {
             handoff: Arc::clone(&handoff),
             terms: terms.clone(),
             sessions: Arc::new(()),
+            commands: SharedCommands::default(),
             snapshots,
             clock: Arc::<SimClock>::clone(clock),
             metrics: metrics.clone(),

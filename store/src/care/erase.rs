@@ -35,6 +35,8 @@ pub struct Erased {
     pub transitions: u64,
     /// Its alerts.
     pub alerts: u64,
+    /// Commands to it.
+    pub commands: u64,
 }
 
 /// What speaks against erasing a device.
@@ -100,6 +102,7 @@ impl Database {
         // While the alerts are there, which say of what a transition is.
         erased.transitions = gone(ERASE_TRANSITIONS).await?;
         erased.alerts = gone(ERASE_ALERTS).await?;
+        erased.commands = gone(ERASE_COMMANDS).await?;
         Ok(Some(erased))
     }
 }
@@ -117,6 +120,9 @@ const ERASE_TRANSITIONS: &str = "DELETE FROM bellwire.transition WHERE device = 
            AND state NOT IN ('inactive', 'resolved')))";
 const ERASE_ALERTS: &str = "DELETE FROM bellwire.alert WHERE device = $1 \
      AND ($2::timestamptz IS NULL OR since < $2) AND NOT EXISTS (SELECT FROM bellwire.transition WHERE alert_id = alert.id)";
+
+const ERASE_COMMANDS: &str = "DELETE FROM bellwire.command \
+     WHERE device = $1 AND ($2::timestamptz IS NULL OR ended_at < $2)";
 
 /// Has everything carried over that is fresh now.
 async fn carry_over(database: &Database, client: &Client) -> Result<(), Error> {
