@@ -9,6 +9,7 @@
 //! *judge* never waits for a client.
 
 mod app;
+mod base64;
 mod chart;
 pub mod config;
 mod console;

@@ -4,6 +4,7 @@
 //! SQL or HTTP.
 
 mod backtests;
+mod commands;
 mod nothing;
 mod rules;
 mod shelf;
@@ -23,6 +24,10 @@ use bellwire_model::{
 
 pub use backtests::{
     BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, Tried,
+};
+pub use commands::{
+    CommandPage, Commands, CommandsError, CommandsFuture, CommandsQuery, Extent, Given, NewCommand,
+    NoCommands,
 };
 pub use rules::{
     AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
@@ -65,6 +70,8 @@ pub struct Ports {
     pub telemetry: Arc<dyn Telemetry>,
     /// Reads quarantined payloads again.
     pub shelf: Arc<dyn Shelf>,
+    /// Gives commands to devices.
+    pub commands: Arc<dyn Commands>,
 }
 
 /// A device, as lists show it.

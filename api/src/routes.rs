@@ -20,6 +20,8 @@ const READINGS: &str = "/api/v1/devices/{id}/readings";
 const ALL_READINGS: &str = "/api/v1/readings";
 const ALL_LATEST: &str = "/api/v1/latest";
 const AUDIT: &str = "/api/v1/devices/{id}/audit";
+const COMMANDS: &str = "/api/v1/devices/{id}/commands";
+const COMMAND: &str = "/api/v1/devices/{id}/commands/{command}";
 const ALERTS: &str = "/api/v1/alerts";
 const ALERT: &str = "/api/v1/alerts/{id}";
 const RULES: &str = "/api/v1/rules";
@@ -44,7 +46,7 @@ const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
 
 /// Every route's template, as a metric's label.
-pub(crate) const TEMPLATES: [&str; 29] = [
+pub(crate) const TEMPLATES: [&str; 31] = [
     DEVICES,
     DEVICE,
     LATEST,
@@ -53,6 +55,8 @@ pub(crate) const TEMPLATES: [&str; 29] = [
     ALL_LATEST,
     AUDIT,
     ALL_AUDITS,
+    COMMANDS,
+    COMMAND,
     ALERTS,
     ALERT,
     RULES,
@@ -87,6 +91,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(ALL_LATEST, get(http::latest::of_all))
         .route(AUDIT, get(http::devices::audit))
         .route(ALL_AUDITS, get(http::devices::audits))
+        .route(COMMANDS, get(http::commands::list).post(http::commands::give))
+        .route(COMMAND, get(http::commands::one).delete(http::commands::cancel))
         .route(ALERTS, get(http::alerts::list))
         .route(ALERT, get(http::alerts::one))
         .merge(rules())
@@ -148,7 +154,10 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        if uri.path().starts_with(RULES) || [TELEMETRY, REPLAY].contains(&uri.path()) {
+        if uri.path().starts_with(RULES)
+            || [TELEMETRY, REPLAY].contains(&uri.path())
+            || uri.path().contains("/commands")
+        {
             "This route takes the methods that `Allow` lists."
         } else {
             "This route takes GET and HEAD only."

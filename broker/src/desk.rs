@@ -97,7 +97,7 @@ impl<I> Desk<I> {
     /// whether its grant was taken back meanwhile.
     pub(crate) fn enter(&mut self, grant: Grant) -> Entered {
         // A session lets CONNECT through once.
-        let _first = self.mailbox.principal.set(grant.principal().clone());
+        let _first = self.mailbox.grant.set(grant.clone());
         let entered = if grant.is_taken_back() { Entered::TakenBack } else { Entered::Welcome };
         self.grant = Some(grant);
         entered
@@ -133,9 +133,17 @@ impl<I> Desk<I> {
             self.shared.hub.begin(&self.mailbox, opening, &mut self.effects).ok()?;
         if present == SessionPresent::Yes {
             self.drop_denied(&outbox);
+            self.came();
         }
         self.outbox = Some(outbox);
         Some((present, parting))
+    }
+
+    /// Letters for whom the client speaks may be posted now.
+    fn came(&self) {
+        if let Some(grant) = &self.grant {
+            self.shared.hub.letters.came(grant);
+        }
     }
 
     /// The client is a device: from now on that is online.
@@ -168,7 +176,7 @@ impl<I> Desk<I> {
     ) {
         let Some(outbox) = &self.outbox else { return };
         let now = self.shared.clock.now();
-        let grant = self.grant.as_ref();
+        let (grant, letters) = (self.grant.as_ref(), &self.shared.hub.letters);
         let mut n_denied = 0;
         let dropped = outbox.send(&self.mailbox, in_flight_max, now, &mut |ready| {
             if let Ready::Publish { outgoing, .. } = ready
@@ -177,7 +185,13 @@ impl<I> Desk<I> {
                 n_denied += 1;
                 return Handled::Dropped;
             }
-            send(ready, now)
+            let handled = send(ready, now);
+            if let (Ready::Publish { outgoing, .. }, Handled::Sent) = (ready, handled)
+                && let Some(id) = outgoing.message.letter()
+            {
+                letters.sent(id, outgoing.qos);
+            }
+            handled
         });
         self.shared.metrics.dropped_not_allowed.inc_by(n_denied);
         let outbox = Arc::clone(outbox);
@@ -235,7 +249,7 @@ impl<I: Inlet> Desk<I> {
     /// The client has published telemetry on `topic`: without credentials, that is how it is known to
     /// be a device.
     pub(crate) fn announce_by(&mut self, topic: &str) {
-        let is_anyone = || matches!(self.mailbox.principal.get(), Some(Principal::Anyone));
+        let is_anyone = || matches!(self.mailbox.principal(), Some(Principal::Anyone));
         if self.device.is_some() || !is_anyone() {
             return;
         }
@@ -303,7 +317,9 @@ impl<I: Inlet> Exchange for Desk<I> {
     ) -> Result<(), TooMany> {
         let outbox = self.outbox();
         let hub = Arc::clone(&self.shared.hub);
-        hub.subscribe(&outbox, filter, options, retained, &mut self.effects)
+        hub.subscribe(&outbox, filter, options, retained, &mut self.effects)?;
+        self.came();
+        Ok(())
     }
 
     fn unsubscribe(&mut self, filter: &str) -> Unsubscribed {
@@ -343,7 +359,11 @@ impl<I: Inlet> Exchange for Desk<I> {
 
     fn acknowledged(&mut self, packet_id: u16) {
         let outbox = self.outbox();
-        let seq = outbox.with(|state| state.flow.acknowledged(packet_id));
+        let (letter, seq) =
+            outbox.with(|state| (state.flow.letter(packet_id), state.flow.acknowledged(packet_id)));
+        if let (Some(id), Some(_)) = (letter, seq) {
+            self.shared.hub.letters.signed(id);
+        }
         self.over(&outbox, seq);
     }
 

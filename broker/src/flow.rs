@@ -5,6 +5,9 @@
 //! so a message that is sent again after a restart has the identifier that it had before, without
 //! that being written anywhere. [MQTT-4.4.0-1]
 
+mod image;
+mod letters;
+
 use std::collections::VecDeque;
 
 use bellwire_model::{QoS, Timestamp};
@@ -203,7 +206,7 @@ impl Flow {
         dropped: &mut Vec<Seq>,
         send: &mut impl FnMut(Ready<'_>) -> Handled,
     ) {
-        if self.send_again(dropped, send) == Handled::Later {
+        if self.send_again(now, dropped, send) == Handled::Later {
             return;
         }
         while let Some((seq, outgoing)) = self.waiting.front() {
@@ -244,9 +247,10 @@ impl Flow {
     }
 
     /// Sends again what was on its way when the client connected anew, in the first order, expired or
-    /// not. [MQTT-4.4.0-1], [MQTT-4.6.0-1], [MQTT-4.3.3-7], [MQTT-4.3.3-13]
+    /// not; but for letters: whoever posted one that has expired has given it up. [MQTT-4.4.0-1], [MQTT-4.6.0-1], [MQTT-4.3.3-7], [MQTT-4.3.3-13]
     fn send_again(
         &mut self,
+        now: Timestamp,
         dropped: &mut Vec<Seq>,
         send: &mut impl FnMut(Ready<'_>) -> Handled,
     ) -> Handled {
@@ -255,6 +259,12 @@ impl Flow {
             if sent.again {
                 let packet_id = sent.seq.packet_id();
                 let handled = match &sent.stage {
+                    Stage::Published(outgoing)
+                        if outgoing.message.letter().is_some()
+                            && outgoing.message.has_expired(now) =>
+                    {
+                        Handled::Dropped
+                    }
                     Stage::Published(outgoing) => {
                         send(Ready::Publish { outgoing, packet_id, again: true })
                     }
@@ -423,58 +433,6 @@ impl Flow {
         let waiting = self.waiting.into_iter().map(|(_, outgoing)| outgoing);
         sent.chain(waiting).filter(|outgoing| outgoing.share.is_some()).collect()
     }
-
-    /// Everything that is durable: what a restart begins with.
-    pub(crate) fn image(&self) -> FlowImage<'_> {
-        FlowImage {
-            last_seq: self.last_seq,
-            reserved: self.reserved.iter().map(|(seq, _)| seq.0).collect(),
-            sent: self.sent.iter().map(|sent| (sent.seq.0, &sent.stage)).collect(),
-            waiting: self
-                .waiting
-                .iter()
-                .filter_map(|(seq, outgoing)| seq.map(|seq| (seq.0, outgoing)))
-                .collect(),
-            unreleased: self
-                .unreleased
-                .iter()
-                .filter(|it| it.durability == Durability::Durable)
-                .map(|it| it.packet_id)
-                .collect(),
-        }
-    }
-
-    /// A flow as an image has it.
-    pub(crate) fn restore(
-        last_seq: u64,
-        reserved: Vec<u64>,
-        sent: Vec<(u64, Stage)>,
-        waiting: Vec<(u64, Outgoing)>,
-        unreleased: Vec<u16>,
-    ) -> Self {
-        let mut flow = Self { last_seq, ..Self::default() };
-        flow.reserved = reserved.into_iter().map(|seq| (Seq(seq), 0)).collect();
-        flow.sent = sent
-            .into_iter()
-            .map(|(seq, stage)| Sent { seq: Seq(seq), stage, again: true })
-            .collect();
-        waiting.into_iter().for_each(|(seq, outgoing)| flow.push(Some(Seq(seq)), outgoing));
-        for packet_id in unreleased {
-            flow.take(packet_id);
-            flow.taken_durably(packet_id);
-        }
-        flow
-    }
-}
-
-/// What [`Flow::image`] shows.
-#[derive(Debug)]
-pub(crate) struct FlowImage<'a> {
-    pub(crate) last_seq: u64,
-    pub(crate) reserved: Vec<u64>,
-    pub(crate) sent: Vec<(u64, &'a Stage)>,
-    pub(crate) waiting: Vec<(u64, &'a Outgoing)>,
-    pub(crate) unreleased: Vec<u16>,
 }
 
 /// Whether a QoS 2 publish is new.

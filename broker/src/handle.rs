@@ -7,6 +7,7 @@ use bellwire_model::{QoS, check_topic};
 use crate::access::Principal;
 use crate::error::Error;
 use crate::hub::Hub;
+use crate::letters::{Letter, Letters, Posted};
 use crate::message::Routed;
 use crate::ops::Effects;
 use crate::presence::Presences;
@@ -33,6 +34,29 @@ impl BrokerHandle {
         let properties = &[];
         let routed = Routed { topic, properties, payload, qos, retain: false, expires_at: None };
         Ok(self.hub.route(None, &routed, &mut Effects::default()))
+    }
+
+    /// Posts a letter at QoS 1, or 0 where the client subscribes so. What becomes of it, and when it
+    /// would be worth posting again, [`BrokerHandle::letters`] tells.
+    ///
+    /// # Errors
+    /// [`Error::Publish`] if its topic is no topic name.
+    pub fn post(&self, letter: &Letter<'_>) -> Result<Posted, Error> {
+        let topic = letter.topic;
+        check_topic(topic).map_err(|source| Error::Publish { topic: topic.into(), source })?;
+        Ok(self.hub.post(letter))
+    }
+
+    /// Takes a letter back wherever it waits and was not sent. When this returns, it was sent before,
+    /// and [`BrokerHandle::letters`] says so, or never is unless it is posted again.
+    pub fn withdraw(&self, topic: &str, id: u128) {
+        self.hub.withdraw(topic, id);
+    }
+
+    /// What is known of letters.
+    #[must_use]
+    pub fn letters(&self) -> Arc<Letters> {
+        Arc::clone(&self.hub.letters)
     }
 
     /// Closes every connection of these principals, because what they came in by is not valid any

@@ -39,6 +39,7 @@ mod flow;
 pub mod fuzzing;
 mod handle;
 mod hub;
+mod letters;
 mod listener;
 mod mailbox;
 mod message;
@@ -65,6 +66,7 @@ pub use door::{
 };
 pub use error::Error;
 pub use handle::BrokerHandle;
+pub use letters::{Letter, Letters, News, Posted, Progress, Several, Signed};
 pub use listener::{Broker, Inlet};
 pub use metrics::Metrics;
 pub use peer::Peer;

@@ -10,7 +10,7 @@ use std::task::Waker;
 
 use bellwire_model::{ClientId, Outcome};
 
-use crate::access::Principal;
+use crate::access::{Grant, Principal};
 use crate::close::CloseKind;
 use crate::session::acks::Ticket;
 
@@ -41,8 +41,8 @@ pub(crate) struct Mailbox {
     pub(crate) id: u64,
     /// The client, once it is known.
     pub(crate) client: OnceLock<ClientId>,
-    /// Who that is, once it is proven.
-    pub(crate) principal: OnceLock<Principal>,
+    /// What it may do, once it is proven who that is.
+    pub(crate) grant: OnceLock<Grant>,
     inner: Mutex<Inner>,
 }
 
@@ -58,7 +58,12 @@ pub(crate) struct Collected {
 impl Mailbox {
     /// An empty mailbox of connection `id`.
     pub(crate) fn new(id: u64) -> Self {
-        Self { id, client: OnceLock::new(), principal: OnceLock::new(), inner: Mutex::default() }
+        Self { id, client: OnceLock::new(), grant: OnceLock::new(), inner: Mutex::default() }
+    }
+
+    /// Who the client is, once it is proven.
+    pub(crate) fn principal(&self) -> Option<&Principal> {
+        self.grant.get().map(Grant::principal)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -31,6 +31,8 @@ pub(crate) struct Message {
     rest: Box<[u8]>,
     properties_bytes: usize,
     expires_at: Option<Timestamp>,
+    /// Of a letter, which.
+    letter: Option<u128>,
 }
 
 impl Message {
@@ -41,7 +43,22 @@ impl Message {
             rest: [routed.properties, routed.payload].concat().into_boxed_slice(),
             properties_bytes: routed.properties.len(),
             expires_at: routed.expires_at,
+            letter: None,
         })
+    }
+
+    /// The same, as a letter.
+    pub(crate) fn new_letter(routed: &Routed<'_>, id: u128) -> Arc<Self> {
+        let mut message = Self::new(routed);
+        if let Some(message) = Arc::get_mut(&mut message) {
+            message.letter = Some(id);
+        }
+        message
+    }
+
+    /// Which letter it is, if it is one.
+    pub(crate) const fn letter(&self) -> Option<u128> {
+        self.letter
     }
 
     /// Where it was published.

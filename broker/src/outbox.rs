@@ -9,10 +9,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bellwire_model::{ClientId, QoS, Timestamp};
+use bellwire_model::{ClientId, DeviceId, QoS, Timestamp};
 
 use crate::close::CloseKind;
-use crate::flow::{Flow, FlowLimits, Handled, Posted, Ready, Seq};
+use crate::flow::{Flow, FlowLimits, Handled, Posted as Room, Ready, Seq};
+use crate::letters::Posted;
 use crate::mailbox::Mailbox;
 use crate::message::Outgoing;
 use crate::session::exchange::SubscribeOptions;
@@ -200,17 +201,41 @@ impl Outbox {
         let mailbox = state.attached.clone();
         drop(state);
         let Some(mailbox) = mailbox else {
-            return if posted == Posted::Queued { Left::Queued } else { Left::Dropped };
+            return if posted == Room::Queued { Left::Queued } else { Left::Dropped };
         };
         match (posted, qos) {
-            (Posted::Queued, _) => {
+            (Room::Queued, _) => {
                 mailbox.wake();
                 Left::Queued
             }
-            (Posted::Full, QoS::AtMostOnce) => Left::Dropped,
-            (Posted::Full, _) => {
+            (Room::Full, QoS::AtMostOnce) => Left::Dropped,
+            (Room::Full, _) => {
                 mailbox.close(CloseKind::SlowReader);
                 Left::Overflowed
+            }
+        }
+    }
+
+    /// Leaves a letter to `device`, if the client is there and speaks for it. One that is on its way
+    /// already is not left again.
+    pub(crate) fn post_letter(&self, id: u128, device: &DeviceId, outgoing: Outgoing) -> Posted {
+        let mut state = self.lock();
+        let Some(mailbox) = state.attached.clone().filter(|_| !state.ended) else {
+            return Posted::NobodyThere;
+        };
+        if !mailbox.grant.get().is_some_and(|grant| grant.speaks_for(device)) {
+            return Posted::NobodyThere;
+        }
+        if state.flow.has_letter(id) {
+            return Posted::OnItsWay;
+        }
+        let posted = state.flow.post(outgoing, self.limits);
+        drop(state);
+        match posted {
+            Room::Full => Posted::NoRoom,
+            Room::Queued => {
+                mailbox.wake();
+                Posted::OnItsWay
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a stretch of the log came to once it was decoded and judged: *judge* hands it to *keep*.
 
 use bellwire_model::{
-    DeviceKey, LogPosition, Presence, Quarantined, Reading, Timestamp, Transition,
+    Command, DeviceKey, LogPosition, Presence, Quarantined, Reading, Timestamp, Transition,
 };
 
 use crate::decode::Output;
@@ -110,6 +110,10 @@ pub struct Group {
     pub rebirths: Vec<Box<str>>,
     /// Messages of Sparkplug that were lost.
     pub n_lost: u64,
+    /// Commands as they stand after each change, in order, and by which record.
+    pub commands: Vec<(LogPosition, Command)>,
+    /// Publishes that answer no command which waits for it: record and ordinal.
+    pub strays: Vec<(LogPosition, u32)>,
     /// What the rules said.
     pub transitions: Vec<Transition>,
 }
@@ -138,7 +142,7 @@ impl Group {
             + self.output.units.len()
             + self.presence.len()
             + self.refused.len()
-            + 16 * (self.quarantined.len() + self.transitions.len())
+            + 16 * (self.quarantined.len() + self.transitions.len() + self.commands.len())
             + log_bytes / size_of::<Reading>()
             + 1
     }

@@ -1,4 +1,5 @@
-//! What *judge* decided and *keep* has not yet written: transitions, and which publishes repeat.
+//! What *judge* decided and *keep* has not yet written: transitions, how commands stand, and which
+//! publishes repeat.
 //!
 //! Files in one folder, each named by the position of its first entry. Nothing here is synced: a
 //! replay of the log gives the same entries, so the journal begins empty at every start and
@@ -12,9 +13,10 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use bellwire_model::{LogPosition, Transition};
+use bellwire_model::{Command, LogPosition, Transition};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::WireCommand;
 use crate::dirs::make_private;
 use crate::group::Group;
 use crate::wire::{WireError, WireTransition};
@@ -26,8 +28,11 @@ pub const FILE_BYTES: u64 = 8 << 20;
 struct WireEntry<'a> {
     end: u64,
     duplicates: Vec<(u64, u32)>,
+    strays: Vec<(u64, u32)>,
     #[serde(borrow)]
     transitions: Vec<WireTransition<'a>>,
+    #[serde(borrow)]
+    commands: Vec<(u64, WireCommand<'a>)>,
 }
 
 /// What was decided about a stretch of the log.
@@ -35,8 +40,12 @@ struct WireEntry<'a> {
 pub struct Verdicts {
     /// Publishes that repeat an earlier one, in log order.
     pub duplicates: Vec<(LogPosition, u32)>,
+    /// Publishes that answer no command which waits for it, in log order.
+    pub strays: Vec<(LogPosition, u32)>,
     /// Transitions, in log order.
     pub transitions: Vec<Transition>,
+    /// Commands as they stand after each change, in log order.
+    pub commands: Vec<(LogPosition, Command)>,
 }
 
 #[derive(Debug)]
@@ -125,13 +134,20 @@ impl Journal {
     /// # Errors
     /// If the file cannot be written; the entry is then not in the journal.
     pub fn append(&self, group: &Group) -> io::Result<()> {
-        if group.duplicates.is_empty() && group.transitions.is_empty() {
+        let places = |all: &[(LogPosition, u32)]| all.iter().map(|&(at, n)| (at.0, n)).collect();
+        if group.duplicates.is_empty()
+            && group.transitions.is_empty()
+            && group.strays.is_empty()
+            && group.commands.is_empty()
+        {
             return Ok(());
         }
         let entry = WireEntry {
             end: group.end.0,
-            duplicates: group.duplicates.iter().map(|&(at, ordinal)| (at.0, ordinal)).collect(),
+            duplicates: places(&group.duplicates),
+            strays: places(&group.strays),
             transitions: group.transitions.iter().map(WireTransition::from).collect(),
+            commands: group.commands.iter().map(|(at, it)| (at.0, it.into())).collect(),
         };
         let bytes = postcard::to_stdvec(&entry).map_err(io::Error::other)?;
         self.inner().append(group.start, group.end, &bytes)
@@ -350,6 +366,12 @@ impl Verdicts {
         let inside = |position: u64| (from..to).contains(&LogPosition(position));
         let duplicates = entry.duplicates.into_iter().filter(|&(at, _)| inside(at));
         self.duplicates.extend(duplicates.map(|(at, ordinal)| (LogPosition(at), ordinal)));
+        let strays = entry.strays.into_iter().filter(|&(at, _)| inside(at));
+        self.strays.extend(strays.map(|(at, ordinal)| (LogPosition(at), ordinal)));
+        for (at, wire) in entry.commands.into_iter().filter(|(at, _)| inside(*at)) {
+            let command = wire.command().ok_or(WireError { what: "a command" }).map_err(damaged)?;
+            self.commands.push((LogPosition(at), command));
+        }
         for wire in entry.transitions {
             let transition = Transition::try_from(wire).map_err(damaged)?;
             if inside(transition.position.0) {

@@ -179,6 +179,7 @@ impl Load {
         self.batch.unshelved.extend(group.unshelved.iter().map(|it| it.place));
         self.unshelved.append(&mut group.unshelved);
         self.batch.transitions.append(&mut group.transitions);
+        self.batch.commands.extend(group.commands.drain(..).map(|(_, command)| command));
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
         self.entries.append(&mut group.entries);

@@ -8,6 +8,7 @@
 //! **Invariant:** this room knows neither MQTT nor SQL nor rules: `src` connects it to them.
 
 mod backoff;
+pub mod commands;
 pub mod decode;
 mod dirs;
 pub mod group;

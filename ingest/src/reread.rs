@@ -73,7 +73,9 @@ impl Rereader {
             group.end = chunk.end();
             let verdicts = self.journal.read(from, group.end).map_err(KeepError::Journal)?;
             let mut duplicates = verdicts.duplicates.into_iter().peekable();
+            let mut strays = verdicts.strays.into_iter().peekable();
             for frame in chunk {
+                let moment = Moment { position: frame.position, received_at: frame.received_at };
                 let publishes = match frame.record()? {
                     Record::Publishes { publishes, .. } => publishes,
                     // *Judge* has read them.
@@ -82,39 +84,37 @@ impl Rereader {
                         continue;
                     }
                     Record::Replay(replay) => {
-                        let moment =
-                            Moment { position: frame.position, received_at: frame.received_at };
                         let late = |at: &(LogPosition, u32)| *at == (moment.position, 0);
                         let admit = || duplicates.next_if(late).is_none();
                         let decoder = &mut self.decoder;
-                        if let Some(decoded) =
-                            unpack_replay(moment, &replay, decoder, &mut group, admit)
-                        {
+                        let read = unpack_replay(moment, &replay, decoder, &mut group, admit);
+                        if let Some(decoded) = read {
                             look(moment, 0, &replay.publish(), &decoded);
                         }
                         continue;
                     }
                     Record::Refused(counts) => {
-                        let moment =
-                            Moment { position: frame.position, received_at: frame.received_at };
                         unpack_refused(moment, &counts, &mut self.decoder, &mut group);
                         continue;
                     }
                     Record::Presence(changes) => {
-                        let received_at = frame.received_at;
-                        let moment = Moment { position: frame.position, received_at };
                         unpack_presence(moment, &changes, &mut self.decoder, &mut group);
                         continue;
                     }
-                    Record::Tick | Record::Started { .. } | Record::Rules { .. } => continue,
+                    Record::Tick
+                    | Record::Started { .. }
+                    | Record::Rules { .. }
+                    | Record::Commands(_) => continue,
                 };
-                let moment = Moment { position: frame.position, received_at: frame.received_at };
                 unpack(
                     moment,
                     publishes,
                     &mut self.decoder,
                     &mut group,
                     |ordinal, publish, decoded| {
+                        if strays.next_if_eq(&(moment.position, ordinal)).is_some() {
+                            decoded.is_stray();
+                        }
                         look(moment, ordinal, publish, decoded);
                         match duplicates.next_if_eq(&(moment.position, ordinal)) {
                             Some(_) => Repetition::Repeated,
@@ -124,6 +124,7 @@ impl Rereader {
                 );
             }
             group.transitions = verdicts.transitions;
+            group.commands = verdicts.commands;
         } else {
             // Nothing lies between: a position that was skipped when the log was moved on.
             group.end = to;

@@ -15,6 +15,7 @@ use bellwire_model::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::commands::Commands;
 use crate::decode::UnitOf;
 use crate::dirs::make_private;
 use crate::mapping::Mappings;
@@ -94,6 +95,9 @@ pub struct Snapshot {
     /// What was replayed from quarantine.
     #[serde(skip)]
     replays: Replays,
+    /// The image of the commands.
+    #[serde(skip)]
+    commands: Vec<u8>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -127,6 +131,8 @@ pub struct Restored {
     pub nodes: BTreeMap<Box<str>, Node>,
     /// What was replayed from quarantine.
     pub replays: Replays,
+    /// Commands, open ones and those that ended last.
+    pub commands: Commands,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -205,12 +211,18 @@ impl Snapshot {
                 .filter_map(|(key, device)| device.is_connected.then_some(key.0))
                 .collect(),
             replays: Replays::default(),
+            commands: Vec::new(),
         }
     }
 
     /// Adds what was replayed from quarantine.
     pub fn set_replays(&mut self, replays: Replays) {
         self.replays = replays;
+    }
+
+    /// Adds the image of commands.
+    pub fn set_commands(&mut self, commands: Vec<u8>) {
+        self.commands = commands;
     }
 
     /// The positions that belong to it.
@@ -237,7 +249,7 @@ impl Snapshot {
     /// Puts names and present in place, both of them empty, and returns the rest.
     ///
     /// # Errors
-    /// If a name is none, or the mappings cannot be read.
+    /// If a name is none, or the mappings or commands cannot be read.
     pub fn restore(self, names: &mut Names, present: &mut Present) -> Result<Restored, WireError> {
         let damaged = || WireError { what: "a name" };
         for device in &self.devices {
@@ -267,7 +279,10 @@ impl Snapshot {
             let (device, metric) = (DeviceKey(device), MetricKey(metric));
             present.unit(&UnitOf { device, metric, unit: unit.into() });
         }
-        Ok(Restored { rules: self.rules, terms, nodes: self.nodes, replays: self.replays })
+        let commands = Commands::from_image(&self.commands);
+        let commands = commands.ok_or(WireError { what: "the commands" })?;
+        let (rules, nodes, replays) = (self.rules, self.nodes, self.replays);
+        Ok(Restored { rules, terms, nodes, replays, commands })
     }
 }
 
@@ -410,7 +425,8 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_extend(&snapshot.nodes, body)?;
     let body = postcard::to_extend(&snapshot.units, body)?;
     let body = postcard::to_extend(&snapshot.connected, body)?;
-    postcard::to_extend(&snapshot.replays, body)
+    let body = postcard::to_extend(&snapshot.replays, body)?;
+    postcard::to_extend(&snapshot.commands, body)
 }
 
 /// The units that are known.
@@ -445,7 +461,10 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
         (snapshot.connected, rest) = postcard::take_from_bytes(rest)?;
     }
     if !rest.is_empty() {
-        (snapshot.replays, _) = postcard::take_from_bytes(rest)?;
+        (snapshot.replays, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        (snapshot.commands, _) = postcard::take_from_bytes(rest)?;
     }
     Ok(snapshot)
 }

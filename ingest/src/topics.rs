@@ -1,10 +1,11 @@
-//! Which topics are telemetry, and what they say: `devices/{device}/telemetry[/{metric}]`, and
-//! `devices/{device}/status`.
+//! Which topics are telemetry, and what they say: `devices/{device}/telemetry[/{metric}]`,
+//! `devices/{device}/status`, and answers to commands, `devices/{device}/commands/{id}/reply`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use bellwire_model::CommandId;
 
 use crate::mapping::{Format, Mappings};
 
@@ -81,6 +82,13 @@ pub enum Route<'a> {
         /// The device, not yet checked to be a valid name.
         device: &'a str,
     },
+    /// `devices/{device}/commands/{id}/reply`: its answer to a command.
+    Reply {
+        /// The device, not yet checked to be a valid name.
+        device: &'a str,
+        /// The command.
+        command: CommandId,
+    },
 }
 
 /// Whether publishes on `topic` are telemetry: they go to the log, whatever they hold.
@@ -89,7 +97,9 @@ pub enum Route<'a> {
 #[must_use]
 pub fn claims(topic: &str) -> bool {
     split(topic).is_some_and(|(_, rest)| {
-        rest == STATUS || rest.strip_prefix(TELEMETRY).is_some_and(is_end_or_level)
+        rest == STATUS
+            || rest.strip_prefix(TELEMETRY).is_some_and(is_end_or_level)
+            || answered(rest).is_some()
     })
 }
 
@@ -99,6 +109,9 @@ pub fn route(topic: &str) -> Option<Route<'_>> {
     let (device, rest) = split(topic).filter(|(device, _)| !device.is_empty())?;
     if rest == STATUS {
         return Some(Route::Status { device });
+    }
+    if let Some(command) = answered(rest) {
+        return Some(Route::Reply { device, command });
     }
     let rest = rest.strip_prefix(TELEMETRY).filter(|rest| is_end_or_level(rest))?;
     match rest.strip_prefix('/') {
@@ -123,6 +136,11 @@ const STATUS: &str = "status";
 /// The device level of `devices/{device}/…`, and what stands behind it.
 fn split(topic: &str) -> Option<(&str, &str)> {
     topic.strip_prefix("devices/")?.split_once('/')
+}
+
+/// The command of `commands/{id}/reply`. What has another form than our ids is for others.
+fn answered(rest: &str) -> Option<CommandId> {
+    rest.strip_prefix("commands/")?.strip_suffix("/reply")?.parse().ok()
 }
 
 fn is_end_or_level(rest: &str) -> bool {
@@ -152,6 +170,7 @@ mod tests {
     #[test]
     fn telemetry_topics_name_a_device_and_perhaps_a_metric() {
         let object = Some(Route::Object { device: "a" });
+        let reply = Some(Route::Reply { device: "a", command: CommandId(0x1f) });
         let scalar = Some(Route::Scalar { device: "a", metric: "t" });
         for (topic, claimed, expected) in [
             ("devices/a/telemetry", true, object),
@@ -164,6 +183,9 @@ mod tests {
             ("devices//status", true, None),
             ("devices/a/status/x", false, None),
             ("devices/a/b/telemetry", false, None),
+            ("devices/a/commands", false, None),
+            ("devices/a/commands/17/reply", false, None),
+            ("devices/a/commands/0000000000000000000000000000001f/reply", true, reply),
             ("other/a/telemetry", false, None),
         ] {
             assert_eq!(claims(topic), claimed, "{topic}");

@@ -11,13 +11,14 @@ use crate::replay;
 
 /// Decodes every publish of a record and enters what becomes of it into `group`.
 ///
-/// `repetition` says of each publish, by its ordinal, whether it repeats an earlier one.
+/// `repetition` says of each publish, by its ordinal, whether it repeats an earlier one; of one that
+/// answers a command, whether that waits for it.
 pub(crate) fn unpack(
     moment: Moment,
     publishes: PublishIter<'_>,
     decoder: &mut Decoder,
     group: &mut Group,
-    mut repetition: impl FnMut(u32, &PublishRef<'_>, &Decoded) -> Repetition,
+    mut repetition: impl FnMut(u32, &PublishRef<'_>, &mut Decoded) -> Repetition,
 ) {
     for (ordinal, publish) in (0..).zip(publishes) {
         // The record's checksum held and `PublishBatch` wrote it; a later version may differ.
@@ -25,8 +26,8 @@ pub(crate) fn unpack(
         let first_reading = group.output.readings.len();
         let (first_span, first_unit) = (group.output.spans.len(), group.output.units.len());
         decoder.set_place(moment.position, ordinal);
-        let decoded = decoder.decode(&publish, moment.received_at, &mut group.output);
-        let fate = match repetition(ordinal, &publish, &decoded) {
+        let mut decoded = decoder.decode(&publish, moment.received_at, &mut group.output);
+        let fate = match repetition(ordinal, &publish, &mut decoded) {
             Repetition::Repeated => {
                 group.output.readings.truncate(first_reading);
                 group.output.spans.truncate(first_span);

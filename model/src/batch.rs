@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence, Reading, RejectReason,
-    Timestamp, Transition,
+    Command, DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence, Reading,
+    RejectReason, Timestamp, Transition,
 };
 
 /// A payload of which we could not read some part, kept as it came.
@@ -70,6 +70,8 @@ pub struct KeepBatch {
     pub presence: Vec<(DeviceKey, Presence)>,
     /// Units that are not stored yet, or another was, in order: whose, of what, which.
     pub units: Vec<(DeviceKey, MetricKey, Arc<str>)>,
+    /// Commands as they stand after each change, in order: of several of one, the last counts.
+    pub commands: Vec<Command>,
     /// The ledger as of `end`, if it is to be written this time.
     pub ledger: Option<LedgerFlush>,
 }
@@ -84,6 +86,7 @@ impl KeepBatch {
             && self.transitions.is_empty()
             && self.presence.is_empty()
             && self.units.is_empty()
+            && self.commands.is_empty()
             && self.ledger.is_none()
     }
 }

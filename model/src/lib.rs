@@ -10,6 +10,7 @@
 pub mod alert;
 pub mod batch;
 pub mod clock;
+pub mod command;
 pub mod id;
 pub mod ledger;
 pub mod names;
@@ -26,6 +27,7 @@ pub mod topic;
 pub use alert::{Alert, AlertId, AlertState, Correction, Severity, StageTimes, Transition};
 pub use batch::{KeepBatch, LedgerFlush, Quarantined};
 pub use clock::Clock;
+pub use command::{Answer, Command, CommandId, CommandState, Reply};
 pub use id::{ClientId, DeviceId, IdError, MetricName, RuleName, ServiceName};
 pub use ledger::{DeviceLedger, SeqLedger};
 pub use names::{DeviceKey, MetricKey, Names, SharedNames};

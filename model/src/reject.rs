@@ -76,6 +76,8 @@ reasons! {
     TooDeep = "too_deep",
     /// The payload has more readings than allowed.
     TooManyReadings = "too_many_readings",
+    /// It answers no command that waits for an answer.
+    UnknownCommand = "unknown_command",
     /// The system knows as many devices or metrics as it may.
     TooManyNames = "too_many_names",
     /// The database refused a reading of it; nothing of it is stored.

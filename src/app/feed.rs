@@ -1,5 +1,5 @@
-//! *Judge* → live feed: transitions to the hub, readings only of devices that someone watches; and
-//! which nodes of Sparkplug must tell all again.
+//! *Judge* → live feed: transitions to the hub, readings only of devices that someone watches; which nodes of
+//! Sparkplug must tell all again; and which devices there are new commands for.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use bellwire_ingest::group::Group;
 use bellwire_ingest::ports::{Feed, Phase};
 use bellwire_model::{Alert, LogPosition, StageTimes};
 
+use super::commands::Bell;
 use super::rebirth::Asking;
 
 /// The hub, as *judge* sees it.
@@ -15,13 +16,15 @@ use super::rebirth::Asking;
 pub struct HubFeed {
     hub: Arc<Hub>,
     rebirths: Asking,
+    commands: Bell,
 }
 
 impl HubFeed {
-    /// A feed into `hub`; nodes that must tell all again go to `rebirths`.
+    /// A feed into `hub`; nodes that must tell all again go to `rebirths`, changes of commands to
+    /// `commands`.
     #[must_use]
-    pub const fn new(hub: Arc<Hub>, rebirths: Asking) -> Self {
-        Self { hub, rebirths }
+    pub(super) const fn new(hub: Arc<Hub>, rebirths: Asking, commands: Bell) -> Self {
+        Self { hub, rebirths, commands }
     }
 }
 
@@ -33,6 +36,7 @@ impl Feed for HubFeed {
         for topic in &group.rebirths {
             self.rebirths.ask(topic);
         }
+        self.commands.changed(group.commands.iter().map(|(_, command)| command));
         for transition in &group.transitions {
             let times = StageTimes { received: transition.received_at, ..times };
             self.hub.transition(transition, times);

@@ -5,11 +5,13 @@ mod access;
 mod backtests;
 mod bridges;
 mod certificates;
+mod commands;
 mod compaction;
 mod endpoints;
 pub mod feed;
 pub mod file_error;
 mod file_watch;
+mod front;
 pub mod health;
 pub mod history;
 pub mod inlet;
@@ -32,15 +34,11 @@ mod spine;
 mod telemetry;
 mod threads;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Context;
-use bellwire_api::ports::Ports;
-use bellwire_api::{Api, Hub};
-use bellwire_broker::bridge::BridgeHandle;
-use bellwire_broker::{Broker, BrokerHandle, SharedSessions, Transport};
+use bellwire_broker::SharedSessions;
+use bellwire_ingest::commands::SharedCommands;
 use bellwire_ingest::ledger::SharedLedger;
 use bellwire_ingest::log::Log;
 use bellwire_ingest::mapping::Mappings;
@@ -57,14 +55,8 @@ use tracing::{error, info, warn};
 use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError, Environment};
 use crate::rulebook::effective::FileRules;
-use access::Door;
-use bridges::Bridges;
-use compaction::Compaction;
 pub use endpoints::Endpoints;
-use health::ServiceHealth;
-use history::Kept;
-use inlet::LogInlet;
-use present::Now;
+use front::Front;
 use rulebook::{Beginning, Rulebook};
 pub(crate) use rumqttd::BRIDGE as RUMQTTD_BRIDGE;
 use spine::Spine;
@@ -193,7 +185,7 @@ impl App {
         let front = self.front;
         let _ = std::fs::remove_file(&self.endpoints_file);
         // It is not the devices that go.
-        drop((front.files, front.certificates, front.presence));
+        drop((front.files, front.certificates, front.presence, front.commands));
         finish("broker", front.broker).await;
         front.bridges.stop().await;
         finish("count of refusals", front.refusals).await;
@@ -221,21 +213,6 @@ struct Parts {
     endpoints_file: PathBuf,
 }
 
-/// What others connect to, and what changes the rules.
-#[derive(Debug)]
-struct Front {
-    endpoints: Endpoints,
-    broker: Running,
-    credentials: Option<Running>,
-    api: Running,
-    files: [Option<file_watch::Watching>; 2],
-    certificates: Option<certificates::Watching>,
-    presence: presence::Following,
-    refusals: Running,
-    compaction: Compaction,
-    bridges: Bridges,
-}
-
 /// Starts all parts, or none: those that have begun are stopped if another cannot begin.
 async fn start_parts(
     common: &Common,
@@ -247,8 +224,10 @@ async fn start_parts(
     let metrics = bellwire_broker::Metrics::register(&common.registry)?;
     let sessions = SharedSessions::new(&common.config.mqtt, metrics)?;
     let (asking, asked) = rebirth::queue();
+    let bell = commands::Bell::new(SharedCommands::default(), &common.registry)?;
     let parts = (log, Arc::clone(database));
-    let spine = Spine::start(common, parts, (sessions.clone(), asking), &rules.set()).await?;
+    let heard = (sessions.clone(), asking, bell);
+    let spine = Spine::start(common, parts, heard, &rules.set()).await?;
     let claims = SharedClaims::default();
     let put = mappings::put(&spine.log(), &claims, mappings).await;
     let endpoints_file = common.data_dir.join("endpoints.json");
@@ -257,7 +236,7 @@ async fn start_parts(
     let front = async {
         put?;
         let from = (&sessions, claims, asked);
-        open_front(common, &spine, from, database, (book, file_rules), &endpoints_file).await
+        front::open(common, &spine, from, database, (book, file_rules), &endpoints_file).await
     };
     match front.await {
         Ok(front) => Ok(Parts { spine, front, endpoints_file }),
@@ -266,64 +245,6 @@ async fn start_parts(
             Err(error)
         }
     }
-}
-
-async fn open_front(
-    common: &Common,
-    spine: &Spine,
-    (sessions, claims, asked): (&SharedSessions, SharedClaims, rebirth::Asked),
-    database: &Arc<Database>,
-    (book, file_rules): (Rulebook, FileRules),
-    endpoints_file: &Path,
-) -> anyhow::Result<Front> {
-    let rules_file = match &common.config.rules {
-        Some(path) => Some(rules_file::watch(path, file_rules, book.clone(), &common.tracker)?),
-        None => None,
-    };
-    let mappings_file = match &common.config.mappings {
-        Some(path) => Some(mappings::watch(path, spine.log(), claims.clone(), &common.tracker)?),
-        None => None,
-    };
-    let door = Door::open(common, database).await?;
-    let refused = refused::Refused::new(spine.names().clone());
-    let inlet = Arc::new(LogInlet::new(spine.log(), claims, refused.clone()));
-    let (broker, handle, doors, certificates) =
-        open_broker(common, Arc::clone(&inlet), sessions, &door).await?;
-    let bridges = Bridges::start(common, inlet, handle.clone(), spine.log().id()).await?;
-    let parts = presence::Parts {
-        presences: handle.presences(),
-        present: spine.present().clone(),
-        names: spine.names().clone(),
-        log: spine.log(),
-    };
-    let presence = presence::follow(parts, &common.tracker);
-    let refusals = refused::follow(refused, spine.log(), &common.tracker);
-    let telemetry = telemetry::HttpInlet::new(spine.log(), handle.clone());
-    let waking = (&common.tracker, &common.registry);
-    let outward = (handle.clone(), bridges.handles());
-    rebirth::follow(asked, outward, Arc::clone(&common.clock), waking)?;
-    let credentials = door.follow(common, handle);
-    let (api, http) =
-        open_api(common, spine, database, (book, telemetry), bridges.handles()).await?;
-    let endpoints =
-        Endpoints { http, rumqttd: bridges.rumqttd, database: database.managed_url(), ..doors };
-    std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
-        .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
-    info!("Ready: MQTT on {}, HTTP on http://{http}/.", endpoints.mqtt_urls().join(", "));
-    let every = common.config.database.compact_interval();
-    let compaction = Compaction::start(Arc::clone(database), every, common.failures.clone())?;
-    Ok(Front {
-        endpoints,
-        broker,
-        credentials,
-        api,
-        files: [rules_file, mappings_file],
-        certificates,
-        presence,
-        refusals,
-        compaction,
-        bridges,
-    })
 }
 
 async fn stop_database(database: &Database) {
@@ -401,88 +322,4 @@ fn open_database(common: &Common) -> anyhow::Result<Arc<Database>> {
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// Opens the MQTT listeners; gives where they are, and the watch on their certificates.
-async fn open_broker(
-    common: &Common,
-    inlet: Arc<LogInlet>,
-    sessions: &SharedSessions,
-    door: &Door,
-) -> anyhow::Result<(Running, BrokerHandle, Endpoints, Option<certificates::Watching>)> {
-    let mut config = common.config.mqtt.clone();
-    if common.config.insecure {
-        config = config.without_limits_per_client();
-    }
-    let broker = Broker::bind(
-        config,
-        sessions,
-        inlet,
-        door.gatekeeper(),
-        Arc::clone(&common.clock),
-        common.tracker.clone(),
-    )
-    .await?;
-    let endpoints = Endpoints {
-        mqtt: broker.addresses(Transport::Tcp),
-        mqtts: broker.addresses(Transport::Tls),
-        mqtt_ws: broker.addresses(Transport::WebSocket),
-        mqtt_wss: broker.addresses(Transport::WebSocketTls),
-        ..Endpoints::nowhere()
-    };
-    let watch = |tls| certificates::watch(tls, &common.tracker);
-    let certificates = broker.tls().map(watch).transpose()?;
-    let handle = broker.handle();
-    let token = CancellationToken::new();
-    let task = common.tracker.spawn(broker.run(token.clone()));
-    Ok(((token, task), handle, endpoints, certificates))
-}
-
-async fn open_api(
-    common: &Common,
-    spine: &Spine,
-    database: &Arc<Database>,
-    (book, telemetry): (Rulebook, telemetry::HttpInlet),
-    bridges: Arc<[BridgeHandle]>,
-) -> anyhow::Result<(Running, SocketAddr)> {
-    let kept = Kept {
-        log: spine.log().id(),
-        queries: database.queries()?,
-        journal: spine.journal(),
-        ledger: spine.ledger().clone(),
-        names: spine.names().clone(),
-        rules: spine.rules(),
-    };
-    let now = Now {
-        present: spine.present().clone(),
-        names: spine.names().clone(),
-        rules: spine.rules(),
-        clock: Arc::clone(&common.clock),
-    };
-    let health = ServiceHealth { log: spine.log(), database: spine.database_state(), bridges };
-    let tracker = common.tracker.clone();
-    let backtests = backtests::StoredHistory::new(Arc::clone(database), spine.rules(), tracker);
-    let ports = Ports {
-        present: Arc::new(now),
-        history: Arc::new(kept),
-        health: Arc::new(health),
-        backtests: Arc::new(backtests),
-        rules: Arc::new(book),
-        telemetry: Arc::new(telemetry),
-        shelf: Arc::new(replay::Replayer::new(database.queries()?, spine.log(), spine.terms())),
-    };
-    let hub: Arc<Hub> = spine.hub();
-    let api = Api::bind(
-        common.config.http.clone(),
-        ports,
-        hub,
-        common.registry.clone(),
-        Arc::clone(&common.clock),
-        common.tracker.clone(),
-    )
-    .await?;
-    let address = api.local_addr();
-    let token = CancellationToken::new();
-    let task = common.tracker.spawn(api.run(token.clone()));
-    Ok(((token, task), address))
 }

@@ -24,7 +24,7 @@ const NODES_MAX: usize = 100_000;
 
 /// Where *judge* says which nodes to ask, by the topic of their commands.
 #[derive(Clone, Debug)]
-pub struct Asking(mpsc::Sender<Box<str>>);
+pub(super) struct Asking(mpsc::Sender<Box<str>>);
 
 /// What *judge* has said.
 pub(super) type Asked = mpsc::Receiver<Box<str>>;

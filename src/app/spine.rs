@@ -28,6 +28,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::commands::Bell;
 use super::feed::HubFeed;
 use super::health::DatabaseState;
 use super::rebirth::Asking;
@@ -60,6 +61,7 @@ pub(super) struct Spine {
     keep: JoinHandle<Option<Ended>>,
     give_up: CancellationToken,
     shared: Shared,
+    judged: watch::Receiver<LogPosition>,
     database_state: Arc<DatabaseState>,
     hub: Arc<Hub>,
 }
@@ -77,6 +79,7 @@ struct Shared {
     rules: SharedRules,
     prepared: PreparedRules,
     rebirths: Asking,
+    commands: Bell,
 }
 
 /// *Keep's* thread while it waits for the others.
@@ -91,7 +94,7 @@ impl Spine {
     pub(super) async fn start(
         common: &Common,
         (log, database): (Arc<dyn Log>, Arc<Database>),
-        heard: (SharedSessions, Asking),
+        heard: (SharedSessions, Asking, Bell),
         rules: &Arc<RuleSet>,
     ) -> anyhow::Result<Self> {
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
@@ -142,7 +145,16 @@ impl Spine {
         if keep.go.send((parts, keep_config(common))).is_err() {
             anyhow::bail!("keep ended before it began");
         }
-        let spine = Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub };
+        let spine = Self {
+            log,
+            judge,
+            keep: keep.thread,
+            give_up,
+            shared,
+            judged: judged.clone(),
+            database_state,
+            hub,
+        };
         let policy = common.config.ingest.time.policy();
         if let Err(error) = begin_service(&spine.log, policy, rules.text(), judged).await {
             spine.stop(common.config.shutdown_grace()).await;
@@ -221,6 +233,16 @@ impl Spine {
         Arc::clone(&self.database_state)
     }
 
+    /// Where changes of commands are told.
+    pub(super) const fn commands(&self) -> &Bell {
+        &self.shared.commands
+    }
+
+    /// How far *judge* is.
+    pub(super) fn judged(&self) -> watch::Receiver<LogPosition> {
+        self.judged.clone()
+    }
+
     pub(super) fn hub(&self) -> Arc<Hub> {
         Arc::clone(&self.hub)
     }
@@ -242,7 +264,7 @@ impl Shared {
     fn new(
         journal_dir: &Path,
         skew_max: Duration,
-        (sessions, rebirths): (SharedSessions, Asking),
+        (sessions, rebirths, commands): (SharedSessions, Asking, Bell),
     ) -> anyhow::Result<Self> {
         let journal = Journal::create(journal_dir)
             .with_context(|| format!("cannot use the folder {}", journal_dir.display()))?;
@@ -257,6 +279,7 @@ impl Shared {
             rules: Arc::new(ArcSwap::from_pointee(RuleSet::default())),
             prepared: PreparedRules::default(),
             rebirths,
+            commands,
         })
     }
 }
@@ -385,13 +408,14 @@ fn recover(
             Arc::clone(&shared.prepared),
             alert_metrics,
         ),
-        feed: HubFeed::new(Arc::clone(hub), shared.rebirths.clone()),
+        feed: HubFeed::new(Arc::clone(hub), shared.rebirths.clone(), shared.commands.clone()),
         names: shared.names.clone(),
         present: shared.present.clone(),
         journal: Arc::clone(&shared.journal),
         handoff: Arc::clone(&shared.handoff),
         terms: shared.terms.clone(),
         sessions: Arc::new(LoggedSessions(shared.sessions.clone())),
+        commands: shared.commands.commands().clone(),
         snapshots,
         clock: Arc::clone(&common.clock),
         metrics: metrics.clone(),

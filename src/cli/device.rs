@@ -157,13 +157,15 @@ fn tell(args: &EraseArgs, erased: Erased, fate: Fate) -> Result<u8, Failure> {
             "quarantined": erased.quarantined,
             "transitions": erased.transitions,
             "alerts": erased.alerts,
+            "commands": erased.commands,
             "credentials": fate.label(),
         }))?;
         return Ok(EXIT_OK);
     }
     println!(
-        "Erased of `{device}`: {} readings, {} quarantined payloads, {} alerts with {} transitions.",
-        erased.readings, erased.quarantined, erased.alerts, erased.transitions
+        "Erased of `{device}`: {} readings, {} quarantined payloads, {} alerts with {} transitions, \
+         {} commands.",
+        erased.readings, erased.quarantined, erased.alerts, erased.transitions, erased.commands
     );
     println!(
         "{} Its name and its account stay; the service has its latest values until newer ones come, \

@@ -48,6 +48,7 @@ pub(crate) enum RowKind {
     Quarantined,
     Transition,
     Ledger,
+    Command,
 }
 
 /// The API's queries.
@@ -61,19 +62,29 @@ pub(crate) enum QueryKind {
     Quarantine,
     Ledger,
     Status,
+    Commands,
 }
 
-const ROW_KINDS: [&str; 4] = ["reading", "quarantined", "transition", "ledger"];
-const QUERY_KINDS: [&str; 8] =
-    ["readings", "buckets", "devices", "alerts", "transitions", "quarantine", "ledger", "status"];
+const ROW_KINDS: [&str; 5] = ["reading", "quarantined", "transition", "ledger", "command"];
+const QUERY_KINDS: [&str; 9] = [
+    "readings",
+    "buckets",
+    "devices",
+    "alerts",
+    "transitions",
+    "quarantine",
+    "ledger",
+    "status",
+    "commands",
+];
 
 /// What the store counts about itself. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     writes: [IntCounter; 7],
-    rows: [IntCounter; 4],
-    queries: [Histogram; 8],
-    query_errors: [IntCounter; 8],
+    rows: [IntCounter; 5],
+    queries: [Histogram; 9],
+    query_errors: [IntCounter; 9],
     pub(crate) write_seconds: Histogram,
     pub(crate) position_bytes: IntGauge,
     pub(crate) connections: IntCounter,

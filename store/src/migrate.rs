@@ -60,6 +60,7 @@ const MIGRATIONS: &[Migration] = &[
     both(9, "0009_historical", include_str!("../migrations/0009_historical.sql")),
     both(10, "0010_replay", include_str!("../migrations/0010_replay.sql")),
     both(11, "0011_unit", include_str!("../migrations/0011_unit.sql")),
+    both(12, "0012_command", include_str!("../migrations/0012_command.sql")),
 ];
 
 /// All of the migrations' text.

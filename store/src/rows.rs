@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bellwire_model::alert::Alert;
 use bellwire_model::batch::LedgerRow;
 use bellwire_model::{
-    AlertId, Correction, DeviceKey, LogPosition, MetricKey, Presence, Quarantined, Transition,
+    AlertId, Command, CommandId, Correction, DeviceKey, LogPosition, MetricKey, Presence,
+    Quarantined, Transition,
 };
 use hashbrown::HashMap;
 use tokio_postgres::types::ToSql;
@@ -15,6 +16,8 @@ use crate::types::{At, int8, storable};
 
 /// The most rows in one statement.
 const ROWS_MAX: usize = 5_000;
+/// The most commands in one statement.
+const COMMANDS_MAX: usize = PAYLOAD_BYTES_MAX / (2 * Command::PAYLOAD_BYTES_MAX);
 /// The most payload bytes in one statement, where more than one payload fills it.
 const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 
@@ -238,6 +241,51 @@ pub(crate) fn presence(dictionary: &Dictionary, rows: &[(DeviceKey, Presence)]) 
         ]
     };
     last.chunks(ROWS_MAX).map(statement).collect()
+}
+
+pub(crate) const UPSERT_COMMAND: &str = "INSERT INTO bellwire.command \
+    (id, device, state, payload, content_type, reply, author, key, created_at, expires_at, \
+     sent_at, acknowledged_at, ended_at, answered_at, answer, sendings) \
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], \
+        $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], \
+        $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::bytea[], $16::int8[]) \
+    ON CONFLICT (id) DO UPDATE SET \
+        state = excluded.state, sent_at = excluded.sent_at, \
+        acknowledged_at = excluded.acknowledged_at, ended_at = excluded.ended_at, \
+        answered_at = excluded.answered_at, answer = excluded.answer, \
+        sendings = excluded.sendings";
+
+/// Parameters of [`UPSERT_COMMAND`] for the commands as they stand after `rows`.
+pub(crate) fn commands(rows: &[Command]) -> Vec<Parameters> {
+    let mut last: HashMap<CommandId, &Command> = HashMap::new();
+    for row in rows {
+        last.insert(row.id, row);
+    }
+    let mut last: Vec<&Command> = last.into_values().collect();
+    last.sort_unstable_by_key(|command| command.id);
+    let text = |text: &Option<Arc<str>>| text.as_deref().map(|it| storable(it).into_owned());
+    let statement = |part: &[&Command]| {
+        vec![
+            column(part, |it| it.id.to_string()),
+            column(part, |it| it.device.to_string()),
+            column(part, |it| it.state.label()),
+            column(part, |it| it.payload.to_vec()),
+            column(part, |it| text(&it.content_type)),
+            column(part, |it| it.reply.label()),
+            column(part, |it| text(&it.author)),
+            column(part, |it| text(&it.key)),
+            column(part, |it| At(it.created_at)),
+            column(part, |it| At(it.expires_at)),
+            column(part, |it| it.sent_at.map(At)),
+            column(part, |it| it.acknowledged_at.map(At)),
+            column(part, |it| it.ended_at.map(At)),
+            column(part, |it| it.answer.as_ref().map(|answer| At(answer.at))),
+            column(part, |it| it.answer.as_ref().map(|answer| answer.payload.to_vec())),
+            column(part, |it| i64::from(it.n_sent)),
+        ]
+    };
+    // Payload and answer of so many take no more than of quarantined payloads.
+    last.chunks(COMMANDS_MAX).map(statement).collect()
 }
 
 fn int4(ordinal: u32) -> i32 {

@@ -205,6 +205,7 @@ impl Session {
                 rows::presence(dictionary, &batch.presence),
             ),
             (rows::UPSERT_UNIT, "storing units", rows::units(dictionary, &batch.units)),
+            (rows::UPSERT_COMMAND, "storing commands", rows::commands(&batch.commands)),
         ];
         let mut planned = Vec::new();
         for (sql, doing, all) in kinds {

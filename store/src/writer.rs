@@ -120,7 +120,8 @@ impl Writer {
                     && batch.quarantined.is_empty()
                     && batch.unshelved.is_empty()
                     && batch.units.is_empty()
-                    && batch.transitions.is_empty()),
+                    && batch.transitions.is_empty()
+                    && batch.commands.is_empty()),
             "a batch with rows has an extent"
         );
         let started = Instant::now();
@@ -323,6 +324,7 @@ impl Writer {
         self.metrics.count_rows(RowKind::Reading, batch.readings.len());
         self.metrics.count_rows(RowKind::Quarantined, batch.quarantined.len());
         self.metrics.count_rows(RowKind::Transition, batch.transitions.len());
+        self.metrics.count_rows(RowKind::Command, batch.commands.len());
         let n_ledger_rows = batch.ledger.as_ref().map_or(0, |flush| flush.devices.len());
         self.metrics.count_rows(RowKind::Ledger, n_ledger_rows);
     }

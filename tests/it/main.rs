@@ -10,6 +10,7 @@ mod bridge;
 mod care;
 mod chaos;
 mod cli;
+mod commands;
 mod console;
 mod crash;
 mod device_data;

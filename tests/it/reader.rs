@@ -11,7 +11,7 @@ use crate::support::server::Server;
 use crate::support::service::{Service, Settings, connect};
 
 /// Every view that is promised to stay.
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 9] = [
     "readings",
     "readings_1m",
     "readings_1h",
@@ -20,6 +20,7 @@ const VIEWS: [&str; 8] = [
     "alert_transitions",
     "devices",
     "units",
+    "commands",
 ];
 
 /// It may ask every view, and is refused everything else.

@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod body;
+pub(crate) mod commands;
 pub(crate) mod devices;
 pub(crate) mod health;
 pub(crate) mod latest;

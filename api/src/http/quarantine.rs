@@ -10,6 +10,7 @@ use bellwire_model::{DeviceId, Quarantined, RejectReason};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::base64;
 use crate::params::Params;
 use crate::ports::QuarantineQuery;
 use crate::problem::Problem;
@@ -78,45 +79,14 @@ fn row(it: &Quarantined) -> Row<'_> {
         reason: it.reason.label(),
         detail: &it.detail,
         payload_bytes: it.payload.len(),
-        payload_base64: payload.is_none().then(|| base64(shown)),
+        payload_base64: payload.is_none().then(|| base64::encode(shown)),
         payload,
     }
-}
-
-/// RFC 4648, section 4, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |n: usize| u32::from(chunk.get(n).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for n in 0..4 {
-            let letter = LETTERS[(bits >> (18 - 6 * n) & 63) as usize];
-            text.push(if n > chunk.len() { '=' } else { char::from(letter) });
-        }
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_as_the_standard_shows() {
-        let shown = [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ];
-        for (bytes, text) in shown {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn a_long_text_is_cut_between_letters() {

@@ -69,7 +69,7 @@ pub(crate) async fn take(
 }
 
 /// The client's name for the request.
-fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().map(str::trim);
     let key = key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));

@@ -9,8 +9,8 @@ use bellwire_model::{
 use super::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
     BucketRow, BucketsQuery, ChangedBy, DeviceInfo, Health, HealthStatus, History, Known,
-    LatestReading, LatestReadings, NewRule, Page, Place, PortError, PortFuture, Ports, Posts,
-    Present, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, ReplayMode, RuleCheck,
+    LatestReading, LatestReadings, NewRule, NoCommands, Page, Place, PortError, PortFuture, Ports,
+    Posts, Present, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, ReplayMode, RuleCheck,
     RuleDeed, RuleDetail, RuleInfo, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture, Shelf,
     ShelfError, ShelfFuture, Telemetry, TelemetryError, TelemetryFuture,
 };
@@ -28,6 +28,7 @@ impl Ports {
             rules: Arc::clone(&nothing) as _,
             telemetry: Arc::clone(&nothing) as _,
             shelf: nothing,
+            commands: Arc::new(NoCommands),
         }
     }
 }

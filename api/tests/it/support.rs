@@ -206,6 +206,7 @@ impl Service {
             rules: Arc::clone(&book) as _,
             telemetry: Arc::clone(&basket) as _,
             shelf: Arc::clone(&bin) as _,
+            commands: Arc::new(bellwire_api::ports::NoCommands),
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();

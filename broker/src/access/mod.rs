@@ -23,7 +23,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bellwire_model::{ClientId, TopicFilter};
+use bellwire_model::{ClientId, DeviceId, TopicFilter};
 
 pub use self::acl::{Acl, Action, Effect, Rule, Who};
 pub use self::directory::{
@@ -130,6 +130,26 @@ impl Grant {
         match &self.0 {
             Rights::Everything => &Principal::Anyone,
             Rights::Ruled { subject, .. } => &subject.principal,
+        }
+    }
+
+    /// Whether it speaks for `device`: the device itself, a gateway of it, and, where credentials are
+    /// not asked for, anyone.
+    #[must_use]
+    pub fn speaks_for(&self, device: &DeviceId) -> bool {
+        match &self.0 {
+            Rights::Everything => true,
+            Rights::Ruled { subject, .. } => {
+                subject.principal == Principal::Anyone || subject.speaks_for(device.as_str())
+            }
+        }
+    }
+
+    /// Whether it may speak for more than the device that it is.
+    pub(crate) fn speaks_for_others(&self) -> bool {
+        match &self.0 {
+            Rights::Everything => true,
+            Rights::Ruled { subject, .. } => !subject.speaks_for.is_empty(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! retained messages, one outbox, one mailbox.
 
 mod image;
+mod post;
 mod registry;
 mod route;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::access::Principal;
 use crate::close::CloseKind;
 use crate::config::Limits;
 use crate::flow::FlowLimits;
+use crate::letters::Letters;
 use crate::mailbox::{Mailbox, Stop};
 use crate::metrics::Metrics;
 use crate::presence::Presences;
@@ -41,6 +43,7 @@ pub(crate) struct Hub {
     flow_limits: FlowLimits,
     retain_limits: RetainLimits,
     pub(crate) presences: Arc<Presences>,
+    pub(crate) letters: Arc<Letters>,
     sessions_max: usize,
     subscriptions_max: usize,
     metrics: Metrics,
@@ -61,6 +64,7 @@ impl Hub {
             },
             retain_limits: limits.retain,
             presences: Arc::default(),
+            letters: Arc::default(),
             sessions_max: limits.sessions_max,
             subscriptions_max: limits.subscriptions_per_client_max,
             metrics,
@@ -99,7 +103,7 @@ impl Hub {
         let gone: HashSet<&Principal> = principals.iter().collect();
         let registry = self.registry();
         let theirs = registry.connections.values().filter(|mailbox| {
-            mailbox.principal.get().is_some_and(|principal| gone.contains(principal))
+            mailbox.principal().is_some_and(|principal| gone.contains(principal))
         });
         theirs.map(|mailbox| mailbox.close(CloseKind::Revoked)).count()
     }

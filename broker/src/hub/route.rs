@@ -94,6 +94,18 @@ impl Hub {
         n_reached
     }
 
+    /// Shows every subscription that matches `topic` and is not shared.
+    pub(super) fn each_plain(
+        &self,
+        topic: &str,
+        see: &mut dyn FnMut(&Arc<Outbox>, SubscribeOptions),
+    ) {
+        if self.n_subscriptions() > 0 {
+            let topics = self.topics();
+            topics.plain.matches(topic, &mut |hit| see(&hit.value.outbox, hit.value.options));
+        }
+    }
+
     /// Keeps a message for those who subscribe later.
     ///
     /// # Errors

@@ -18,8 +18,8 @@ mod time;
 use std::sync::Arc;
 
 use bellwire_model::{
-    DeviceId, DeviceKey, LogPosition, MetricKey, Presence, PublishRef, Reading, RejectReason,
-    SharedNames, Timestamp,
+    CommandId, DeviceId, DeviceKey, LogPosition, MetricKey, Presence, PublishRef, Reading,
+    RejectReason, SharedNames, Timestamp,
 };
 
 use crate::mapping::{Format, Found, Mappings, ObjectOptions};
@@ -76,6 +76,20 @@ pub struct Decoded {
     pub fault: Option<Fault>,
 }
 
+impl Decoded {
+    /// The device and its command that this answers, if it answers one.
+    #[must_use]
+    pub fn answers(&self) -> Option<(DeviceKey, CommandId)> {
+        self.device.zip(self.told.as_ref()?.answers)
+    }
+
+    /// It turns out to answer nothing.
+    pub(crate) fn is_stray(&mut self) {
+        let detail = "no such command of this device waits for an answer".into();
+        self.fault = Some(Fault { reason: RejectReason::UnknownCommand, detail });
+    }
+}
+
 /// What a publish says beside readings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
@@ -85,6 +99,8 @@ pub struct Told {
     pub rebirth: Option<Box<str>>,
     /// How many of Sparkplug's messages were lost before it.
     pub n_lost: u64,
+    /// The command that it answers.
+    pub answers: Option<CommandId>,
 }
 
 /// Readings and their spans, in the order decoded.
@@ -204,8 +220,11 @@ impl Decoder {
         out: &mut Output,
     ) -> Decoded {
         self.edges.past = sparkplug::Past::Replayed;
-        let decoded = self.decode(publish, received_at, out);
+        let mut decoded = self.decode(publish, received_at, out);
         self.edges.past = sparkplug::Past::Present;
+        if decoded.answers().is_some() {
+            decoded.is_stray();
+        }
         Decoded { told: None, ..decoded }
     }
 
@@ -237,8 +256,10 @@ impl Decoder {
         received_at: Timestamp,
         out: &mut Output,
     ) -> Decoded {
-        let (Route::Object { device } | Route::Scalar { device, .. } | Route::Status { device }) =
-            route;
+        let (Route::Object { device }
+        | Route::Scalar { device, .. }
+        | Route::Status { device }
+        | Route::Reply { device, .. }) = route;
         let device = match self.names.device(device) {
             Ok(key) => key,
             Err(reason) => return rejected(reason, "the device's name cannot be taken"),
@@ -254,6 +275,11 @@ impl Decoder {
             Route::Object { .. } => json::decode(publish.payload, builtin, draft, names, out),
             Route::Scalar { metric, .. } => {
                 scalar::decode(metric, publish.payload, draft, names, out);
+            }
+            // Whatever it says, it is for whoever gave the command.
+            Route::Reply { command, .. } => {
+                let told = Told { answers: Some(command), ..Told::default() };
+                return Decoded { told: Some(Box::new(told)), ..self.decoded(None) };
             }
         }
         self.decoded(presence)
@@ -334,7 +360,8 @@ impl Decoder {
         let namespace = publish.topic.strip_suffix(levels).unwrap_or_default();
         let command = || format!("{namespace}{}/NCMD/{}", route.group, route.edge).into();
         let rebirth = said.needs_birth.then(command);
-        let told = Told { presence: said.presence, rebirth, n_lost: said.n_lost };
+        let told =
+            Told { presence: said.presence, rebirth, n_lost: said.n_lost, ..Told::default() };
         let told = (told != Told::default()).then(|| Box::new(told));
         Decoded { told, ..self.decoded(None) }
     }

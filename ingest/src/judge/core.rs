@@ -1,7 +1,9 @@
 //! The pure half of *judge*: records in, decisions out.
 
-use bellwire_model::{LogId, LogPosition, Observation, SharedNames, Timestamp};
+use bellwire_model::publish::PublishIter;
+use bellwire_model::{Command, LogId, LogPosition, Observation, SharedNames, Timestamp};
 
+use crate::commands::{Commands, SharedCommands};
 use crate::decode::Decoder;
 use crate::group::{Fate, Group};
 use crate::log::{Frame, Record, RecordError, RecordKind, Replay};
@@ -9,7 +11,7 @@ use crate::mapping::Mappings;
 use crate::policy::{SharedTerms, Terms};
 use crate::ports::{Moment, Rules};
 use crate::present::SharedPresent;
-use crate::repetition::{Evidence, Hasher, Limits, Window};
+use crate::repetition::{Evidence, Hasher, Limits, Repetition, Window};
 use crate::replay::{Replays, unpack_replay};
 use crate::skew::Change;
 use crate::snapshot::{Places, Restored, Snapshot};
@@ -26,6 +28,7 @@ pub struct Judge<R> {
     hasher: Hasher,
     window: Window,
     replays: Replays,
+    commands: SharedCommands,
     rules: R,
 }
 
@@ -49,8 +52,15 @@ impl<R: Rules> Judge<R> {
             hasher: Hasher::new(log),
             window: Window::new(window),
             replays: Replays::default(),
+            commands: SharedCommands::default(),
             rules,
         }
+    }
+
+    /// The same, and others see its commands.
+    #[must_use]
+    pub fn with_commands(self, commands: SharedCommands) -> Self {
+        Self { commands, ..self }
     }
 
     /// Puts a snapshot in place; the window is still empty, see [`Judge::rebuild`].
@@ -61,10 +71,11 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Restored { rules, terms, nodes, replays } = self
+        let Restored { rules, terms, nodes, replays, commands } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
         self.decoder.set_terms(terms);
+        self.commands.with(|it| *it = commands);
         self.terms.nodes().restore(nodes);
         self.replays = replays;
         self.names.write(|names| self.rules.restore(&rules, names))
@@ -95,8 +106,19 @@ impl<R: Rules> Judge<R> {
         let moment = Moment { position: frame.position, received_at: frame.received_at };
         let out = &mut group.transitions;
         match frame.record()? {
-            Record::Tick => self.rules.tick(moment, &self.names.read(), out),
-            Record::Started { .. } => self.rules.started(moment),
+            Record::Tick => {
+                self.rules.tick(moment, &self.names.read(), out);
+                self.change_commands(moment, group, |_, _| ());
+            }
+            Record::Started { .. } => {
+                self.rules.started(moment);
+                self.change_commands(moment, group, |_, _| ());
+            }
+            Record::Commands(events) => self.change_commands(moment, group, |commands, out| {
+                for event in events {
+                    commands.apply(event, moment.received_at, out);
+                }
+            }),
             Record::Rules { text } => self.rules.load(text, moment, &self.names.read(), out),
             Record::TimePolicy(policy) => {
                 self.decoder.set_policy(policy);
@@ -122,28 +144,53 @@ impl<R: Rules> Judge<R> {
             Record::Refused(counts) => unpack_refused(moment, &counts, &mut self.decoder, group),
             Record::Replay(replay) => self.judge_again(moment, &replay, group),
             Record::Publishes { client, publishes, .. } => {
-                let first_presence = group.presence.len();
-                let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
-                let first_unit = group.output.units.len();
-                self.window.begin_record(frame.position);
-                let client = self.hasher.client_str(client);
-                let (hasher, window) = (self.hasher, &mut self.window);
-                unpack(moment, publishes, &mut self.decoder, group, |_, publish, decoded| {
-                    let fingerprint = hasher.fingerprint(client, publish);
-                    let evidence = match (decoded.own_time, publish.dup) {
-                        (true, _) => Evidence::OwnTime,
-                        (false, true) => Evidence::Dup,
-                        (false, false) => Evidence::None,
-                    };
-                    window.observe(fingerprint, evidence, moment.received_at)
-                });
-                self.observe(moment, first_span, group);
-                self.remember(moment.received_at, (first_span, first_entry), group);
-                self.measure(first_unit, group);
-                self.come_and_go(moment, first_presence, group);
+                self.judge_publishes(moment, client, publishes, group);
             }
         }
         Ok(())
+    }
+
+    /// Judges what a client published.
+    fn judge_publishes(
+        &mut self,
+        moment: Moment,
+        client: &str,
+        publishes: PublishIter<'_>,
+        group: &mut Group,
+    ) {
+        let first_presence = group.presence.len();
+        let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
+        let first_unit = group.output.units.len();
+        self.window.begin_record(moment.position);
+        let client = self.hasher.client_str(client);
+        let (hasher, window) = (self.hasher, &mut self.window);
+        let (names, commands) = (&self.names, &self.commands);
+        let (mut answered, mut strays) = (Vec::new(), Vec::new());
+        unpack(moment, publishes, &mut self.decoder, group, |ordinal, publish, decoded| {
+            let fingerprint = hasher.fingerprint(client, publish);
+            let evidence = match (decoded.own_time, publish.dup) {
+                (true, _) => Evidence::OwnTime,
+                (false, true) => Evidence::Dup,
+                (false, false) => Evidence::None,
+            };
+            let repetition = window.observe(fingerprint, evidence, moment.received_at);
+            if let (Repetition::New, Some((device, id))) = (repetition, decoded.answers()) {
+                let device = names.read().device(device).clone();
+                let (payload, at) = (publish.payload, moment.received_at);
+                let is_new = commands.with(|it| it.answer(&device, id, payload, at, &mut answered));
+                if !is_new {
+                    decoded.is_stray();
+                    strays.push((moment.position, ordinal));
+                }
+            }
+            repetition
+        });
+        group.strays.append(&mut strays);
+        group.commands.extend(answered.into_iter().map(|it| (moment.position, it)));
+        self.observe(moment, first_span, group);
+        self.remember(moment.received_at, (first_span, first_entry), group);
+        self.measure(first_unit, group);
+        self.come_and_go(moment, first_presence, group);
     }
 
     /// Takes a payload from quarantine, unless it was replayed before. Rules do not judge it: what
@@ -155,6 +202,28 @@ impl<R: Rules> Judge<R> {
         unpack_replay(moment, replay, decoder, group, || replays.admit(replay, moment.position));
         self.remember(replay.received_at, (first_span, first_entry), group);
         self.measure(first_unit, group);
+    }
+
+    /// Changes commands, and ends those whose time has run out by then.
+    fn change_commands(
+        &self,
+        moment: Moment,
+        group: &mut Group,
+        change: impl FnOnce(&mut Commands, &mut Vec<Command>),
+    ) {
+        let mut changed = Vec::new();
+        self.commands.with(|commands| {
+            commands.advance(moment.received_at, &mut changed);
+            change(commands, &mut changed);
+        });
+        group.commands.extend(changed.into_iter().map(|it| (moment.position, it)));
+    }
+
+    /// When a tick is needed next, for rules or commands.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let commands = self.commands.with(|it| it.next_deadline());
+        self.rules.next_deadline().into_iter().chain(commands).min()
     }
 
     /// Shows the record's instants to the rules.
@@ -256,6 +325,7 @@ impl<R: Rules> Judge<R> {
             .present
             .with(|present| Snapshot::take(self.log, places, &names, present, terms, rules));
         snapshot.set_replays(self.replays.clone());
+        snapshot.set_commands(self.commands.with(|it| it.image()));
         snapshot
     }
 }

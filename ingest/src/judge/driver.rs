@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::core::Judge;
+use crate::commands::SharedCommands;
 use crate::group::Group;
 use crate::handoff::Handoff;
 use crate::journal::Journal;
@@ -68,6 +69,8 @@ pub struct JudgeParts<R, F> {
     pub terms: SharedTerms,
     /// The clients' sessions, empty.
     pub sessions: Arc<dyn Sessions>,
+    /// Commands, empty.
+    pub commands: SharedCommands,
     /// Where snapshots lie.
     pub snapshots: Snapshots,
     /// The time.
@@ -188,12 +191,14 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             handoff,
             terms,
             sessions,
+            commands,
             snapshots,
             clock,
             metrics,
         } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names, present, terms.clone(), config.window, rules);
+        let mut core = Judge::new(log.id(), names, present, terms.clone(), config.window, rules)
+            .with_commands(commands);
         let (position, reader) =
             begin(log.as_ref(), &snapshots, base, &mut core, sessions.as_ref())?;
         terms.set(position, core.terms());
@@ -315,7 +320,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
     /// Writes a tick into the log if a deadline has passed and none was written within a second.
     fn tick_if_due(&mut self) {
         let now = self.clock.now();
-        let due = self.core.rules().next_deadline().is_some_and(|deadline| deadline <= now);
+        let due = self.core.next_deadline().is_some_and(|deadline| deadline <= now);
         if due && now.since(self.ticked_at) >= TICK {
             self.ticked_at = now;
             // No room means that ticks are waiting already.
@@ -325,7 +330,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
 
     /// How long to wait for the log: until a tick may be due.
     fn patience(&self) -> Duration {
-        match self.core.rules().next_deadline() {
+        match self.core.next_deadline() {
             Some(deadline) => {
                 let now = self.clock.now();
                 let next_tick = self.ticked_at + TICK;

@@ -8,6 +8,7 @@ use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Recei
 use super::body::{POLICY_BYTES, write_policy, write_presence, write_refused};
 use super::record::{RecordError, RecordKind};
 use super::replay::{self, Replay};
+use crate::commands::{self, CommandEvent};
 use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
@@ -31,6 +32,7 @@ pub(super) enum EntryBody {
     /// As it stands in the log.
     Replay(Vec<u8>),
     Refused(Box<[(DeviceId, u32)]>),
+    Commands(Box<[u8]>),
 }
 
 impl Entry {
@@ -99,6 +101,12 @@ impl Entry {
         Self { body: EntryBody::Refused(counts.into()), receipt: None }
     }
 
+    /// Something happened to commands, in this order.
+    #[must_use]
+    pub fn commands(events: &[CommandEvent]) -> Self {
+        Self { body: EntryBody::Commands(commands::write(events).into()), receipt: None }
+    }
+
     /// A payload from quarantine is to be read again. It counts as data: it waits while the log is
     /// full.
     #[must_use]
@@ -126,6 +134,7 @@ impl Entry {
             EntryBody::Mappings(_) => RecordKind::Mappings,
             EntryBody::Replay(_) => RecordKind::Replay,
             EntryBody::Refused(_) => RecordKind::Refused,
+            EntryBody::Commands(_) => RecordKind::Commands,
         }
     }
 
@@ -162,6 +171,7 @@ impl Entry {
             EntryBody::Rules(text) | EntryBody::Mappings(text) => text.len(),
             EntryBody::TimePolicy(_) => POLICY_BYTES,
             EntryBody::Replay(body) => body.len(),
+            EntryBody::Commands(body) => body.len(),
             EntryBody::Refused(counts) => {
                 counts.iter().map(|(device, _)| 6 + device.as_str().len()).sum()
             }
@@ -195,6 +205,7 @@ impl Entry {
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
             EntryBody::Presence(changes) => write_presence(changes, buffer),
             EntryBody::Replay(body) => buffer.extend_from_slice(body),
+            EntryBody::Commands(body) => buffer.extend_from_slice(body),
             EntryBody::Refused(counts) => write_refused(counts, buffer),
         }
     }
@@ -214,6 +225,7 @@ impl fmt::Debug for EntryBody {
             Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
             Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
             Self::Replay(body) => write!(f, "Replay({} bytes)", body.len()),
+            Self::Commands(body) => write!(f, "Commands({} bytes)", body.len()),
             Self::Refused(counts) => write!(f, "Refused({} devices)", counts.len()),
         }
     }

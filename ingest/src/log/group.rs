@@ -49,7 +49,7 @@ impl Group {
             self.control_cost_bytes += cost_bytes as usize;
         }
         self.n_publishes += entry.n_publishes() as u64;
-        self.n_records[kind as usize - 1] += 1;
+        self.n_records[kind.index()] += 1;
         self.receipts.extend(entry.receipt);
     }
 

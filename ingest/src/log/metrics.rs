@@ -100,7 +100,7 @@ impl Metrics {
     /// The counter of records of `kind`.
     #[must_use]
     pub const fn records(&self, kind: RecordKind) -> &IntCounter {
-        &self.records[kind as usize - 1]
+        &self.records[kind.index()]
     }
 
     pub(super) fn set_held(&self, held: Option<Held>) {

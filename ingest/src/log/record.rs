@@ -6,6 +6,7 @@ use bellwire_model::publish::PublishIter;
 
 use super::body::{read_policy, read_presence, read_refused, split_session};
 use super::replay::{self, Replay};
+use crate::commands::{self, CommandEvent};
 use crate::policy::TimePolicy;
 
 /// The most bytes the body of one record may have: 32 MiB. A delivery beyond it is rejected.
@@ -35,11 +36,13 @@ pub enum RecordKind {
     Replay = 9,
     /// Publishes were refused before they were records.
     Refused = 10,
+    /// Something happened to commands.
+    Commands = 11,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -50,7 +53,13 @@ impl RecordKind {
         Self::Mappings,
         Self::Replay,
         Self::Refused,
+        Self::Commands,
     ];
+
+    /// Its place among [`RecordKind::ALL`].
+    pub(super) const fn index(self) -> usize {
+        self as usize - 1
+    }
 
     /// Whether it comes from clients or people in any number, and waits while the log is full.
     #[must_use]
@@ -72,6 +81,7 @@ impl RecordKind {
             Self::Mappings => "mappings",
             Self::Replay => "replay",
             Self::Refused => "refused",
+            Self::Commands => "commands",
         }
     }
 
@@ -89,6 +99,7 @@ impl RecordKind {
             8 => Some(Self::Mappings),
             9 => Some(Self::Replay),
             10 => Some(Self::Refused),
+            11 => Some(Self::Commands),
             _ => None,
         }
     }
@@ -150,6 +161,8 @@ pub enum Record<'a> {
     Replay(Box<Replay>),
     /// So many publishes on each of these devices' topics were refused.
     Refused(Vec<(&'a str, u32)>),
+    /// Something happened to commands, in order.
+    Commands(Vec<CommandEvent>),
 }
 
 impl<'a> Record<'a> {
@@ -183,6 +196,7 @@ impl<'a> Record<'a> {
             RecordKind::Mappings => Self::Mappings { text: text(body)? },
             RecordKind::Refused => Self::Refused(read_refused(body).ok_or(malformed)?),
             RecordKind::Replay => Self::Replay(replay::read(body).ok_or(malformed)?.into()),
+            RecordKind::Commands => Self::Commands(commands::read(body).ok_or(malformed)?),
         })
     }
 }

@@ -80,7 +80,8 @@ fn what_is_written_reads_back() {
     assert_eq!(back.places().rebuild_from, LogPosition(50));
     assert_eq!(snapshots.committed(), LogPosition(90));
     let (terms, nodes, replays) = (terms(), nodes(), replays());
-    let restored = Restored { rules: vec![1, 2], terms, nodes, replays };
+    let commands = crate::commands::Commands::default();
+    let restored = Restored { rules: vec![1, 2], terms, nodes, replays, commands };
     assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
     assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
     let device = present.device(DeviceKey(0)).unwrap();

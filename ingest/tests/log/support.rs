@@ -316,6 +316,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::Mappings { text } => Said::Control(text.into()),
                 Record::Refused(counts) => Said::Control(format!("{counts:?}")),
                 Record::Replay(replay) => Said::Control(replay.topic.into()),
+                Record::Commands(events) => Said::Control(format!("{events:?}")),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });
         }

@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bellwire_ingest::commands::SharedCommands;
 use bellwire_ingest::group::Group;
 use bellwire_ingest::handoff::Handoff;
 use bellwire_ingest::journal::Journal;
@@ -191,14 +192,14 @@ impl Life {
             handoff: Arc::clone(&handoff),
             terms: terms.clone(),
             sessions: Arc::new(()),
+            commands: SharedCommands::default(),
             snapshots,
             clock: Arc::<SimClock>::clone(clock),
             metrics: metrics.clone(),
         };
         let judge = JudgeThread::recover(parts, committed.subscribe(), sizes.judge);
         let judge = judge.expect("what recovery needs is there");
-        let judged = judge.judged();
-        let give_up = CancellationToken::new();
+        let (judged, give_up) = (judge.judged(), CancellationToken::new());
         let parts = KeepParts {
             log: Arc::<LocalLog>::clone(&log),
             sink,

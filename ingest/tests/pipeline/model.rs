@@ -187,6 +187,8 @@ impl Model {
                     self.come_or_go(device, presence, now);
                 }
             }
+            // Nobody gives any here.
+            Record::Commands(_) => {}
             Record::Mappings { text } => self.mapped = !text.is_empty(),
             Record::Refused(counts) => {
                 for (device, n) in counts {

@@ -35,6 +35,8 @@ pub struct Erased {
     pub transitions: u64,
     /// Its alerts.
     pub alerts: u64,
+    /// Commands to it.
+    pub commands: u64,
 }
 
 /// What speaks against erasing a device.
@@ -101,6 +103,7 @@ impl Database {
         erased.transitions = gone(ERASE_TRANSITIONS).await?;
         erased.alerts = gone(ERASE_ALERTS).await?;
         gone(ERASE_UNITS).await?;
+        erased.commands = gone(ERASE_COMMANDS).await?;
         Ok(Some(erased))
     }
 }
@@ -122,6 +125,8 @@ const ERASE_ALERTS: &str = "DELETE FROM bellwire.alert WHERE device = $1 \
 /// Units are of no time: they go where everything goes.
 const ERASE_UNITS: &str = "DELETE FROM bellwire.unit WHERE $2::timestamptz IS NULL \
      AND device_id = (SELECT id FROM bellwire.device WHERE name = $1)";
+const ERASE_COMMANDS: &str = "DELETE FROM bellwire.command \
+     WHERE device = $1 AND ($2::timestamptz IS NULL OR ended_at < $2)";
 
 /// Has everything carried over that is fresh now.
 async fn carry_over(database: &Database, client: &Client) -> Result<(), Error> {

@@ -20,8 +20,8 @@ pub type Exported = Vec<(&'static str, u64)>;
 
 impl Database {
     /// Gives `line` all there is of `device`, line by line without line ends: `device`, `account`s,
-    /// `reading`s by time, `alert`s, `transition`s, `quarantined` payloads; `None` if the device is not
-    /// known. All of one instant.
+    /// `reading`s by time, `alert`s, `transition`s, `quarantined` payloads, `command`s; `None` if the device
+    /// is not known. All of one instant.
     ///
     /// # Errors
     /// [`Error`], and what `line` gives.
@@ -66,16 +66,17 @@ async fn part<E: From<Error>>(
     Ok(n)
 }
 
-/// Each kind of line, and the query for it: by the device's id (`int4`), or by its name.
-fn parts() -> [(&'static str, String); 6] {
-    let time = |column: &str| format!("to_char({column}, {TIME})");
-    let times = |columns: &[&str]| {
-        let pair = |column: &&str| {
-            let name = column.rsplit('.').next().unwrap_or(column);
-            format!("'{name}', {}", time(column))
-        };
-        columns.iter().map(pair).collect::<Vec<_>>().join(", ")
+/// Members of an object with times, of columns.
+fn times(columns: &[&str]) -> String {
+    let pair = |column: &&str| {
+        let name = column.rsplit('.').next().unwrap_or(column);
+        format!("'{name}', to_char({column}, {TIME})")
     };
+    columns.iter().map(pair).collect::<Vec<_>>().join(", ")
+}
+
+/// Each kind of line, and the query for it: by the device's id (`int4`), or by its name.
+fn parts() -> [(&'static str, String); 7] {
     let device = format!(
         "SELECT json_build_object('type', 'device', 'device', device, {}, 'labels', labels)::text \
          FROM devices WHERE device = $1",
@@ -115,6 +116,21 @@ fn parts() -> [(&'static str, String); 6] {
          FROM bellwire.quarantine WHERE device = $1 ORDER BY log_id, position, ordinal",
         times(&["received_at"])
     );
+    let command = format!(
+        "SELECT json_build_object('type', 'command', 'id', id, 'state', state, {}, 'reply', reply, \
+                'author', author, 'content_type', content_type, 'sendings', sendings, \
+                'payload_base64', translate(encode(payload, 'base64'), E'\\n', ''), \
+                'answer_base64', translate(encode(answer, 'base64'), E'\\n', ''))::text \
+         FROM bellwire.command WHERE device = $1 ORDER BY created_at, id",
+        times(&[
+            "created_at",
+            "expires_at",
+            "sent_at",
+            "acknowledged_at",
+            "answered_at",
+            "ended_at"
+        ])
+    );
     [
         ("device", device),
         ("account", account),
@@ -122,5 +138,6 @@ fn parts() -> [(&'static str, String); 6] {
         ("alert", alert),
         ("transition", transition),
         ("quarantined", quarantined),
+        ("command", command),
     ]
 }

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod buckets;
+mod commands;
 mod devices;
 mod groups;
 mod names;
