@@ -60,6 +60,7 @@ async fn serve(n_clients: u64, per_second: u64, secs: u64) -> Outcome {
         backtests: Arc::clone(&nothing) as _,
         rules: Arc::clone(&nothing) as _,
         telemetry: nothing,
+        registry: Arc::new(()),
     };
     let (tracker, shutdown) = (TaskTracker::new(), CancellationToken::new());
     let api = Api::bind(config, ports, Arc::clone(&hub), registry, clock, tracker.clone()).await?;
@@ -223,15 +224,16 @@ impl Rules for Nothing {
 }
 
 impl Present for Nothing {
-    fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
-        Vec::new()
-    }
-
     fn device(&self, device: &DeviceId) -> Option<DeviceInfo> {
-        let (first_seen, last_seen) = (Timestamp::EPOCH, Timestamp::EPOCH);
-        let device = device.clone();
-        let (online, clock_skew, labels) = (true, None, BTreeMap::new());
-        Some(DeviceInfo { device, first_seen, last_seen, online, clock_skew, labels })
+        Some(DeviceInfo {
+            device: device.clone(),
+            first_seen: Some(Timestamp::EPOCH),
+            last_seen: Some(Timestamp::EPOCH),
+            online: true,
+            clock_skew: None,
+            labels: BTreeMap::new(),
+            sources: bellwire_api::ports::LabelSources::default(),
+        })
     }
 
     fn latest(&self, _: &DeviceId) -> Option<Vec<LatestReading>> {

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{Clock, KeepBatch, LedgerFlush, LogPosition, SharedNames};
+use bellwire_model::{
+    Clock, DeviceKey, KeepBatch, LedgerFlush, LogPosition, SharedNames, SharedRegistry,
+};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,8 @@ pub struct KeepParts<S> {
     pub sink: S,
     /// Names, which *judge* gives.
     pub names: SharedNames,
+    /// What is said of devices; from *judge*.
+    pub registry: SharedRegistry,
     /// From *judge*.
     pub journal: Arc<Journal>,
     /// From *judge*.
@@ -78,6 +82,7 @@ impl KeepParts<()> {
             log: self.log,
             sink,
             names: self.names,
+            registry: self.registry,
             journal: self.journal,
             handoff: self.handoff,
             terms: self.terms,
@@ -157,6 +162,7 @@ pub(crate) struct Load {
     /// Those of the batch's readings' publishes, in their order, and more without readings.
     pub(crate) entries: Vec<Entry>,
     pub(crate) heard: Vec<Heard>,
+    profiled: Vec<DeviceKey>,
     /// What is set aside because the database refuses it.
     pub(crate) aside: Aside,
 }
@@ -169,6 +175,7 @@ impl Load {
         self.batch.transitions.append(&mut group.transitions);
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
+        self.profiled.append(&mut group.profiled);
         self.entries.append(&mut group.entries);
         self.heard.append(&mut group.heard);
     }
@@ -307,7 +314,22 @@ impl<S: BatchSink> Keep<S> {
             };
             load.take(group);
         }
+        self.profile(&mut load);
         Ok(load)
+    }
+
+    /// Adds what is said now of the devices that the load is about. *Judge* may be ahead: then what it
+    /// knows is written sooner than the record that says it is passed, and again with that.
+    fn profile(&self, load: &mut Load) {
+        let mut keys = std::mem::take(&mut load.profiled);
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.is_empty() {
+            return;
+        }
+        let (names, registry) = (self.parts.names.read(), self.parts.registry.read());
+        let of = |key| (key, registry.get(names.device(key)).cloned().unwrap_or_default());
+        load.batch.profiles = keys.into_iter().map(of).collect();
     }
 
     const fn is_full(&self, batch: &KeepBatch) -> bool {

@@ -12,7 +12,7 @@ use crate::log::{Log, LogReader, Record};
 use crate::policy::SharedTerms;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
-use crate::unpack::{unpack, unpack_presence};
+use crate::unpack::{unpack, unpack_devices, unpack_presence};
 
 /// How much log one group takes: bounds it to some ten thousand readings.
 const READ_BYTES: usize = 1 << 20;
@@ -86,6 +86,11 @@ impl Rereader {
                         unpack_presence(moment, &changes, &mut self.decoder, &mut group);
                         continue;
                     }
+                    Record::Devices(changes) => {
+                        let changes = unpack_devices(changes, &mut self.decoder);
+                        group.profiled.extend(changes.into_iter().map(|(device, _)| device));
+                        continue;
+                    }
                     Record::Tick | Record::Started { .. } | Record::Rules { .. } => continue,
                 };
                 let moment = Moment { position: frame.position, received_at: frame.received_at };
@@ -104,6 +109,9 @@ impl Rereader {
                 );
             }
             group.transitions = verdicts.transitions;
+            // Whether they say anything new, the database sees.
+            let said = group.output.labels.iter().map(|said| said.device);
+            group.profiled.extend(said);
         } else {
             // Nothing lies between: a position that was skipped when the log was moved on.
             group.end = to;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwire_model::{
-    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Presence, Timestamp,
+    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Presence, Registry,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,7 @@ use crate::policy::{Terms, TimePolicy};
 use crate::present::{DevicePresent, Latest, Present};
 use crate::skew::SkewEstimator;
 use crate::wire::{WireError, WireValue};
+use profile::WireProfile;
 
 const MAGIC: &[u8; 8] = b"BWSNAP\x00\x01";
 /// The most snapshots kept above the one that recovery would use.
@@ -90,6 +92,9 @@ pub struct Snapshot {
     /// Devices with a connection of their own.
     #[serde(skip)]
     connected: Vec<u32>,
+    /// What is said of devices.
+    #[serde(skip)]
+    profiles: Vec<WireProfile>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -121,6 +126,8 @@ pub struct Restored {
     pub terms: Terms,
     /// What Sparkplug's nodes have said of themselves.
     pub nodes: BTreeMap<Box<str>, Node>,
+    /// What is said of devices.
+    pub registry: Registry,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -198,6 +205,7 @@ impl Snapshot {
                 .devices()
                 .filter_map(|(key, device)| device.is_connected.then_some(key.0))
                 .collect(),
+            profiles: Vec::new(),
         }
     }
 
@@ -220,6 +228,11 @@ impl Snapshot {
     /// snapshot has is settled.
     pub fn set_sessions(&mut self, image: Vec<u8>) {
         self.sessions = image;
+    }
+
+    /// Adds what is said of devices.
+    pub fn set_registry(&mut self, registry: &Registry) {
+        self.profiles = profile::save(registry);
     }
 
     /// Puts names and present in place, both of them empty, and returns the rest.
@@ -255,7 +268,8 @@ impl Snapshot {
             let (device, metric) = (DeviceKey(device), MetricKey(metric));
             present.unit(&UnitOf { device, metric, unit: unit.into() });
         }
-        Ok(Restored { rules: self.rules, terms, nodes: self.nodes })
+        let registry = profile::restore(self.profiles)?;
+        Ok(Restored { rules: self.rules, terms, nodes: self.nodes, registry })
     }
 }
 
@@ -397,7 +411,8 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_extend(&snapshot.mappings, body)?;
     let body = postcard::to_extend(&snapshot.nodes, body)?;
     let body = postcard::to_extend(&snapshot.units, body)?;
-    postcard::to_extend(&snapshot.connected, body)
+    let body = postcard::to_extend(&snapshot.connected, body)?;
+    postcard::to_extend(&snapshot.profiles, body)
 }
 
 /// The units that are known.
@@ -429,10 +444,14 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
     if !rest.is_empty() {
         (snapshot.nodes, rest) = postcard::take_from_bytes(rest)?;
         (snapshot.units, rest) = postcard::take_from_bytes(rest)?;
-        snapshot.connected = postcard::from_bytes(rest)?;
+        (snapshot.connected, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        snapshot.profiles = postcard::from_bytes(rest)?;
     }
     Ok(snapshot)
 }
 
+mod profile;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,10 @@
 //! What *keep* writes in one transaction.
 
+use std::sync::Arc;
+
 use crate::{
-    DeviceId, DeviceKey, DeviceLedger, LogPosition, Presence, Reading, RejectReason, Timestamp,
-    Transition,
+    DeviceId, DeviceKey, DeviceLedger, LogPosition, Presence, Profile, Reading, RejectReason,
+    Timestamp, Transition,
 };
 
 /// A payload of which we could not read some part, kept as it came.
@@ -61,6 +63,8 @@ pub struct KeepBatch {
     pub transitions: Vec<Transition>,
     /// Which devices came or went, in order.
     pub presence: Vec<(DeviceKey, Presence)>,
+    /// What is said of devices, as of `end` or later; each at most once.
+    pub profiles: Vec<(DeviceKey, Arc<Profile>)>,
     /// The ledger as of `end`, if it is to be written this time.
     pub ledger: Option<LedgerFlush>,
 }
@@ -73,6 +77,7 @@ impl KeepBatch {
             && self.quarantined.is_empty()
             && self.transitions.is_empty()
             && self.presence.is_empty()
+            && self.profiles.is_empty()
             && self.ledger.is_none()
     }
 }

@@ -17,6 +17,7 @@ mod page;
 mod presence;
 pub mod present;
 mod rebirth;
+mod registry;
 mod rulebook;
 pub mod rules;
 mod rules_file;
@@ -59,6 +60,7 @@ use health::ServiceHealth;
 use history::Kept;
 use inlet::LogInlet;
 use present::Now;
+use registry::DeviceBook;
 use rulebook::{Beginning, Rulebook};
 use spine::Spine;
 
@@ -428,23 +430,29 @@ async fn open_api(
         ledger: spine.ledger().clone(),
         names: spine.names().clone(),
         rules: spine.rules(),
+        registry: spine.registry().clone(),
     };
     let now = Now {
         present: spine.present().clone(),
         names: spine.names().clone(),
         rules: spine.rules(),
+        registry: spine.registry().clone(),
         clock: Arc::clone(&common.clock),
     };
+    let now = Arc::new(now);
     let health = ServiceHealth { log: spine.log(), database: spine.database_state() };
     let tracker = common.tracker.clone();
-    let backtests = backtests::StoredHistory::new(Arc::clone(database), spine.rules(), tracker);
+    let devices = DeviceBook::new(Arc::clone(&now), spine.log(), spine.judged(), tracker.clone());
+    let known = (spine.rules(), spine.registry().clone());
+    let backtests = backtests::StoredHistory::new(Arc::clone(database), known, tracker);
     let ports = Ports {
-        present: Arc::new(now),
+        present: now,
         history: Arc::new(kept),
         health: Arc::new(health),
         backtests: Arc::new(backtests),
         rules: Arc::new(book),
         telemetry: Arc::new(telemetry),
+        registry: Arc::new(devices),
     };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(

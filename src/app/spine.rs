@@ -22,7 +22,7 @@ use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
 use bellwire_ingest::snapshot::Snapshots;
-use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames};
+use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames, SharedRegistry};
 use bellwire_store::Database;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,7 @@ pub(super) struct Spine {
     keep: JoinHandle<Option<Ended>>,
     give_up: CancellationToken,
     shared: Shared,
+    judged: watch::Receiver<LogPosition>,
     database_state: Arc<DatabaseState>,
     hub: Arc<Hub>,
 }
@@ -69,6 +70,7 @@ pub(super) struct Spine {
 struct Shared {
     names: SharedNames,
     present: SharedPresent,
+    registry: SharedRegistry,
     ledger: SharedLedger,
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
@@ -129,6 +131,7 @@ impl Spine {
             log: Arc::clone(&log),
             sink: (),
             names: shared.names.clone(),
+            registry: shared.registry.clone(),
             journal: Arc::clone(&shared.journal),
             handoff: Arc::clone(&shared.handoff),
             terms: shared.terms.clone(),
@@ -142,7 +145,9 @@ impl Spine {
         if keep.go.send((parts, keep_config(common))).is_err() {
             anyhow::bail!("keep ended before it began");
         }
-        let spine = Self { log, judge, keep: keep.thread, give_up, shared, database_state, hub };
+        let (keep, following) = (keep.thread, judged.clone());
+        let spine =
+            Self { log, judge, keep, give_up, shared, judged: following, database_state, hub };
         let policy = common.config.ingest.time.policy();
         if let Err(error) = begin_service(&spine.log, policy, rules.text(), judged).await {
             spine.stop(common.config.shutdown_grace()).await;
@@ -198,14 +203,24 @@ impl Spine {
         &self.shared.present
     }
 
+    pub(super) const fn registry(&self) -> &SharedRegistry {
+        &self.shared.registry
+    }
+
+    /// How far has been judged.
+    pub(super) fn judged(&self) -> watch::Receiver<LogPosition> {
+        self.judged.clone()
+    }
+
     pub(super) fn prepared(&self) -> PreparedRules {
         Arc::clone(&self.shared.prepared)
     }
 
     /// What is known of devices and alerts.
     pub(super) fn concerned(&self) -> Concerned {
-        let Shared { names, present, .. } = &self.shared;
-        Concerned { names: names.clone(), present: present.clone(), hub: self.hub() }
+        let Shared { names, present, registry, .. } = &self.shared;
+        let (names, present, registry) = (names.clone(), present.clone(), registry.clone());
+        Concerned { names, present, registry, hub: self.hub() }
     }
 
     pub(super) fn rules(&self) -> SharedRules {
@@ -244,6 +259,7 @@ impl Shared {
         Ok(Self {
             names: SharedNames::default(),
             present: SharedPresent::with_skew_max(skew_max),
+            registry: SharedRegistry::default(),
             ledger: SharedLedger::default(),
             journal: Arc::new(journal),
             handoff: Arc::new(Handoff::default()),
@@ -383,6 +399,7 @@ fn recover(
         feed: HubFeed::new(Arc::clone(hub), shared.rebirths.clone()),
         names: shared.names.clone(),
         present: shared.present.clone(),
+        registry: shared.registry.clone(),
         journal: Arc::clone(&shared.journal),
         handoff: Arc::clone(&shared.handoff),
         terms: shared.terms.clone(),

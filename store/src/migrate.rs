@@ -58,6 +58,7 @@ const MIGRATIONS: &[Migration] = &[
     both(7, "0007_access", include_str!("../migrations/0007_access.sql")),
     both(8, "0008_corrections", include_str!("../migrations/0008_corrections.sql")),
     both(9, "0009_historical", include_str!("../migrations/0009_historical.sql")),
+    both(11, "0011_registry", include_str!("../migrations/0011_registry.sql")),
 ];
 
 /// All of the migrations' text.

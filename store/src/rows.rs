@@ -17,7 +17,7 @@ const PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A statement's parameters, in its order.
 pub(crate) type Parameters = Vec<Box<dyn ToSql + Sync + Send>>;
 
-fn column<T, R>(rows: &[R], get: impl FnMut(&R) -> T) -> Box<dyn ToSql + Sync + Send>
+pub(crate) fn column<T, R>(rows: &[R], get: impl FnMut(&R) -> T) -> Box<dyn ToSql + Sync + Send>
 where
     T: ToSql + Sync + Send + 'static,
 {

@@ -76,6 +76,7 @@ pub(crate) fn app() -> Arc<App> {
         backtests: Arc::clone(&nothing) as _,
         rules: Arc::clone(&nothing) as _,
         telemetry: nothing,
+        registry: Arc::new(()),
     };
     Arc::new(App {
         config,
@@ -141,10 +142,6 @@ impl Rules for Nothing {
 }
 
 impl Present for Nothing {
-    fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
-        Vec::new()
-    }
-
     fn device(&self, _: &DeviceId) -> Option<DeviceInfo> {
         None
     }

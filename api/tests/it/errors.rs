@@ -167,6 +167,7 @@ async fn a_taken_port_is_named() {
         backtests: Arc::clone(&service.trials) as _,
         rules: Arc::new(crate::rules::Book::default()),
         telemetry: Arc::new(crate::telemetry::Basket::default()),
+        registry: Arc::new(()),
     };
     let (hub, registry) = (Arc::clone(&service.hub), service.registry.clone());
     let clock = Arc::clone(&service.clock) as _;

@@ -1,6 +1,6 @@
 //! The pure half of *judge*: records in, decisions out.
 
-use bellwire_model::{LogId, LogPosition, Observation, SharedNames};
+use bellwire_model::{LogId, LogPosition, Observation, SharedNames, SharedRegistry};
 
 use crate::decode::Decoder;
 use crate::group::{Fate, Group};
@@ -12,19 +12,20 @@ use crate::present::SharedPresent;
 use crate::repetition::{Evidence, Hasher, Limits, Window};
 use crate::skew::Change;
 use crate::snapshot::{Places, Restored, Snapshot};
-use crate::unpack::{unpack, unpack_presence};
+use crate::unpack::{unpack, unpack_devices, unpack_presence};
 
 /// Everything *judge* knows at a position of the log.
 #[derive(Debug)]
 pub struct Judge<R> {
     log: LogId,
-    names: SharedNames,
+    pub(super) names: SharedNames,
     present: SharedPresent,
+    pub(super) registry: SharedRegistry,
     terms: SharedTerms,
     decoder: Decoder,
     hasher: Hasher,
     window: Window,
-    rules: R,
+    pub(super) rules: R,
 }
 
 impl<R: Rules> Judge<R> {
@@ -33,7 +34,7 @@ impl<R: Rules> Judge<R> {
     pub fn new(
         log: LogId,
         names: SharedNames,
-        present: SharedPresent,
+        (present, registry): (SharedPresent, SharedRegistry),
         terms: SharedTerms,
         window: Limits,
         rules: R,
@@ -43,6 +44,7 @@ impl<R: Rules> Judge<R> {
             decoder: Decoder::with_nodes(names.clone(), terms.nodes().clone()),
             names,
             present,
+            registry,
             terms,
             hasher: Hasher::new(log),
             window: Window::new(window),
@@ -58,12 +60,14 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Restored { rules, terms, nodes } = self
+        let Restored { rules, terms, nodes, registry } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
         self.decoder.set_terms(terms);
         self.terms.nodes().restore(nodes);
-        self.names.write(|names| self.rules.restore(&rules, names))
+        self.names.write(|names| self.rules.restore(&rules, names, &registry))?;
+        self.registry.write(|shared| *shared = registry);
+        Ok(())
     }
 
     /// Takes a record before the snapshot into the window of repetitions, and no more.
@@ -105,6 +109,10 @@ impl<R: Rules> Judge<R> {
                 self.decoder.set_mappings(mappings.into());
                 self.terms.set(frame.position, self.decoder.terms());
             }
+            Record::Devices(changes) => {
+                let changes = unpack_devices(changes, &mut self.decoder);
+                self.register(moment, &changes, group);
+            }
             Record::Presence(changes) => {
                 let first = group.presence.len();
                 unpack_presence(moment, &changes, &mut self.decoder, group);
@@ -119,6 +127,7 @@ impl<R: Rules> Judge<R> {
                 let first_presence = group.presence.len();
                 let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
                 let first_unit = group.output.units.len();
+                let first_labels = group.output.labels.len();
                 self.window.begin_record(frame.position);
                 let client = self.hasher.client_str(client);
                 let (hasher, window) = (self.hasher, &mut self.window);
@@ -131,6 +140,7 @@ impl<R: Rules> Judge<R> {
                     };
                     window.observe(fingerprint, evidence, moment.received_at)
                 });
+                self.take_births(moment, first_labels, group);
                 self.observe(moment, first_span, group);
                 self.remember(moment, first_span, first_entry, group);
                 self.measure(first_unit, group);
@@ -230,6 +240,10 @@ impl<R: Rules> Judge<R> {
         let rebuild_from = self.window.floor().unwrap_or(position);
         let places = Places { position, rebuild_from, committed };
         let terms = (self.terms(), self.terms.nodes().image());
-        self.present.with(|present| Snapshot::take(self.log, places, &names, present, terms, rules))
+        let mut snapshot = self
+            .present
+            .with(|present| Snapshot::take(self.log, places, &names, present, terms, rules));
+        snapshot.set_registry(&self.registry.read());
+        snapshot
     }
 }

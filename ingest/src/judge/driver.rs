@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{Clock, LogPosition, SharedNames, StageTimes, Timestamp};
+use bellwire_model::{Clock, LogPosition, SharedNames, SharedRegistry, StageTimes, Timestamp};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -60,6 +60,8 @@ pub struct JudgeParts<R, F> {
     pub names: SharedNames,
     /// The present, empty.
     pub present: SharedPresent,
+    /// What is said of devices, empty.
+    pub registry: SharedRegistry,
     /// What was decided and is not in the database yet.
     pub journal: Arc<Journal>,
     /// To *keep*.
@@ -184,6 +186,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             feed,
             names,
             present,
+            registry,
             journal,
             handoff,
             terms,
@@ -193,7 +196,8 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             metrics,
         } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names, present, terms.clone(), config.window, rules);
+        let mut core =
+            Judge::new(log.id(), names, (present, registry), terms.clone(), config.window, rules);
         let (position, reader) =
             begin(log.as_ref(), &snapshots, base, &mut core, sessions.as_ref())?;
         terms.set(position, core.terms());

@@ -99,8 +99,9 @@ impl Metrics {
 
     /// The counter of records of `kind`.
     #[must_use]
-    pub const fn records(&self, kind: RecordKind) -> &IntCounter {
-        &self.records[kind as usize - 1]
+    pub fn records(&self, kind: RecordKind) -> &IntCounter {
+        let index = RecordKind::ALL.iter().position(|known| *known == kind);
+        &self.records[index.expect("all kinds are listed")]
     }
 
     pub(super) fn set_held(&self, held: Option<Held>) {

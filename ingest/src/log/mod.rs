@@ -24,6 +24,7 @@ mod appender;
 mod body;
 mod catalog;
 mod config;
+mod devices;
 mod disk;
 mod error;
 mod files;
@@ -49,6 +50,7 @@ use bellwire_model::{LogId, LogPosition};
 use tokio::sync::watch;
 
 pub use config::Config;
+pub use devices::DeviceChange;
 pub use disk::{Disk, OsDisk};
 pub use error::{Closed, Error, ReadError};
 pub use files::{Contents, LogFiles};

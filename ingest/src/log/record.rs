@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt};
+use bellwire_model::{ClientId, Delivery, DeviceId, DevicePatch, Presence, PublishBatch, Receipt};
 
 use super::body::{
     POLICY_BYTES, read_policy, read_presence, split_session, write_policy, write_presence,
 };
+use super::devices::{self, DeviceChange};
 use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
@@ -36,11 +37,13 @@ pub enum RecordKind {
     Presence = 7,
     /// These say which other topics are telemetry from here on, and what they mean.
     Mappings = 8,
+    /// This is what the registry says of devices from here on.
+    Devices = 10,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -49,6 +52,7 @@ impl RecordKind {
         Self::Session,
         Self::Presence,
         Self::Mappings,
+        Self::Devices,
     ];
 
     /// Whether it comes from clients, and waits while the log is full.
@@ -69,6 +73,7 @@ impl RecordKind {
             Self::Session => "session",
             Self::Presence => "presence",
             Self::Mappings => "mappings",
+            Self::Devices => "devices",
         }
     }
 
@@ -84,6 +89,7 @@ impl RecordKind {
             6 => Some(Self::Session),
             7 => Some(Self::Presence),
             8 => Some(Self::Mappings),
+            10 => Some(Self::Devices),
             _ => None,
         }
     }
@@ -141,6 +147,8 @@ pub enum Record<'a> {
         /// TOML.
         text: &'a str,
     },
+    /// This is what the registry says of devices from here on, in order.
+    Devices(Vec<(&'a str, DevicePatch)>),
 }
 
 impl<'a> Record<'a> {
@@ -172,6 +180,7 @@ impl<'a> Record<'a> {
             RecordKind::TimePolicy => Self::TimePolicy(read_policy(body).ok_or(malformed)?),
             RecordKind::Presence => Self::Presence(read_presence(body).ok_or(malformed)?),
             RecordKind::Mappings => Self::Mappings { text: text(body)? },
+            RecordKind::Devices => Self::Devices(devices::read(body).ok_or(malformed)?),
         })
     }
 }
@@ -193,6 +202,7 @@ pub(super) enum EntryBody {
     TimePolicy(TimePolicy),
     Presence(Box<[(DeviceId, Presence)]>),
     Mappings(Arc<str>),
+    Devices(Box<[DeviceChange]>),
 }
 
 impl Entry {
@@ -201,6 +211,9 @@ impl Entry {
 
     /// The most devices in one record of presence.
     pub const PRESENCES_MAX: usize = 1_000;
+
+    /// The most devices in one record of the registry: with all labels they may have, 11 MiB.
+    pub const DEVICES_MAX: usize = 500;
 
     /// What a client published. It counts as data: it waits while the log is full.
     #[must_use]
@@ -253,6 +266,14 @@ impl Entry {
         Self { body: EntryBody::Mappings(Arc::clone(mappings.text())), receipt: None }
     }
 
+    /// From here on this is what the registry says of these devices; more than
+    /// [`Entry::DEVICES_MAX`] are cut.
+    #[must_use]
+    pub fn devices(mut changes: Vec<DeviceChange>) -> Self {
+        changes.truncate(Self::DEVICES_MAX);
+        Self { body: EntryBody::Devices(changes.into()), receipt: None }
+    }
+
     /// The same, with a receipt to settle when it is durable.
     #[must_use]
     pub fn with_receipt(self, receipt: Receipt) -> Self {
@@ -271,6 +292,7 @@ impl Entry {
             EntryBody::TimePolicy(_) => RecordKind::TimePolicy,
             EntryBody::Presence(_) => RecordKind::Presence,
             EntryBody::Mappings(_) => RecordKind::Mappings,
+            EntryBody::Devices(_) => RecordKind::Devices,
         }
     }
 
@@ -309,6 +331,7 @@ impl Entry {
             EntryBody::Presence(changes) => {
                 changes.iter().map(|(device, _)| 3 + device.as_str().len()).sum()
             }
+            EntryBody::Devices(changes) => devices::bytes(changes),
         }
     }
 
@@ -335,6 +358,7 @@ impl Entry {
             }
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
             EntryBody::Presence(changes) => write_presence(changes, buffer),
+            EntryBody::Devices(changes) => devices::write(changes, buffer),
         }
     }
 }
@@ -352,6 +376,7 @@ impl fmt::Debug for EntryBody {
             Self::TimePolicy(policy) => policy.fmt(f),
             Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
             Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
+            Self::Devices(changes) => write!(f, "Devices({} devices)", changes.len()),
         }
     }
 }

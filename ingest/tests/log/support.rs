@@ -313,6 +313,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::Rules { text } => Said::Control(text.into()),
                 Record::TimePolicy(policy) => Said::Control(format!("{policy:?}")),
                 Record::Presence(changes) => Said::Control(format!("{changes:?}")),
+                Record::Devices(changes) => Said::Control(format!("{changes:?}")),
                 Record::Mappings { text } => Said::Control(text.into()),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });

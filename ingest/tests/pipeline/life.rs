@@ -25,7 +25,7 @@ use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{
-    Alert, Clock, LogPosition, Outcome, Receipt, SharedNames, StageTimes, Timestamp,
+    Alert, Clock, LogPosition, Outcome, Receipt, SharedNames, SharedRegistry, StageTimes, Timestamp,
 };
 use prometheus::Registry;
 use tokio::runtime::Runtime;
@@ -181,12 +181,14 @@ impl Life {
         let (gate, feed) = (Gate::new(Arc::clone(&log)), SimFeed::default());
         feed.0.lock().expect("no panic").recovered_to = log.durable().end;
         let (state, present) = (RuleState::default(), SharedPresent::default());
+        let said = SharedRegistry::default();
         let parts = JudgeParts {
             log: Arc::<Gate>::clone(&gate),
             rules: SimRules { state, n_snapshots: Arc::clone(&n_snapshots) },
             feed: feed.clone(),
             names: names.clone(),
             present: present.clone(),
+            registry: said.clone(),
             journal: Arc::clone(&journal),
             handoff: Arc::clone(&handoff),
             terms: terms.clone(),
@@ -203,6 +205,7 @@ impl Life {
             log: Arc::<LocalLog>::clone(&log),
             sink,
             names: names.clone(),
+            registry: said,
             journal,
             handoff,
             terms,

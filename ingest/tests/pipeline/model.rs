@@ -175,6 +175,8 @@ impl Model {
                     self.come_or_go(device, presence, now);
                 }
             }
+            // What is said of devices changes no rule here.
+            Record::Devices(_) => {}
             Record::Mappings { text } => self.mapped = !text.is_empty(),
             Record::Publishes { client, publishes, .. } => {
                 let (mut observed, mut came_or_went) = (Vec::new(), Vec::new());

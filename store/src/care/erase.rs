@@ -100,9 +100,15 @@ impl Database {
         // While the alerts are there, which say of what a transition is.
         erased.transitions = gone(ERASE_TRANSITIONS).await?;
         erased.alerts = gone(ERASE_ALERTS).await?;
+        if before.is_none() {
+            client.execute(ERASE_LABELS, &[&id]).await.map_err(failed(DOING))?;
+        }
         Ok(Some(erased))
     }
 }
+
+const ERASE_LABELS: &str = "UPDATE bellwire.device \
+     SET labels = '{}', registered = NULL, born = '{}' WHERE id = $1";
 
 const ERASE_QUARANTINE: &str = "DELETE FROM bellwire.quarantine \
      WHERE device = $1 AND ($2::timestamptz IS NULL OR received_at < $2)";

@@ -77,8 +77,9 @@ fn parts() -> [(&'static str, String); 6] {
         columns.iter().map(pair).collect::<Vec<_>>().join(", ")
     };
     let device = format!(
-        "SELECT json_build_object('type', 'device', 'device', device, {}, 'labels', labels)::text \
-         FROM devices WHERE device = $1",
+        "SELECT json_build_object('type', 'device', 'device', device, {}, 'labels', d.labels, \
+                'registered', b.registered, 'born', b.born)::text \
+         FROM devices d JOIN bellwire.device b ON b.name = d.device WHERE device = $1",
         times(&["first_seen", "last_seen"])
     );
     let account = format!(
