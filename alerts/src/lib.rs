@@ -15,6 +15,7 @@ pub mod error;
 mod lang;
 pub mod metrics;
 pub mod rules;
+mod selection;
 mod suggest;
 
 pub use engine::snapshot::SnapshotError;
@@ -23,8 +24,8 @@ pub use error::RuleError;
 pub use lang::functions::function_reference;
 pub use lang::group::aggregate_reference;
 pub use metrics::Metrics;
-pub use rules::labels::Labels;
 pub use rules::one::{RULE_BYTES_MAX, read_one, text_of};
 pub use rules::rule::Rule;
 pub use rules::{FILE_BYTES_MAX, RULES_MAX, RuleSet};
+pub use selection::{Selection, SelectionError};
 pub use suggest::nearest;

@@ -6,11 +6,11 @@
 mod backtests;
 mod commands;
 mod nothing;
+mod registry;
 mod rules;
 mod shelf;
 mod telemetry;
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, ClockSkew, Cursor, DeviceId, DeviceLedger, LogId, LogPosition,
-    MetricName, Quarantined, RejectReason, RuleName, Target, Timestamp, Transition, Value,
+    Alert, AlertId, AlertState, Cursor, DeviceId, DeviceLedger, LogId, LogPosition, MetricName,
+    Quarantined, RejectReason, RuleName, Target, Timestamp, Transition, Value,
 };
 
 pub use backtests::{
@@ -28,6 +28,10 @@ pub use backtests::{
 pub use commands::{
     CommandPage, Commands, CommandsError, CommandsFuture, CommandsQuery, Extent, Given, NewCommand,
     NoCommands,
+};
+pub use registry::{
+    DeviceFilter, DeviceInfo, DeviceRegistry, LabelMap, LabelSources, RegistryError,
+    RegistryFuture, Seen, SelectionError,
 };
 pub use rules::{
     AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
@@ -72,23 +76,8 @@ pub struct Ports {
     pub shelf: Arc<dyn Shelf>,
     /// Gives commands to devices.
     pub commands: Arc<dyn Commands>,
-}
-
-/// A device, as lists show it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// Its name.
-    pub device: DeviceId,
-    /// When its first publish was received.
-    pub first_seen: Timestamp,
-    /// When its latest publish was received.
-    pub last_seen: Timestamp,
-    /// Whether it is connected, as far as we know.
-    pub online: bool,
-    /// How far its clock is off, if its payloads tell.
-    pub clock_skew: Option<ClockSkew>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    /// The registry of devices.
+    pub registry: Arc<dyn DeviceRegistry>,
 }
 
 /// The latest reading of one metric.
@@ -118,8 +107,6 @@ pub struct LatestReadings {
 /// Called on the runtime's threads: answer within about a millisecond. (Open alerts are not
 /// asked for here: [`Hub`](crate::Hub) holds them.)
 pub trait Present: Send + Sync + Debug {
-    /// At most `limit` devices by ascending name, those after `after` only.
-    fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Vec<DeviceInfo>;
     /// One device, if it is known.
     fn device(&self, device: &DeviceId) -> Option<DeviceInfo>;
     /// The latest reading of each metric of a device, if the device is known.

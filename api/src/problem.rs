@@ -63,6 +63,11 @@ impl Problem {
         Self { errors: Some(errors), ..self }
     }
 
+    /// Of one of many, by its place from 0.
+    pub(crate) fn in_item(self, index: usize) -> Self {
+        Self { detail: format!("Item {index}: {}", self.detail).into(), ..self }
+    }
+
     /// The stable word for what is wrong.
     pub(crate) fn code(&self) -> &'static str {
         self.code

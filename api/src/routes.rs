@@ -83,8 +83,8 @@ pub(crate) const TEMPLATES: [&str; 31] = [
 /// Everything that HTTP answers.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let api = Router::new()
-        .route(DEVICES, get(http::devices::list))
-        .route(DEVICE, get(http::devices::one))
+        .route(DEVICES, get(http::devices::list).post(http::devices::change::import))
+        .merge(device())
         .route(LATEST, get(http::latest::of_one))
         .route(READINGS, get(http::readings::readings))
         .route(ALL_READINGS, get(http::readings::of_all))
@@ -116,6 +116,13 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), guard::body_limit))
         .layer(from_fn_with_state(Arc::clone(&app), guard::count))
         .with_state(app)
+}
+
+/// What shows and changes one device.
+fn device() -> Router<Arc<App>> {
+    use http::devices::{change, one};
+    let methods = get(one).put(change::put).patch(change::patch).delete(change::delete);
+    Router::new().route(DEVICE, methods)
 }
 
 /// What shows, changes and tries rules.
@@ -154,9 +161,8 @@ async fn wrong_method(uri: Uri) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        if uri.path().starts_with(RULES)
+        if [RULES, DEVICES].iter().any(|route| uri.path().starts_with(route))
             || [TELEMETRY, REPLAY].contains(&uri.path())
-            || uri.path().contains("/commands")
         {
             "This route takes the methods that `Allow` lists."
         } else {

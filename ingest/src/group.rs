@@ -106,6 +106,10 @@ pub struct Group {
     pub clock_steps: u64,
     /// Devices that came or went, in order, and when.
     pub presence: Vec<(DeviceKey, Presence, Timestamp)>,
+    /// Devices of which the registry says something else, or may.
+    pub profiled: Vec<DeviceKey>,
+    /// Labels that were refused: there were too many, or they changed too often.
+    pub n_labels_refused: u64,
     /// Topics of commands to nodes of Sparkplug that must tell all again.
     pub rebirths: Vec<Box<str>>,
     /// Messages of Sparkplug that were lost.
@@ -142,6 +146,7 @@ impl Group {
             + self.output.units.len()
             + self.presence.len()
             + self.refused.len()
+            + self.profiled.len()
             + 16 * (self.quarantined.len() + self.transitions.len() + self.commands.len())
             + log_bytes / size_of::<Reading>()
             + 1

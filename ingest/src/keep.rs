@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
-    Clock, DeviceKey, KeepBatch, LedgerFlush, LogPosition, MetricKey, SharedNames, Timestamp,
+    Clock, DeviceKey, KeepBatch, LedgerFlush, LogPosition, MetricKey, SharedNames, SharedRegistry,
+    Timestamp,
 };
 use hashbrown::HashMap;
 use tokio::sync::watch;
@@ -54,6 +55,8 @@ pub struct KeepParts<S> {
     pub sink: S,
     /// Names, which *judge* gives.
     pub names: SharedNames,
+    /// What is said of devices; from *judge*.
+    pub registry: SharedRegistry,
     /// From *judge*.
     pub journal: Arc<Journal>,
     /// From *judge*.
@@ -82,6 +85,7 @@ impl KeepParts<()> {
             log: self.log,
             sink,
             names: self.names,
+            registry: self.registry,
             journal: self.journal,
             handoff: self.handoff,
             terms: self.terms,
@@ -167,6 +171,7 @@ pub(crate) struct Load {
     pub(crate) refused: Vec<(DeviceKey, u32, Timestamp)>,
     /// What leaves quarantine, one for each entry that is replayed.
     pub(crate) unshelved: Vec<Unshelved>,
+    profiled: Vec<DeviceKey>,
     /// What is set aside because the database refuses it.
     pub(crate) aside: Aside,
 }
@@ -182,6 +187,7 @@ impl Load {
         self.batch.commands.extend(group.commands.drain(..).map(|(_, command)| command));
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
+        self.profiled.append(&mut group.profiled);
         self.entries.append(&mut group.entries);
         self.heard.append(&mut group.heard);
         self.refused.append(&mut group.refused);
@@ -328,6 +334,7 @@ impl<S: BatchSink> Keep<S> {
             self.take_units(&group, &mut load.batch);
             load.take(group);
         }
+        self.profile(&mut load);
         Ok(load)
     }
 
@@ -340,6 +347,20 @@ impl<S: BatchSink> Keep<S> {
                 batch.units.push((*device, *metric, Arc::clone(unit)));
             }
         }
+    }
+
+    /// Adds what is said now of the devices that the load is about. *Judge* may be ahead: then what it
+    /// knows is written sooner than the record that says it is passed, and again with that.
+    fn profile(&self, load: &mut Load) {
+        let mut keys = std::mem::take(&mut load.profiled);
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.is_empty() {
+            return;
+        }
+        let (names, registry) = (self.parts.names.read(), self.parts.registry.read());
+        let of = |key| (key, registry.get(names.device(key)).cloned().unwrap_or_default());
+        load.batch.profiles = keys.into_iter().map(of).collect();
     }
 
     const fn is_full(&self, batch: &KeepBatch) -> bool {

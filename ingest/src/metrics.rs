@@ -30,6 +30,7 @@ pub struct Metrics {
     lateness: Histogram,
     skewed: IntGauge,
     clock_steps: IntCounter,
+    labels_refused: IntCounter,
     lost: IntCounter,
     keep: KeepMetrics,
     snapshots: IntCounter,
@@ -172,6 +173,10 @@ impl Metrics {
                 "bellwire_clock_steps_total",
                 "Devices' clocks that were found to have been set.",
             )?,
+            labels_refused: new.counter(
+                "bellwire_registry_refused_total",
+                "Changes of labels that were refused: no room, or too often.",
+            )?,
             lost: new.counter(
                 "bellwire_sparkplug_lost_total",
                 "Messages of Sparkplug's edge nodes that were lost, by their counters.",
@@ -197,6 +202,7 @@ impl Metrics {
         }
         self.judged_readings.inc_by(group.output.readings.len() as u64);
         self.clock_steps.inc_by(group.clock_steps);
+        self.labels_refused.inc_by(group.n_labels_refused);
         self.lost.inc_by(group.n_lost);
         for transition in &group.transitions {
             self.judge_latency.observe(now.since(transition.received_at).as_secs_f64());

@@ -2,10 +2,11 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 
 use bellwire_model::{
-    Alert, DeviceKey, KeepBatch, LogId, LogPosition, Names, Observation, Presence, SharedNames,
-    StageTimes, Timestamp, Transition,
+    Alert, DeviceKey, KeepBatch, LogId, LogPosition, Names, Observation, Presence, Profile,
+    Registry, SharedNames, StageTimes, Timestamp, Transition,
 };
 
 use crate::group::Group;
@@ -43,6 +44,15 @@ pub trait Rules: Send {
         out: &mut Vec<Transition>,
     );
 
+    /// This is said of devices from here on.
+    fn relabel(
+        &mut self,
+        changes: &[(DeviceKey, Arc<Profile>)],
+        moment: Moment,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    );
+
     /// A group of records is done: the time to bring metrics up to date.
     fn judged(&self);
 
@@ -55,7 +65,7 @@ pub trait Rules: Send {
     /// Appends everything needed to go on from here, rules included, to `out`.
     fn snapshot(&self, names: &Names, out: &mut Vec<u8>);
 
-    /// Goes on from what [`Rules::snapshot`] wrote.
+    /// Goes on from what [`Rules::snapshot`] wrote, when `registry` said of devices what it says.
     ///
     /// # Errors
     /// If the bytes are not what this version writes.
@@ -63,6 +73,7 @@ pub trait Rules: Send {
         &mut self,
         bytes: &[u8],
         names: &mut Names,
+        registry: &Registry,
     ) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
 

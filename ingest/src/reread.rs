@@ -13,7 +13,7 @@ use crate::policy::SharedTerms;
 use crate::ports::Moment;
 use crate::repetition::Repetition;
 use crate::replay::unpack_replay;
-use crate::unpack::{unpack, unpack_presence, unpack_refused};
+use crate::unpack::{unpack, unpack_devices, unpack_presence, unpack_refused};
 
 /// How much log one group takes: bounds it to some ten thousand readings.
 const READ_BYTES: usize = 1 << 20;
@@ -78,11 +78,6 @@ impl Rereader {
                 let moment = Moment { position: frame.position, received_at: frame.received_at };
                 let publishes = match frame.record()? {
                     Record::Publishes { publishes, .. } => publishes,
-                    // *Judge* has read them.
-                    Record::TimePolicy(_) | Record::Mappings { .. } => {
-                        self.decoder.set_terms(self.terms.at(frame.position));
-                        continue;
-                    }
                     Record::Replay(replay) => {
                         let late = |at: &(LogPosition, u32)| *at == (moment.position, 0);
                         let admit = || duplicates.next_if(late).is_none();
@@ -93,18 +88,10 @@ impl Rereader {
                         }
                         continue;
                     }
-                    Record::Refused(counts) => {
-                        unpack_refused(moment, &counts, &mut self.decoder, &mut group);
+                    other => {
+                        self.take_control(other, moment, &mut group);
                         continue;
                     }
-                    Record::Presence(changes) => {
-                        unpack_presence(moment, &changes, &mut self.decoder, &mut group);
-                        continue;
-                    }
-                    Record::Tick
-                    | Record::Started { .. }
-                    | Record::Rules { .. }
-                    | Record::Commands(_) => continue,
                 };
                 unpack(
                     moment,
@@ -125,11 +112,38 @@ impl Rereader {
             }
             group.transitions = verdicts.transitions;
             group.commands = verdicts.commands;
+            // Whether they say anything new, the database sees.
+            let said = group.output.labels.iter().map(|said| said.device);
+            group.profiled.extend(said);
         } else {
             // Nothing lies between: a position that was skipped when the log was moved on.
             group.end = to;
         }
         self.reader = Some((group.end, reader));
         Ok(group)
+    }
+
+    /// Takes a record that is no publish, as far as the database hears of it.
+    fn take_control(&mut self, record: Record<'_>, moment: Moment, group: &mut Group) {
+        match record {
+            // *Judge* has read them.
+            Record::TimePolicy(_) | Record::Mappings { .. } => {
+                self.decoder.set_terms(self.terms.at(moment.position));
+            }
+            Record::Refused(counts) => unpack_refused(moment, &counts, &mut self.decoder, group),
+            Record::Presence(changes) => {
+                unpack_presence(moment, &changes, &mut self.decoder, group);
+            }
+            Record::Devices(changes) => {
+                let changes = unpack_devices(changes, &mut self.decoder);
+                group.profiled.extend(changes.into_iter().map(|(device, _)| device));
+            }
+            Record::Publishes { .. }
+            | Record::Replay(_)
+            | Record::Tick
+            | Record::Started { .. }
+            | Record::Rules { .. }
+            | Record::Commands(_) => {}
+        }
     }
 }

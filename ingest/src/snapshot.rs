@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bellwire_model::{
-    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Presence, Timestamp,
+    DeviceId, DeviceKey, LogId, LogPosition, MetricKey, MetricName, Names, Presence, Registry,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,7 @@ use crate::present::{DevicePresent, Latest, Present};
 use crate::replay::Replays;
 use crate::skew::SkewEstimator;
 use crate::wire::{WireError, WireValue};
+use profile::WireProfile;
 
 const MAGIC: &[u8; 8] = b"BWSNAP\x00\x01";
 /// The most snapshots kept above the one that recovery would use.
@@ -98,6 +100,9 @@ pub struct Snapshot {
     /// The image of the commands.
     #[serde(skip)]
     commands: Vec<u8>,
+    /// What is said of devices.
+    #[serde(skip)]
+    profiles: Vec<WireProfile>,
 }
 
 /// The part about times, which snapshots of 0.1.0 do not have.
@@ -133,6 +138,8 @@ pub struct Restored {
     pub replays: Replays,
     /// Commands, open ones and those that ended last.
     pub commands: Commands,
+    /// What is said of devices.
+    pub registry: Registry,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -212,6 +219,7 @@ impl Snapshot {
                 .collect(),
             replays: Replays::default(),
             commands: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -244,6 +252,11 @@ impl Snapshot {
     /// snapshot has is settled.
     pub fn set_sessions(&mut self, image: Vec<u8>) {
         self.sessions = image;
+    }
+
+    /// Adds what is said of devices.
+    pub fn set_registry(&mut self, registry: &Registry) {
+        self.profiles = profile::save(registry);
     }
 
     /// Puts names and present in place, both of them empty, and returns the rest.
@@ -281,8 +294,9 @@ impl Snapshot {
         }
         let commands = Commands::from_image(&self.commands);
         let commands = commands.ok_or(WireError { what: "the commands" })?;
+        let registry = profile::restore(self.profiles)?;
         let (rules, nodes, replays) = (self.rules, self.nodes, self.replays);
-        Ok(Restored { rules, terms, nodes, replays, commands })
+        Ok(Restored { rules, terms, nodes, replays, commands, registry })
     }
 }
 
@@ -426,7 +440,8 @@ fn encode(snapshot: &Snapshot) -> postcard::Result<Vec<u8>> {
     let body = postcard::to_extend(&snapshot.units, body)?;
     let body = postcard::to_extend(&snapshot.connected, body)?;
     let body = postcard::to_extend(&snapshot.replays, body)?;
-    postcard::to_extend(&snapshot.commands, body)
+    let body = postcard::to_extend(&snapshot.commands, body)?;
+    postcard::to_extend(&snapshot.profiles, body)
 }
 
 /// The units that are known.
@@ -464,10 +479,14 @@ fn decode(body: &[u8]) -> postcard::Result<Snapshot> {
         (snapshot.replays, rest) = postcard::take_from_bytes(rest)?;
     }
     if !rest.is_empty() {
-        (snapshot.commands, _) = postcard::take_from_bytes(rest)?;
+        (snapshot.commands, rest) = postcard::take_from_bytes(rest)?;
+    }
+    if !rest.is_empty() {
+        (snapshot.profiles, _) = postcard::take_from_bytes(rest)?;
     }
     Ok(snapshot)
 }
 
+mod profile;
 #[cfg(test)]
 mod tests;

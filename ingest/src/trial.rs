@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bellwire_model::{
-    DeviceId, MetricName, Presence, PublishRef, QoS, Reading, SharedNames, Timestamp, Value,
+    DeviceId, Label, MetricName, Presence, PublishRef, QoS, Reading, SharedNames, Timestamp, Value,
 };
 
-use crate::decode::{Decoder, Fault, Output, UnitOf};
+use crate::decode::{Decoder, Fault, LabelsOf, Output, UnitOf};
 use crate::mapping::Mappings;
 use crate::policy::{Terms, TimePolicy};
 use crate::topics;
@@ -50,6 +50,8 @@ pub struct Trial {
     pub readings: Vec<TriedReading>,
     /// Which devices are there by it, or no more.
     pub presence: Vec<(DeviceId, Presence)>,
+    /// What devices say of themselves.
+    pub labels: Vec<(DeviceId, Label)>,
     /// Why it would be in quarantine.
     pub fault: Option<Fault>,
 }
@@ -73,6 +75,7 @@ pub fn try_publish(
             device: None,
             readings: Vec::new(),
             presence: Vec::new(),
+            labels: Vec::new(),
             fault: None,
         };
     }
@@ -87,6 +90,10 @@ pub fn try_publish(
     let unit_of = |reading: &Reading| {
         let of = |unit: &&UnitOf| (unit.device, unit.metric) == (reading.device, reading.metric);
         out.units.iter().find(of).map(|found| Arc::clone(&found.unit))
+    };
+    let of_device = |said: &LabelsOf| {
+        let device = names.device(said.device).clone();
+        said.labels.iter().map(move |label| (device.clone(), label.clone())).collect::<Vec<_>>()
     };
     let presence = decoded.told.iter().flat_map(|told| &told.presence);
     let readings = out.spans.iter().flat_map(|span| {
@@ -105,6 +112,7 @@ pub fn try_publish(
         device: decoded.device.map(|device| names.device(device).clone()),
         readings: readings.collect(),
         presence: presence.map(|(who, is)| (names.device(*who).clone(), *is)).collect(),
+        labels: out.labels.iter().flat_map(of_device).collect(),
         fault: decoded.fault,
     }
 }

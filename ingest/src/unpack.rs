@@ -1,7 +1,7 @@
 //! Unpacks one record of publishes into a group; the same for *judge* and for *keep* behind it.
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{DeviceId, Presence, PublishRef, Quarantined};
+use bellwire_model::{DeviceId, DeviceKey, DevicePatch, Presence, PublishRef, Quarantined};
 
 use crate::decode::{Decoded, Decoder, Fault};
 use crate::group::{Entry, Fate, Group, Heard, When};
@@ -25,6 +25,7 @@ pub(crate) fn unpack(
         let Ok(publish) = publish else { continue };
         let first_reading = group.output.readings.len();
         let (first_span, first_unit) = (group.output.spans.len(), group.output.units.len());
+        let first_labels = group.output.labels.len();
         decoder.set_place(moment.position, ordinal);
         let mut decoded = decoder.decode(&publish, moment.received_at, &mut group.output);
         let fate = match repetition(ordinal, &publish, &mut decoded) {
@@ -32,6 +33,7 @@ pub(crate) fn unpack(
                 group.output.readings.truncate(first_reading);
                 group.output.spans.truncate(first_span);
                 group.output.units.truncate(first_unit);
+                group.output.labels.truncate(first_labels);
                 group.duplicates.push((moment.position, ordinal));
                 Fate::Duplicate
             }
@@ -96,6 +98,16 @@ pub(crate) fn unpack_refused(
 ) {
     let keyed = counts.iter().filter_map(|(device, n)| Some((decoder.key(device)?, *n)));
     group.refused.extend(keyed.map(|(device, n)| (device, n, moment.received_at)));
+}
+
+/// The devices that a record of the registry is about. One that can have no key is left out.
+pub(crate) fn unpack_devices(
+    changes: Vec<(&str, DevicePatch)>,
+    decoder: &mut Decoder,
+) -> Vec<(DeviceKey, DevicePatch)> {
+    let known =
+        changes.into_iter().filter_map(|(device, patch)| Some((decoder.device(device)?, patch)));
+    known.collect()
 }
 
 /// A publish as it goes to quarantine: whose it is, and which of its readings are stored.

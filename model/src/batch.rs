@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Command, DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence, Reading,
+    Command, DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence, Profile, Reading,
     RejectReason, Timestamp, Transition,
 };
 
@@ -72,6 +72,8 @@ pub struct KeepBatch {
     pub units: Vec<(DeviceKey, MetricKey, Arc<str>)>,
     /// Commands as they stand after each change, in order: of several of one, the last counts.
     pub commands: Vec<Command>,
+    /// What is said of devices, as of `end` or later; each at most once.
+    pub profiles: Vec<(DeviceKey, Arc<Profile>)>,
     /// The ledger as of `end`, if it is to be written this time.
     pub ledger: Option<LedgerFlush>,
 }
@@ -87,6 +89,7 @@ impl KeepBatch {
             && self.presence.is_empty()
             && self.units.is_empty()
             && self.commands.is_empty()
+            && self.profiles.is_empty()
             && self.ledger.is_none()
     }
 }

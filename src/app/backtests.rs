@@ -8,6 +8,7 @@ use bellwire_alerts::{RuleSet, read_one};
 use bellwire_api::ports::{
     BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, PortError, Tried,
 };
+use bellwire_model::SharedRegistry;
 use bellwire_store::{Database, Wanted};
 use bytes::Bytes;
 use tokio::runtime::Runtime;
@@ -37,6 +38,7 @@ const NICENESS: libc::c_int = 10;
 pub(super) struct StoredHistory {
     database: Arc<Database>,
     rules: SharedRules,
+    registry: SharedRegistry,
     tracker: TaskTracker,
     place: Arc<Semaphore>,
 }
@@ -54,8 +56,12 @@ struct Job {
 }
 
 impl StoredHistory {
-    pub(super) fn new(database: Arc<Database>, rules: SharedRules, tracker: TaskTracker) -> Self {
-        Self { database, rules, tracker, place: Arc::new(Semaphore::new(1)) }
+    pub(super) fn new(
+        database: Arc<Database>,
+        (rules, registry): (SharedRules, SharedRegistry),
+        tracker: TaskTracker,
+    ) -> Self {
+        Self { database, rules, registry, tracker, place: Arc::new(Semaphore::new(1)) }
     }
 
     async fn run(&self, request: BacktestRequest) -> Result<BacktestLines, BacktestError> {
@@ -115,7 +121,8 @@ impl StoredHistory {
             BacktestError::WrongRules(reports.join("\n"))
         })?;
         let tried = Arc::new(only(tried, names).map_err(part_error)?);
-        Ok(Rules { tried, running, flap_within: FLAP_WITHIN })
+        let registry = self.registry.read().clone();
+        Ok(Rules { tried, running, registry, flap_within: FLAP_WITHIN })
     }
 }
 

@@ -22,6 +22,7 @@ use super::health::ServiceHealth;
 use super::history::Kept;
 use super::inlet::LogInlet;
 use super::present::Now;
+use super::registry::DeviceBook;
 use super::rulebook::Rulebook;
 use super::spine::Spine;
 use super::{
@@ -167,18 +168,23 @@ async fn open_api(
         ledger: spine.ledger().clone(),
         names: spine.names().clone(),
         rules: spine.rules(),
+        registry: spine.registry().clone(),
     };
     let now = Now {
         present: spine.present().clone(),
         names: spine.names().clone(),
         rules: spine.rules(),
+        registry: spine.registry().clone(),
         clock: Arc::clone(&common.clock),
     };
+    let now = Arc::new(now);
     let health = ServiceHealth { log: spine.log(), database: spine.database_state(), bridges };
     let tracker = common.tracker.clone();
-    let backtests = backtests::StoredHistory::new(Arc::clone(database), spine.rules(), tracker);
+    let devices = DeviceBook::new(Arc::clone(&now), spine.log(), spine.judged(), tracker.clone());
+    let known = (spine.rules(), spine.registry().clone());
+    let backtests = backtests::StoredHistory::new(Arc::clone(database), known, tracker);
     let ports = Ports {
-        present: Arc::new(now),
+        present: now,
         history: Arc::new(kept),
         health: Arc::new(health),
         backtests: Arc::new(backtests),
@@ -186,6 +192,7 @@ async fn open_api(
         telemetry: Arc::new(telemetry),
         shelf: Arc::new(replay::Replayer::new(database.queries()?, spine.log(), spine.terms())),
         commands: Arc::new(commands),
+        registry: Arc::new(devices),
     };
     let hub: Arc<Hub> = spine.hub();
     let api = Api::bind(

@@ -11,7 +11,7 @@ use bellwire_ingest::journal::Journal;
 use bellwire_ingest::ledger::{Ledger, SharedLedger};
 use bellwire_model::{
     Alert, AlertId, DeviceId, DeviceLedger, LogId, LogPosition, Quarantined, SharedNames,
-    Transition,
+    SharedRegistry, Transition,
 };
 use bellwire_store::{
     AlertPage, Bucket, Error, QuarantineFilter, QuarantinePlace, QuarantineRow, Queries,
@@ -39,6 +39,8 @@ pub struct Kept {
     pub names: SharedNames,
     /// The rules in force, labels included.
     pub rules: SharedRules,
+    /// What else is said of devices.
+    pub registry: SharedRegistry,
 }
 
 fn port_error(error: Error) -> PortError {
@@ -151,9 +153,11 @@ impl Kept {
     /// All devices by their label `label`, those without it first.
     fn groups(&self, label: &str) -> BTreeMap<Option<Box<str>>, Vec<DeviceId>> {
         let rules = self.rules.load();
+        // A copy: judge waits for the other.
+        let registry = self.registry.read().clone();
         let mut groups: BTreeMap<Option<Box<str>>, Vec<DeviceId>> = BTreeMap::new();
         for device in self.names.read().devices() {
-            let labels = rules.labels_of(device);
+            let labels = rules.labels_of(device, &registry);
             let value =
                 labels.iter().find(|(name, _)| *name == label).map(|(_, value)| value.into());
             groups.entry(value).or_default().push(device.clone());

@@ -21,6 +21,7 @@ mod presence;
 pub mod present;
 mod rebirth;
 pub mod refused;
+mod registry;
 mod replay;
 mod rulebook;
 pub mod rules;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bellwire_alerts::{Engine, Metrics, RuleError, RuleSet};
 use bellwire_ingest::ports::{Moment, Rules};
-use bellwire_model::{Alert, DeviceKey, Names, Observation, Presence, Timestamp, Transition};
+use bellwire_model::{
+    Alert, DeviceKey, Names, Observation, Presence, Profile, Registry, Timestamp, Transition,
+};
 use tracing::error;
 
 use super::file_error::FileError;
@@ -82,6 +84,16 @@ impl Rules for EngineRules {
         self.engine.presence(change, (moment.received_at, moment.position), names, out);
     }
 
+    fn relabel(
+        &mut self,
+        changes: &[(DeviceKey, Arc<Profile>)],
+        moment: Moment,
+        names: &Names,
+        out: &mut Vec<Transition>,
+    ) {
+        self.engine.relabel(changes, (moment.received_at, moment.position), names, out);
+    }
+
     fn active(&self) -> Vec<Alert> {
         self.engine.active().cloned().collect()
     }
@@ -102,8 +114,9 @@ impl Rules for EngineRules {
         &mut self,
         bytes: &[u8],
         names: &mut Names,
+        registry: &Registry,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        self.engine = Engine::restore(bytes, names)?;
+        self.engine = Engine::restore_knowing(bytes, names, registry.clone())?;
         self.shared.store(Arc::clone(self.engine.rules()));
         Ok(())
     }

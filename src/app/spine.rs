@@ -22,7 +22,7 @@ use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
 use bellwire_ingest::snapshot::Snapshots;
-use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames};
+use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames, SharedRegistry};
 use bellwire_store::Database;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,7 @@ pub(super) struct Spine {
 struct Shared {
     names: SharedNames,
     present: SharedPresent,
+    registry: SharedRegistry,
     ledger: SharedLedger,
     journal: Arc<Journal>,
     handoff: Arc<Handoff>,
@@ -132,6 +133,7 @@ impl Spine {
             log: Arc::clone(&log),
             sink: (),
             names: shared.names.clone(),
+            registry: shared.registry.clone(),
             journal: Arc::clone(&shared.journal),
             handoff: Arc::clone(&shared.handoff),
             terms: shared.terms.clone(),
@@ -215,14 +217,19 @@ impl Spine {
         &self.shared.terms
     }
 
+    pub(super) const fn registry(&self) -> &SharedRegistry {
+        &self.shared.registry
+    }
+
     pub(super) fn prepared(&self) -> PreparedRules {
         Arc::clone(&self.shared.prepared)
     }
 
     /// What is known of devices and alerts.
     pub(super) fn concerned(&self) -> Concerned {
-        let Shared { names, present, .. } = &self.shared;
-        Concerned { names: names.clone(), present: present.clone(), hub: self.hub() }
+        let Shared { names, present, registry, .. } = &self.shared;
+        let (names, present, registry) = (names.clone(), present.clone(), registry.clone());
+        Concerned { names, present, registry, hub: self.hub() }
     }
 
     pub(super) fn rules(&self) -> SharedRules {
@@ -271,6 +278,7 @@ impl Shared {
         Ok(Self {
             names: SharedNames::default(),
             present: SharedPresent::with_skew_max(skew_max),
+            registry: SharedRegistry::default(),
             ledger: SharedLedger::default(),
             journal: Arc::new(journal),
             handoff: Arc::new(Handoff::default()),
@@ -411,6 +419,7 @@ fn recover(
         feed: HubFeed::new(Arc::clone(hub), shared.rebirths.clone(), shared.commands.clone()),
         names: shared.names.clone(),
         present: shared.present.clone(),
+        registry: shared.registry.clone(),
         journal: Arc::clone(&shared.journal),
         handoff: Arc::clone(&shared.handoff),
         terms: shared.terms.clone(),

@@ -260,7 +260,7 @@ fn value(cell: &str) -> Result<Option<Value>, String> {
 
 /// A line's cells without the space around them; the time's quotes go, a value's say that it is a text.
 /// There is always one.
-fn cells(line: &str) -> Vec<String> {
+pub(crate) fn cells(line: &str) -> Vec<String> {
     let mut cells = vec![String::new()];
     let mut is_quoted = false;
     for c in line.chars() {

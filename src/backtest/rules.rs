@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(part.rules().len(), 1);
         assert_eq!(part.rule("a").unwrap().when(), "t > limit");
         let device = bellwire_model::DeviceId::new("d1").unwrap();
-        assert_eq!(part.labels_of(&device).get("kind"), Some("x"));
+        assert_eq!(part.said_of(&device).get("kind"), Some("x"));
         let rules = RuleSet::parse(TEXT).unwrap();
         let version = rules.version();
         assert_eq!(only(rules, &[]).unwrap().version(), version);

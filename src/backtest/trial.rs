@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwire_alerts::RuleSet;
 use bellwire_alerts::backtest::{Account, Driver, Report, needs_every_metric};
-use bellwire_model::{MetricName, Names, Reading, Timestamp, Transition};
+use bellwire_model::{MetricName, Names, Reading, Registry, Timestamp, Transition};
 
 use super::rules::{self, PartError};
 
@@ -17,6 +17,8 @@ pub(crate) struct Rules {
     pub(crate) tried: Arc<RuleSet>,
     /// What to compare them with.
     pub(crate) running: Option<Arc<RuleSet>>,
+    /// What is said of devices beside them, as it is now.
+    pub(crate) registry: Registry,
     /// An episode that is shorter than this, or followed by the next within it, is restless.
     pub(crate) flap_within: Duration,
 }
@@ -29,7 +31,8 @@ impl Rules {
     pub(crate) fn in_order(&self) -> Result<Self, PartError> {
         let tried = Arc::new(rules::in_order(&self.tried)?);
         let running = self.running.as_ref().map(|set| rules::in_order(set)).transpose()?;
-        Ok(Self { tried, running: running.map(Arc::new), flap_within: self.flap_within })
+        let (running, registry) = (running.map(Arc::new), self.registry.clone());
+        Ok(Self { tried, running, registry, flap_within: self.flap_within })
     }
 
     /// Whether more than these matter to them.
@@ -84,7 +87,7 @@ pub(crate) struct Outcome {
 impl Trial {
     pub(crate) fn new(rules: &Rules) -> Self {
         let side = |set: &Arc<RuleSet>| Side {
-            driver: Driver::new(Arc::clone(set)),
+            driver: Driver::knowing(Arc::clone(set), rules.registry.clone()),
             account: Account::new(set, rules.flap_within),
         };
         Self {

@@ -1,4 +1,5 @@
-//! `bellwire device`: its credentials, which are in [`access`](super::access), and `export` and `erase`.
+//! `bellwire device`: its credentials, which are in [`access`](super::access), its labels, in
+//! [`registry`](super::registry), and `export` and `erase`.
 
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IsTerminal};
@@ -13,7 +14,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::access::{self, device_id};
-use super::{Common, EXIT_OK, Failure, print_json};
+use super::{Common, EXIT_OK, Failure, print_json, registry};
 use crate::care::device_data::{self, Extent, Fate};
 use crate::clock::SystemClock;
 use crate::config::Environment;
@@ -21,14 +22,26 @@ use crate::{logging, runtime};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeviceCommand {
-    /// Register a device, or a gateway; prints its token.
+    /// Give a device, or a gateway, credentials; prints its token.
     Add(access::AddDevice),
     /// Give a device a new token; prints it.
     Rotate(access::RotateDevice),
     /// Revoke a device's credentials and close its connections; what is stored of it stays.
     Revoke(access::RevokeDevice),
-    /// List registered devices.
+    /// List devices that have credentials.
     List(access::ListArgs),
+    /// List devices of the running service, by their labels.
+    Find(registry::FindArgs),
+    /// Show a device, and who says which of its labels.
+    Show(registry::ShowArgs),
+    /// Put a device into the registry, before or after it publishes.
+    Register(registry::RegisterArgs),
+    /// Set and remove labels of a device.
+    Label(registry::LabelArgs),
+    /// Take a device out of the registry, with the labels that it gave it.
+    Unregister(registry::UnregisterArgs),
+    /// Put the devices of a CSV file into the registry, with their labels.
+    Import(registry::ImportArgs),
     /// Give out everything that is stored of a device, a JSON object on each line.
     Export(ExportArgs),
     /// Remove everything that is stored of a device, for good, and revoke its credentials.
@@ -77,6 +90,12 @@ pub(super) fn run(command: &DeviceCommand) -> Result<u8, Failure> {
         DeviceCommand::Rotate(args) => access::rotate_device(args),
         DeviceCommand::Revoke(args) => access::revoke_device(args),
         DeviceCommand::List(args) => access::list_devices(args),
+        DeviceCommand::Find(args) => registry::find(args),
+        DeviceCommand::Show(args) => registry::show(args),
+        DeviceCommand::Register(args) => registry::register(args),
+        DeviceCommand::Label(args) => registry::label(args),
+        DeviceCommand::Unregister(args) => registry::unregister(args),
+        DeviceCommand::Import(args) => registry::import(args),
         DeviceCommand::Export(args) => export(args),
         DeviceCommand::Erase(args) => erase(args),
     }
@@ -134,6 +153,12 @@ fn erase(args: &EraseArgs) -> Result<u8, Failure> {
         None if args.keep_credentials => Extent::Data,
         None => Extent::DataAndCredentials(now),
     };
+    if args.before.is_none() {
+        // First: what it says now would be stored with its next change.
+        if let Err(error) = registry::forget(&args.common, device) {
+            eprintln!("The registry was not told ({error:#}): see `device unregister --births`.");
+        }
+    }
     let shows = io::stderr().is_terminal();
     let erasing = device_data::erase(&config, &data_dir, device, extent, |so_far| {
         if shows {

@@ -118,6 +118,9 @@ fn print(topic: &str, trial: &Trial) {
         let word = if *presence == Presence::Online { "online" } else { "offline" };
         println!("It says that {device} is {word}.");
     }
+    for (device, (name, value)) in &trial.labels {
+        println!("It says that {device} has the label {name}={value}.");
+    }
     for reading in &trial.readings {
         let value = match &reading.value {
             Value::Number(number) => number.to_string(),
@@ -153,6 +156,10 @@ fn as_json(trial: &Trial) -> serde_json::Value {
     let online =
         trial.presence.iter().map(|(device, presence)| (device.as_str(), presence.is_online()));
     let online: BTreeMap<_, _> = online.collect();
+    let mut labels: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
+    for (device, (name, value)) in &trial.labels {
+        labels.entry(device.as_str()).or_default().insert(name, value);
+    }
     json!({
         "mapping": match &trial.reader {
             Reader::Nobody => None,
@@ -161,6 +168,7 @@ fn as_json(trial: &Trial) -> serde_json::Value {
         },
         "device": trial.device.as_ref().map(bellwire_model::DeviceId::as_str),
         "online": online,
+        "labels": labels,
         "readings": readings,
         "quarantined": trial.fault.as_ref().map(|fault| fault.reason.label()),
         "detail": trial.fault.as_ref().map(|fault| &*fault.detail),

@@ -12,6 +12,7 @@ mod fleet;
 mod mapping;
 mod migrate;
 mod quarantine;
+mod registry;
 mod rules;
 mod serve;
 mod service;
@@ -81,7 +82,7 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Bring a backup back, into an empty place.
     Restore(backup::RestoreArgs),
-    /// Register devices and revoke them; give out or remove one device's data.
+    /// Devices: their credentials and labels; give out or remove one device's data.
     #[command(subcommand)]
     Device(device::DeviceCommand),
     /// Service accounts: programs that speak MQTT and are no devices.

@@ -48,7 +48,15 @@ impl Service {
     /// # Errors
     /// If there is no service, or in its own words what it does not like.
     pub(super) fn ask(&self, request: Request<'_>) -> anyhow::Result<Value> {
-        let answer = self.send(&request).with_context(|| {
+        match request.seen {
+            Some(seen) => self.ask_if(request, &format!("If-Match: \"{seen}\"")),
+            None => self.ask_if(request, ""),
+        }
+    }
+
+    /// The same on a condition, which is a header; none if it is empty.
+    pub(super) fn ask_if(&self, request: Request<'_>, condition: &str) -> anyhow::Result<Value> {
+        let answer = self.send(&request, condition).with_context(|| {
             format!("no service answers on http://{}: does it run?", self.address)
         })?;
         let (head, body) = split(&answer).context("the answer is no HTTP")?;
@@ -68,14 +76,14 @@ impl Service {
         self.ask(Request { method: "GET", path, seen: None, body: None })
     }
 
-    fn send(&self, request: &Request<'_>) -> std::io::Result<Vec<u8>> {
-        let Request { method, path, seen, body } = request;
+    fn send(&self, request: &Request<'_>, condition: &str) -> std::io::Result<Vec<u8>> {
+        let Request { method, path, body, .. } = request;
         let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut head = format!("{method} /api/v1{path} HTTP/1.1\r\nHost: {}\r\n", self.address);
-        if let Some(seen) = seen {
-            head += &format!("If-Match: \"{seen}\"\r\n");
+        if !condition.is_empty() {
+            head += &format!("{condition}\r\n");
         }
         if !body.is_empty() {
             head += "Content-Type: application/json\r\n";

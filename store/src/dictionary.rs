@@ -79,9 +79,10 @@ impl Dictionary {
                 devices.push(row.device);
             }
         }
-        for (device, _) in &batch.presence {
+        let presence = batch.presence.iter().map(|(device, _)| *device);
+        for device in presence.chain(batch.profiles.iter().map(|(device, _)| *device)) {
             if is_new(&mut self.devices, device.index()) {
-                devices.push(*device);
+                devices.push(device);
             }
         }
         for (device, metric, _) in &batch.units {

@@ -24,6 +24,7 @@ mod metrics;
 mod migrate;
 mod partitions;
 mod poison;
+mod profiles;
 mod queries;
 mod recent;
 mod replay;

@@ -61,6 +61,7 @@ const MIGRATIONS: &[Migration] = &[
     both(10, "0010_replay", include_str!("../migrations/0010_replay.sql")),
     both(11, "0011_unit", include_str!("../migrations/0011_unit.sql")),
     both(12, "0012_command", include_str!("../migrations/0012_command.sql")),
+    both(13, "0013_registry", include_str!("../migrations/0013_registry.sql")),
 ];
 
 /// All of the migrations' text.

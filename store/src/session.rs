@@ -22,7 +22,7 @@ use crate::connect::{Link, Target, failed};
 use crate::dictionary::Dictionary;
 use crate::encode::{self, Cell, Encoder};
 use crate::types::{int8, pg_micros};
-use crate::{Error, rows};
+use crate::{Error, profiles, rows};
 
 const MOVE_POSITION: &str = "UPDATE bellwire.log_position SET position = $4, \
      ledger_position = CASE WHEN $5 THEN $4 ELSE ledger_position END, \
@@ -206,6 +206,11 @@ impl Session {
             ),
             (rows::UPSERT_UNIT, "storing units", rows::units(dictionary, &batch.units)),
             (rows::UPSERT_COMMAND, "storing commands", rows::commands(&batch.commands)),
+            (
+                profiles::UPDATE,
+                "storing what is said of devices",
+                profiles::rows(dictionary, &batch.profiles),
+            ),
         ];
         let mut planned = Vec::new();
         for (sql, doing, all) in kinds {

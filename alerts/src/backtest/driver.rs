@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{LogPosition, Names, Observation, Reading, Timestamp, Transition};
+use bellwire_model::{LogPosition, Names, Observation, Reading, Registry, Timestamp, Transition};
 
 use crate::{Engine, RuleSet};
 
@@ -25,11 +25,17 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// With these rules from before the first reading on.
+    /// With these rules from before the first reading on, and nothing said of devices beside them.
     #[must_use]
     pub fn new(rules: Arc<RuleSet>) -> Self {
+        Self::knowing(rules, Registry::default())
+    }
+
+    /// The same, where this is said of devices, all the time.
+    #[must_use]
+    pub fn knowing(rules: Arc<RuleSet>, registry: Registry) -> Self {
         let (now, position) = (Timestamp::EPOCH, LogPosition(1));
-        let mut engine = Engine::new();
+        let mut engine = Engine::knowing(registry);
         // It has seen nothing, so it has nothing to say.
         engine.set_rules(rules, now, position, &Names::default(), &mut Vec::new());
         Self { engine, now, position, ticked_at: None }

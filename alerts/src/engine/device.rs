@@ -213,9 +213,15 @@ impl Device {
         let (mut out, mut ordinals, mut stats) =
             (Vec::new(), Ordinals::default(), Stats::default());
         let cause = Cause { position: REHEARSAL, ..bench.desk.cause };
-        let set = bench.desk.set;
-        let mut desk =
-            Desk { set, cause, ordinals: &mut ordinals, stats: &mut stats, out: &mut out };
+        let Desk { set, registry, .. } = *bench.desk;
+        let mut desk = Desk {
+            set,
+            registry,
+            cause,
+            ordinals: &mut ordinals,
+            stats: &mut stats,
+            out: &mut out,
+        };
         let Bench { plan, who, stack, touched, .. } = bench;
         let mut bench = Bench { plan, who: *who, stack, touched, desk: &mut desk };
         let middle_at = self.middle.at;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, DeviceId, LogPosition, Severity, Target, Timestamp, Transition,
-    Value,
+    Alert, AlertId, AlertState, DeviceId, LogPosition, Registry, Severity, Target, Timestamp,
+    Transition, Value,
 };
 
 use super::Stats;
@@ -59,11 +59,15 @@ impl Ordinals {
 #[derive(Debug)]
 pub(crate) struct Desk<'a> {
     pub(crate) set: &'a RuleSet,
+    pub(crate) registry: &'a Registry,
     pub(crate) cause: Cause,
     pub(crate) ordinals: &'a mut Ordinals,
     pub(crate) stats: &'a mut Stats,
     pub(crate) out: &'a mut Vec<Transition>,
 }
+
+/// Who says labels.
+type Known<'a> = (&'a RuleSet, &'a Registry);
 
 /// What rules are judged for.
 #[derive(Clone, Copy, Debug)]
@@ -103,9 +107,9 @@ impl Who<'_> {
     }
 
     /// What a label says of it.
-    fn label(self, name: &str, set: &RuleSet) -> Option<String> {
+    fn label(self, name: &str, (set, registry): Known<'_>) -> Option<String> {
         match self {
-            Self::Device(device) => set.labels_of(device).get(name).map(str::to_owned),
+            Self::Device(device) => set.labels_of(device, registry).get(name).map(str::to_owned),
             Self::Group(group) => {
                 let mut labels = group.labels.iter();
                 labels.find(|(known, _)| **known == *name).map(|(_, value)| value.to_string())
@@ -185,7 +189,7 @@ impl Desk<'_> {
             _ => {}
         }
         let severity = subject.rule.severity_at(episode.climb.level);
-        say(self.set, subject, severity, alert);
+        say((self.set, self.registry), subject, severity, alert);
         self.stats.count(from, to);
         let alert = alert.clone();
         self.push(Transition {
@@ -221,11 +225,11 @@ impl Desk<'_> {
 }
 
 /// Brings value, severity and summary up to date.
-fn say(set: &RuleSet, subject: Subject<'_>, severity: Severity, alert: &mut Alert) {
+fn say(known: Known<'_>, subject: Subject<'_>, severity: Severity, alert: &mut Alert) {
     let value = subject.rule.when.value(subject.view);
     alert.value = value.as_ref().and_then(bellwire_model::Value::number);
     alert.severity = severity;
-    let words = Words { set, subject, severity: alert.severity, value: show(value.as_ref()) };
+    let words = Words { known, subject, severity: alert.severity, value: show(value.as_ref()) };
     alert.summary = subject.rule.summary.render(&words);
 }
 
@@ -291,7 +295,7 @@ fn unsuitable(rule: &Rule, view: View<'_>, input: u16) -> String {
 
 /// What stands in the places of a summary.
 struct Words<'a> {
-    set: &'a RuleSet,
+    known: Known<'a>,
     subject: Subject<'a>,
     severity: Severity,
     value: String,
@@ -321,7 +325,7 @@ impl Fill for Words<'_> {
     fn label(&self, name: &str) -> String {
         match name {
             "device" => self.device(),
-            _ => self.subject.who.label(name, self.set).unwrap_or_else(|| show(None)),
+            _ => self.subject.who.label(name, self.known).unwrap_or_else(|| show(None)),
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod presence;
 mod recent;
+mod relabel;
 mod reload;
 pub(crate) mod series;
 pub mod snapshot;
@@ -22,7 +23,9 @@ mod touched;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bellwire_model::{Alert, DeviceKey, LogPosition, Names, Observation, Timestamp, Transition};
+use bellwire_model::{
+    Alert, DeviceKey, LogPosition, Names, Observation, Registry, Timestamp, Transition,
+};
 
 use crate::lang::program::Stack;
 use crate::rules::RuleSet;
@@ -65,6 +68,8 @@ pub struct Engine {
     timers: BTreeSet<(Timestamp, DeviceKey)>,
     groups: Groups,
     presences: Presences,
+    /// What is said of devices beside the rules.
+    registry: Registry,
     /// When the latest record was received.
     now: Timestamp,
     ordinals: Ordinals,
@@ -91,6 +96,12 @@ impl Engine {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An engine without rules that knows what is said of devices, and has seen nothing.
+    #[must_use]
+    pub fn knowing(registry: Registry) -> Self {
+        Self { registry, ..Self::default() }
     }
 
     /// The rules it runs.
@@ -149,6 +160,7 @@ impl Engine {
             touched,
             readings,
             presences,
+            registry,
             ..
         } = self;
         let Slot::Watched(device) = &mut devices[key.index()] else { return };
@@ -187,7 +199,7 @@ impl Engine {
             received_at: observation.received_at,
             pace: device.clock.pace,
         };
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out };
         let (plan, who) = (plans.at(device.plan), Who::Device(names.device(key)));
         let mut bench = Bench { plan, who, stack, touched, desk: &mut desk };
         let place = device.take(instant, lateness, &mut bench);
@@ -202,7 +214,7 @@ impl Engine {
         if key.index() >= self.devices.len() {
             self.devices.resize_with(names.devices().len(), Slot::default);
         }
-        let plan = self.plans.plan_for(names.device(key), &self.rules);
+        let plan = self.plans.plan_for(names.device(key), &self.rules, &self.registry);
         self.devices[key.index()] = match plan {
             None => Slot::Unwatched,
             Some(id) => {
@@ -224,14 +236,16 @@ impl Engine {
         out: &mut Vec<Transition>,
     ) {
         self.now = self.now.max(received_at);
-        let Self { rules, plans, devices, timers, ordinals, stats, stack, touched, .. } = self;
+        let Self {
+            rules, plans, devices, timers, registry, ordinals, stats, stack, touched, ..
+        } = self;
         let up_to = (received_at, DeviceKey(u32::MAX));
         let mut keys: Vec<_> = timers.range(..=up_to).map(|(_, key)| *key).collect();
         // Keys depend on the history of this process, names do not.
         keys.sort_unstable_by_key(|key| names.device(*key));
         // Only devices that send what they measure now have timers.
         let cause = Cause { position, received_at, pace: Pace::Live };
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out };
         for key in keys {
             let Slot::Watched(device) = &mut devices[key.index()] else { continue };
             let until = Until::Through(device.clock.event_time(received_at));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use bellwire_model::{DeviceId, MetricKey, Names};
+use bellwire_model::{DeviceId, MetricKey, Names, Registry};
 use hashbrown::HashMap;
 
 use super::series::Span;
@@ -196,8 +196,13 @@ impl Plans {
     }
 
     /// The plan for `device`, known or new; `None` if no rule is for it.
-    pub(crate) fn plan_for(&mut self, device: &DeviceId, set: &RuleSet) -> Option<u32> {
-        let rules = set.rules_for(device).into_boxed_slice();
+    pub(crate) fn plan_for(
+        &mut self,
+        device: &DeviceId,
+        set: &RuleSet,
+        registry: &Registry,
+    ) -> Option<u32> {
+        let rules = set.rules_for(device, registry).into_boxed_slice();
         if rules.is_empty() {
             return None;
         }

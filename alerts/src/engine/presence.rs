@@ -115,14 +115,24 @@ impl Engine {
         out: &mut Vec<Transition>,
     ) {
         let Self {
-            rules, plans, devices, timers, ordinals, stats, stack, touched, presences, ..
+            rules,
+            plans,
+            devices,
+            timers,
+            registry,
+            ordinals,
+            stats,
+            stack,
+            touched,
+            presences,
+            ..
         } = self;
         let Some(Slot::Watched(device)) = devices.get_mut(key.index()) else { return };
         let plan = plans.at(device.plan);
         let Some(slotted) = presences.slotted(key, plan, rules) else { return };
         let at = device.clock.event_time(received_at);
         let cause = Cause { position, received_at, pace: device.clock.pace };
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out };
         let who = Who::Device(names.device(key));
         let mut bench = Bench { plan, who, stack, touched, desk: &mut desk };
         let instant = Instant { at, seq, readings: &[slotted] };

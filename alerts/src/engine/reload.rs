@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use bellwire_model::{AlertState, DeviceId, DeviceKey, LogPosition, Names, Timestamp, Transition};
+use bellwire_model::{AlertState, DeviceKey, LogPosition, Names, Timestamp, Transition};
 use hashbrown::HashMap;
 
 use super::climb::Climb;
@@ -46,10 +46,20 @@ impl Engine {
         let old_plans = std::mem::take(&mut self.plans);
         self.timers.clear();
         let Self {
-            rules, plans, devices, timers, groups, presences, ordinals, stats, stack, ..
+            rules,
+            plans,
+            devices,
+            timers,
+            groups,
+            presences,
+            registry,
+            ordinals,
+            stats,
+            stack,
+            ..
         } = self;
         let cause = Cause { position, received_at, pace: Pace::Live };
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out };
         let mut translation = vec![None; old_rules.inputs().len()];
         for (name, input) in old_rules.inputs() {
             translation[input as usize] = rules.input_id(name.as_str());
@@ -60,14 +70,16 @@ impl Engine {
             let slot = &mut devices[key.index()];
             let Slot::Watched(old) = std::mem::take(slot) else { continue };
             let id = names.device(key);
+            let plan_id = plans.plan_for(id, desk.set, desk.registry);
             let change = Change {
                 old_rules: &old_rules,
                 old_plan: old_plans.at(old.plan),
                 translation: &translation,
                 who: Who::Device(id),
                 at: old.clock.event_time(received_at),
+                what: What::Rules,
             };
-            *slot = match change.apply(id, *old, plans, stack, &mut desk) {
+            *slot = match change.apply(plan_id, *old, plans, stack, &mut desk) {
                 None => Slot::Unwatched,
                 Some(mut device) => {
                     let plan = plans.at(device.plan);
@@ -91,6 +103,13 @@ pub(super) struct Before<'a> {
     pub(super) plans: &'a Plans,
 }
 
+/// What was changed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    Rules,
+    Labels,
+}
+
 /// The change of rules for one device or group.
 pub(super) struct Change<'a> {
     pub(super) old_rules: &'a RuleSet,
@@ -99,19 +118,19 @@ pub(super) struct Change<'a> {
     pub(super) translation: &'a [Option<u32>],
     pub(super) who: Who<'a>,
     pub(super) at: Timestamp,
+    pub(super) what: What,
 }
 
 impl Change<'_> {
     /// The device under the new rules, if any is for it.
-    fn apply(
+    pub(super) fn apply(
         &self,
-        id: &DeviceId,
+        plan_id: Option<u32>,
         old: Device,
-        plans: &mut Plans,
+        plans: &Plans,
         stack: &mut Stack,
         desk: &mut Desk<'_>,
     ) -> Option<Device> {
-        let plan_id = plans.plan_for(id, desk.set);
         let mut device = plan_id.map(|id| Device::new(id, plans.at(id), old.clock));
         let plan = plan_id.map(|id| plans.at(id));
         if let (Some(device), Some(plan)) = (&mut device, plan) {
@@ -201,11 +220,15 @@ impl Change<'_> {
     ) -> bool {
         let rule = subject.rule;
         if !old_rule.decides_like(rule) {
+            let was_changed = match self.what {
+                What::Rules => "the rule was changed",
+                What::Labels => "the rule was changed for this device by its labels",
+            };
             let facts = rule.when.explain(subject.view);
             if rule.when.verdict(subject.view, stack) != Verdict::True {
                 let facts =
                     if facts.is_empty() { "its condition is unknown".into() } else { facts };
-                let reason = format!("the rule was changed: {facts}");
+                let reason = format!("{was_changed}: {facts}");
                 close(desk, subject, episode, self.at, reason);
                 return false;
             }
@@ -220,7 +243,7 @@ impl Change<'_> {
             }
             episode.climb = Climb::default();
             let to = episode.phase.state();
-            let reason = format!("the rule was changed and still holds: {facts}");
+            let reason = format!("{was_changed} and still holds: {facts}");
             desk.write(subject, episode, to, self.at, reason);
         } else if old_rule.severity != rule.severity || old_rule.summary != rule.summary {
             let reason = if old_rule.severity == rule.severity {

@@ -7,7 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bellwire_model::{
-    Alert, AlertId, DeviceId, DeviceKey, LogPosition, Names, Presence, Severity, Timestamp, Value,
+    Alert, AlertId, DeviceId, DeviceKey, LogPosition, Names, Presence, Registry, Severity,
+    Timestamp, Value,
 };
 use serde::{Deserialize, Serialize};
 
@@ -174,12 +175,26 @@ impl Engine {
         out.extend_from_slice(&bytes);
     }
 
-    /// The engine that [`Engine::snapshot`] saved, rules included: it goes on as that one would
-    /// have. Devices and metrics it knows are added to `names`. Its [`Engine::stats`] count anew.
+    /// The engine that [`Engine::snapshot`] saved, if it knew nothing of devices beside its rules; see
+    /// [`Engine::restore_knowing`].
     ///
     /// # Errors
     /// [`SnapshotError`]; `names` may then have grown.
     pub fn restore(bytes: &[u8], names: &mut Names) -> Result<Self, SnapshotError> {
+        Self::restore_knowing(bytes, names, Registry::default())
+    }
+
+    /// The engine that [`Engine::snapshot`] saved, rules included: it goes on as that one would
+    /// have. Devices and metrics it knows are added to `names`; `registry` is what it knew of
+    /// devices. Its [`Engine::stats`] count anew.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; `names` may then have grown.
+    pub fn restore_knowing(
+        bytes: &[u8],
+        names: &mut Names,
+        registry: Registry,
+    ) -> Result<Self, SnapshotError> {
         let [VERSION, body @ ..] = bytes else {
             return Err(SnapshotError::Version { found: bytes.first().copied() });
         };
@@ -188,7 +203,7 @@ impl Engine {
             rules: load_rules(state.rules)?,
             now: Timestamp::from_micros(state.now),
             ordinals: Ordinals { position: LogPosition(state.ordinals.0), next: state.ordinals.1 },
-            ..Self::default()
+            ..Self::knowing(registry)
         };
         for (metric, _) in engine.rules.inputs() {
             names.add_metric(metric);
@@ -219,7 +234,7 @@ impl Engine {
             names.add_device(&id).ok_or(SnapshotError::Inconsistent("it has too many devices"))?;
         let plan_id = self
             .plans
-            .plan_for(&id, &self.rules)
+            .plan_for(&id, &self.rules, &self.registry)
             .ok_or(SnapshotError::Inconsistent("no rule is for one of its devices"))?;
         let mut device = self.revive(state, Who::Device(&id), plan_id)?;
         let timers = &mut self.timers;
@@ -250,9 +265,9 @@ impl Engine {
             .ok_or(SnapshotError::Inconsistent("a reading does not fit its rules"))?;
         let cause =
             Cause { position: LogPosition(0), received_at: self.now, pace: device.clock.pace };
-        let Self { rules, ordinals, stats, stack, touched, .. } = self;
+        let Self { rules, registry, ordinals, stats, stack, touched, .. } = self;
         let mut out = Vec::new();
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out: &mut out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out: &mut out };
         let mut bench = Bench { plan, who, stack, touched, desk: &mut desk };
         device.replay(&state.said, &mut bench);
         device.credit = (state.credit.0, Timestamp::from_micros(state.credit.1));

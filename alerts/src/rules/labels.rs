@@ -1,39 +1,8 @@
-//! What is said about a device beside its readings, and the patterns that say it.
+//! Labels that the rules file gives to devices, by patterns of their names.
 
 use std::sync::Arc;
 
-use bellwire_model::DeviceId;
-
-/// A device's labels, sorted by name. The label `device` is implied and not among them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Labels(Vec<(Arc<str>, Arc<str>)>);
-
-impl Labels {
-    /// The label with this name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let index = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        Some(&self.0[index].1)
-    }
-
-    /// Names and values, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-
-    /// Whether the device has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn set(&mut self, name: &Arc<str>, value: &Arc<str>) {
-        match self.0.binary_search_by(|(known, _)| known.cmp(name)) {
-            Ok(index) => self.0[index].1 = Arc::clone(value),
-            Err(index) => self.0.insert(index, (Arc::clone(name), Arc::clone(value))),
-        }
-    }
-}
+use bellwire_model::{DeviceId, Labels};
 
 /// A `[[labels]]` entry: labels for the devices whose name fits a pattern.
 #[derive(Clone, Debug)]

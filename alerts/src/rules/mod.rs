@@ -15,12 +15,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{DeviceId, MetricName};
+use bellwire_model::{DeviceId, Labels, MetricName, Registry};
 use hashbrown::HashMap;
 
 use crate::error::RuleError;
 use crate::lang::select::Select;
-use labels::{LabelRule, Labels};
+use labels::LabelRule;
 use rule::Rule;
 
 /// The longest rules file, in bytes.
@@ -101,13 +101,23 @@ impl RuleSet {
     /// What the file's `[[labels]]` say about `device`. Where several entries give the same label,
     /// the last of them wins. The label `device`, which selections may use, is not listed.
     #[must_use]
-    pub fn labels_of(&self, device: &DeviceId) -> Labels {
+    pub fn said_of(&self, device: &DeviceId) -> Labels {
         labels::labels_of(&self.labels, device)
     }
 
+    /// The labels of `device` that count: what the registry says, else the file, else its births.
+    #[must_use]
+    pub fn labels_of(&self, device: &DeviceId, registry: &Registry) -> Labels {
+        let said = self.said_of(device);
+        match registry.get(device) {
+            Some(profile) => profile.around(&said),
+            None => said,
+        }
+    }
+
     /// The rules that are for `device`, by their place, ascending.
-    pub(crate) fn rules_for(&self, device: &DeviceId) -> Vec<u32> {
-        let labels = self.labels_of(device);
+    pub(crate) fn rules_for(&self, device: &DeviceId, registry: &Registry) -> Vec<u32> {
+        let labels = self.labels_of(device, registry);
         let label_of = |name: &str| match name {
             "device" => device.as_str(),
             _ => labels.get(name).unwrap_or_default(),
@@ -128,8 +138,12 @@ impl RuleSet {
 
     /// The rules about groups that `device` is a member for, by their place, ascending; with what its
     /// labels say, in the order of each rule's `by`.
-    pub(crate) fn groups_for(&self, device: &DeviceId) -> Vec<(u32, GroupLabels)> {
-        let labels = self.labels_of(device);
+    pub(crate) fn groups_for(
+        &self,
+        device: &DeviceId,
+        registry: &Registry,
+    ) -> Vec<(u32, GroupLabels)> {
+        let labels = self.labels_of(device, registry);
         let label_of = |name: &str| match name {
             "device" => device.as_str(),
             _ => labels.get(name).unwrap_or_default(),
@@ -155,9 +169,9 @@ impl RuleSet {
     /// The rule with this name as it is for `device`: with the parameters of the first override that
     /// chooses it; `None` if it is not for this device. A rule about groups is for their members.
     #[must_use]
-    pub fn rule_for(&self, name: &str, device: &DeviceId) -> Option<&Rule> {
+    pub fn rule_for(&self, name: &str, device: &DeviceId, registry: &Registry) -> Option<&Rule> {
         let index = self.index_of(name)?;
-        let labels = self.labels_of(device);
+        let labels = self.labels_of(device, registry);
         let label_of = |name: &str| match name {
             "device" => device.as_str(),
             _ => labels.get(name).unwrap_or_default(),

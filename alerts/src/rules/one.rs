@@ -159,12 +159,13 @@ mod tests {
                     params = { limit = 9 }\n[[labels]]\ndevice = 'f-*'\nset = { kind = 'f' }\n";
         let rules = crate::RuleSet::parse(text).expect("right");
         let device = |name: &str| bellwire_model::DeviceId::new(name).expect("valid");
-        assert!(rules.rule_for("hot", &device("x")).is_none());
+        let none = bellwire_model::Registry::default();
+        assert!(rules.rule_for("hot", &device("x"), &none).is_none());
         let (one, two) = (device("f-1"), device("f-2"));
-        let of = |device| rules.rule_for("hot", device).expect("chosen");
+        let of = |device| rules.rule_for("hot", device, &none).expect("chosen");
         assert!(!of(&one).decides_like(of(&two)));
         assert!(of(&two).decides_like(rules.rule("hot").expect("there")));
-        assert!(rules.rule_for("cold", &one).is_none());
+        assert!(rules.rule_for("cold", &one, &none).is_none());
     }
 
     #[test]

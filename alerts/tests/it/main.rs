@@ -10,6 +10,7 @@ mod groups;
 mod hostile;
 
 mod kapacitor;
+mod labels;
 mod numbers;
 mod options;
 mod presence;

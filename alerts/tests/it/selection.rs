@@ -52,7 +52,7 @@ fn a_rule_is_for_the_devices_whose_labels_it_selects() {
 #[test]
 fn labels_can_be_asked_for() {
     let rules = RuleSet::parse(TEXT).expect("sound rules");
-    let labels = rules.labels_of(&DeviceId::new("freezer-91").expect("a name"));
+    let labels = rules.said_of(&DeviceId::new("freezer-91").expect("a name"));
     let labels: Vec<_> = labels.iter().collect();
     assert_eq!(labels, [("kind", "freezer"), ("site", "hamburg")]);
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bellwire_alerts::{Engine, RuleSet};
 use bellwire_model::{
-    DeviceId, LogPosition, MetricName, Names, Observation, Reading, Timestamp, Transition, Value,
+    Base, DeviceId, DevicePatch, LogPosition, MetricName, Names, Noted, Observation, Reading,
+    Registry, Timestamp, Transition, Value,
 };
 
 /// Second 0 of all tests, on the wall clock and on the devices' clocks.
@@ -28,12 +29,18 @@ pub(crate) struct World {
     pub(crate) names: Names,
     pub(crate) position: u64,
     pub(crate) said: Vec<Transition>,
+    pub(crate) registry: Registry,
 }
 
 impl World {
     pub(crate) fn new(text: &str) -> Self {
-        let mut world =
-            Self { engine: Engine::new(), names: Names::default(), position: 0, said: Vec::new() };
+        let mut world = Self {
+            engine: Engine::new(),
+            names: Names::default(),
+            position: 0,
+            said: Vec::new(),
+            registry: Registry::default(),
+        };
         world.set_rules(0, text);
         world
     }
@@ -46,6 +53,28 @@ impl World {
     pub(crate) fn set_rules(&mut self, secs: i64, text: &str) {
         let position = self.next_position();
         self.engine.set_rules(rules(text), at(secs), position, &self.names, &mut self.said);
+    }
+
+    /// The registry says these labels of a device, and no others.
+    pub(crate) fn relabel(&mut self, device: &str, secs: i64, labels: &[(&str, &str)]) {
+        let id = DeviceId::new(device).expect("a name");
+        let key = self.names.add_device(&id).expect("room");
+        let labels = labels.iter().map(|(name, value)| ((*name).into(), Some((*value).into())));
+        let patch = DevicePatch::Put(Base::Replaced, labels.collect());
+        let position = self.next_position();
+        let Noted::Changed(profile) = self.registry.patch(&id, &patch, (position, at(secs))) else {
+            return;
+        };
+        let moment = (at(secs), position);
+        self.engine.relabel(&[(key, profile)], moment, &self.names, &mut self.said);
+    }
+
+    /// Saves the engine, and goes on with what was saved.
+    pub(crate) fn restart(&mut self) {
+        let mut bytes = Vec::new();
+        self.engine.snapshot(&self.names, &mut bytes);
+        let registry = self.registry.clone();
+        self.engine = Engine::restore_knowing(&bytes, &mut self.names, registry).expect("saved");
     }
 
     pub(crate) fn tick(&mut self, secs: i64) {

@@ -52,6 +52,24 @@ pub(crate) async fn read_json(
     bytes(app, body).await
 }
 
+/// The bytes of a body that says that it is JSON, or one of `others`.
+///
+/// # Errors
+/// A problem if it is something else, or too long.
+pub(crate) async fn read_as(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    others: &[&str],
+) -> Result<axum::body::Bytes, Problem> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim).unwrap_or_default();
+    if !others.iter().any(|other| kind.eq_ignore_ascii_case(other)) {
+        is_json(headers)?;
+    }
+    bytes(app, body).await
+}
+
 fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
@@ -71,7 +89,11 @@ async fn bytes(app: &App, body: Body) -> Result<axum::body::Bytes, Problem> {
     })
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Reads JSON.
+///
+/// # Errors
+/// A problem if it is not as expected.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| invalid(format!("The body is wrong: {error}.")))
 }
 

@@ -15,9 +15,11 @@ pub(crate) mod telemetry;
 use axum::extract::FromRequestParts;
 use axum::extract::Path;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use bellwire_model::DeviceId;
 
 use crate::app::no_such_device;
+use crate::ports::Known;
 use crate::problem::Problem;
 
 /// The device that a path names.
@@ -34,4 +36,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
         // What is no device's name is not the name of a device we know.
         DeviceId::new(&name).map(Self).map_err(|_| no_such_device(&name))
     }
+}
+
+/// What `If-Match` says (RFC 9110, 13.1.1). Tags that are none of ours match nothing.
+pub(crate) fn if_match(headers: &HeaderMap, what: &str) -> Result<Known, Problem> {
+    let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
+    if tags.peek().is_none() {
+        return Err(Problem::new(
+            StatusCode::PRECONDITION_REQUIRED,
+            "if_match_missing",
+            format!(
+                "Say which version you have seen: `If-Match` with the {what}'s `ETag`, or `*`."
+            ),
+        ));
+    }
+    let mut revisions = Vec::new();
+    for tags in tags {
+        for tag in tags.to_str().unwrap_or_default().split(',').map(str::trim) {
+            if tag == "*" {
+                return Ok(Known::Any);
+            }
+            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            revisions.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        }
+    }
+    Ok(Known::Revisions(revisions))
 }

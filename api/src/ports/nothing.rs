@@ -29,6 +29,7 @@ impl Ports {
             telemetry: Arc::clone(&nothing) as _,
             shelf: nothing,
             commands: Arc::new(NoCommands),
+            registry: Arc::new(()),
         }
     }
 }
@@ -76,10 +77,6 @@ impl Rules for Nothing {
 }
 
 impl Present for Nothing {
-    fn devices(&self, _: Option<&DeviceId>, _: usize) -> Vec<DeviceInfo> {
-        Vec::new()
-    }
-
     fn device(&self, _: &DeviceId) -> Option<DeviceInfo> {
         None
     }

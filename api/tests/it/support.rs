@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bellwire_api::ports::{DeviceInfo, HealthStatus, LatestReading, LatestReadings, Readiness};
+use bellwire_api::ports::{
+    DeviceFilter, DeviceInfo, DeviceRegistry, HealthStatus, LabelSources, LatestReading,
+    LatestReadings, Readiness, RegistryError, RegistryFuture, Seen, SelectionError,
+};
 use bellwire_api::{Api, Config, Health, Hub, Metrics, Ports, Present};
 use bellwire_model::{
-    Alert, AlertId, AlertState, Clock, DeviceId, LogId, LogPosition, MetricName, Reading, RuleName,
-    Severity, SharedNames, StageTimes, Timestamp, Transition, Value,
+    Alert, AlertId, AlertState, Clock, DeviceId, DevicePatch, LogId, LogPosition, MetricName,
+    Reading, RuleName, Severity, SharedNames, StageTimes, Timestamp, Transition, Value,
 };
 use futures_util::{SinkExt, StreamExt};
 use prometheus::Registry;
@@ -99,20 +102,50 @@ impl Clock for TestClock {
     }
 }
 
+/// What was changed in the registry, by whom had seen what.
+type Change = (Vec<(DeviceId, DevicePatch)>, Seen);
+
 /// The present, as the test says.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     pub(crate) devices: Mutex<BTreeMap<DeviceId, DeviceInfo>>,
     pub(crate) latest: Mutex<Vec<LatestReading>>,
+    /// What was asked of the registry.
+    pub(crate) changes: Mutex<Vec<Change>>,
+}
+
+impl DeviceRegistry for Memory {
+    fn find(
+        &self,
+        filter: &DeviceFilter,
+        after: Option<&DeviceId>,
+        limit: usize,
+    ) -> Result<Vec<DeviceInfo>, SelectionError> {
+        if filter.select.as_deref() == Some("wrong") {
+            return Err(SelectionError { column: 6, message: "the selection ends".into() });
+        }
+        let devices = self.devices.lock().expect("whole");
+        let behind = devices.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+        let prefix = filter.prefix.as_deref().unwrap_or_default();
+        let wanted = behind.filter(|(id, info)| {
+            id.as_str().starts_with(prefix) && filter.online.is_none_or(|it| it == info.online)
+        });
+        Ok(wanted.take(limit).map(|(_, info)| info.clone()).collect())
+    }
+
+    fn change(&self, changes: Vec<(DeviceId, DevicePatch)>, seen: Seen) -> RegistryFuture<'_> {
+        let mut all = self.changes.lock().expect("whole");
+        all.push((changes, seen));
+        let answer = match all.len() {
+            1..5 => Ok(()),
+            5 => Err(RegistryError::Changed { revision: 7 }),
+            _ => Err(RegistryError::Full),
+        };
+        Box::pin(std::future::ready(answer))
+    }
 }
 
 impl Present for Memory {
-    fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Vec<DeviceInfo> {
-        let devices = self.devices.lock().expect("whole");
-        let behind = devices.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
-        behind.take(limit).map(|(_, info)| info.clone()).collect()
-    }
-
     fn device(&self, device: &DeviceId) -> Option<DeviceInfo> {
         self.devices.lock().expect("whole").get(device).cloned()
     }
@@ -127,7 +160,8 @@ impl Present for Memory {
         after: Option<&DeviceId>,
         limit: usize,
     ) -> LatestReadings {
-        let infos = self.devices(after, limit).into_iter();
+        let infos =
+            self.find(&DeviceFilter::default(), after, limit).expect("no selection").into_iter();
         let latest = self.latest.lock().expect("whole").clone();
         let of_metric = |it: &LatestReading| metric.is_none_or(|metric| *metric == it.metric);
         let readings: Vec<_> = latest.into_iter().filter(of_metric).collect();
@@ -207,6 +241,7 @@ impl Service {
             telemetry: Arc::clone(&basket) as _,
             shelf: Arc::clone(&bin) as _,
             commands: Arc::new(bellwire_api::ports::NoCommands),
+            registry: Arc::clone(&memory) as _,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();
@@ -284,11 +319,12 @@ impl Service {
 pub(crate) fn info(name: &str) -> DeviceInfo {
     DeviceInfo {
         device: device(name),
-        first_seen: Timestamp::from_secs(1_600_000_000),
-        last_seen: Timestamp::from_secs(1_700_000_000),
+        first_seen: Some(Timestamp::from_secs(1_600_000_000)),
+        last_seen: Some(Timestamp::from_secs(1_700_000_000)),
         online: true,
         clock_skew: None,
         labels: BTreeMap::from([("kind".to_owned(), "freezer".to_owned())]),
+        sources: LabelSources::default(),
     }
 }
 

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use bellwire_model::{DeviceKey, Reading, RejectReason, Timestamp, Value};
+use bellwire_model::registry::{LabelError, check_label_value};
+use bellwire_model::{Base, DeviceKey, Label, Reading, RejectReason, Timestamp, Value};
 
 use super::names::NameCache;
-use super::{Fault, OBJECT_READINGS_MAX, Output, PAYLOAD_READINGS_MAX, Span, UnitOf};
+use super::{Fault, LabelsOf, OBJECT_READINGS_MAX, Output, PAYLOAD_READINGS_MAX, Span, UnitOf};
 use crate::policy::TimePolicy;
 
 /// Where a time comes from.
@@ -55,8 +56,10 @@ pub(super) struct Draft {
     pub(super) unit: Option<Arc<str>>,
     /// Where the object being read began in the output.
     first: usize,
-    /// Where the payload began in the output: readings, spans and units.
-    payload_first: (usize, usize, usize),
+    /// Where the payload began in the output: readings, spans, units and labels.
+    payload_first: (usize, usize, usize, usize),
+    /// Labels that the object being read says.
+    labels: Vec<Label>,
 }
 
 impl Default for Draft {
@@ -82,7 +85,8 @@ impl Default for Draft {
             fault: None,
             unit: None,
             first: 0,
-            payload_first: (0, 0, 0),
+            payload_first: (0, 0, 0, 0),
+            labels: Vec::new(),
         }
     }
 }
@@ -122,7 +126,8 @@ impl Draft {
         self.newest = None;
         self.fault = None;
         self.unit = None;
-        self.payload_first = (out.readings.len(), out.spans.len(), out.units.len());
+        self.payload_first =
+            (out.readings.len(), out.spans.len(), out.units.len(), out.labels.len());
     }
 
     /// Whose the payload is: the topic says it, or else the first instant of it.
@@ -148,10 +153,11 @@ impl Draft {
 
     /// Takes everything back: the payload makes no sense as a whole.
     pub(super) fn abandon(&mut self, reason: RejectReason, detail: String, out: &mut Output) {
-        let (first_reading, first_span, first_unit) = self.payload_first;
+        let (first_reading, first_span, first_unit, first_label) = self.payload_first;
         out.readings.truncate(first_reading);
         out.spans.truncate(first_span);
         out.units.truncate(first_unit);
+        out.labels.truncate(first_label);
         self.is_open = false;
         self.own_time = false;
         self.newest = None;
@@ -167,6 +173,7 @@ impl Draft {
         self.object_device = self.base.0.or(self.device);
         self.seq = None;
         self.first = out.readings.len();
+        self.labels.clear();
     }
 
     /// Goes on with the instant being read if it is this one; otherwise ends it and begins this one.
@@ -203,7 +210,7 @@ impl Draft {
         if self.base.1.is_none() {
             self.base.1 = self.at;
         }
-        if out.readings.len() > self.first {
+        if out.readings.len() > self.first || !self.labels.is_empty() {
             self.end_object(out);
         }
     }
@@ -316,6 +323,9 @@ impl Draft {
             return;
         }
         let len = out.readings.len() - self.first;
+        if len == 0 && !self.labels.is_empty() {
+            return self.end_labels(out);
+        }
         if len == 0 {
             self.fault(RejectReason::NoReadings, |_| "there is no reading in it".to_owned());
             return;
@@ -327,6 +337,7 @@ impl Draft {
             });
         };
         self.first_device.get_or_insert(device);
+        self.end_labels(out);
         let at = self.at.unwrap_or(self.received_at);
         for reading in &mut out.readings[self.first..] {
             (reading.at, reading.device) = (at, device);
@@ -339,6 +350,43 @@ impl Draft {
                 .expect("a group of the log is far below 4 Gi readings"),
             len: u32::try_from(len).expect("checked against OBJECT_READINGS_MAX"),
         });
+    }
+
+    /// What the object says of its device, if it says so.
+    fn end_labels(&mut self, out: &mut Output) {
+        if self.labels.is_empty() {
+            return;
+        }
+        let Some(device) = self.object_device else {
+            return self.fault(RejectReason::NoDevice, |_| {
+                "neither the topic nor the payload says of which device it is".to_owned()
+            });
+        };
+        self.first_device.get_or_insert(device);
+        let labels = self.labels.drain(..).collect();
+        out.labels.push(LabelsOf { device, base: Base::Kept, labels });
+    }
+
+    /// Takes a label of the object's device, or notes why it can be none.
+    pub(super) fn label(&mut self, name: &Arc<str>, value: &str) {
+        if let Some(label) = self.as_label(name, value) {
+            self.labels.push(label);
+        }
+    }
+
+    /// A label, or a note why it can be none. An empty one is none.
+    pub(super) fn as_label(&mut self, name: &Arc<str>, value: &str) -> Option<Label> {
+        match check_label_value(value) {
+            Ok(()) => return Some((Arc::clone(name), value.into())),
+            Err(LabelError::Empty) => {}
+            Err(error @ LabelError::ValueTooLong) => {
+                self.fault(RejectReason::TextTooLong, |path| format!("{path:?}: {error}"));
+            }
+            Err(error) => {
+                self.fault(RejectReason::UnsupportedValue, |path| format!("{path:?}: {error}"));
+            }
+        }
+        None
     }
 
     /// Adds a value under the current path.

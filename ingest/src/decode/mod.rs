@@ -18,11 +18,11 @@ mod time;
 use std::sync::Arc;
 
 use bellwire_model::{
-    CommandId, DeviceId, DeviceKey, LogPosition, MetricKey, Presence, PublishRef, Reading,
-    RejectReason, SharedNames, Timestamp,
+    Base, CommandId, DeviceId, DeviceKey, Label, LogPosition, MetricKey, Presence, PublishRef,
+    Reading, RejectReason, SharedNames, Timestamp,
 };
 
-use crate::mapping::{Format, Found, Mappings, ObjectOptions};
+use crate::mapping::{Format, Found, LabelKey, Mappings, ObjectOptions};
 use crate::nodes::SharedNodes;
 use crate::policy::{Terms, TimePolicy};
 use crate::sparkplug::Route as EdgeRoute;
@@ -112,6 +112,19 @@ pub struct Output {
     pub spans: Vec<Span>,
     /// Units that payloads say.
     pub units: Vec<UnitOf>,
+    /// Labels that payloads say.
+    pub labels: Vec<LabelsOf>,
+}
+
+/// What a device says of itself beside what it measures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelsOf {
+    /// Who.
+    pub device: DeviceKey,
+    /// Whether these are all that it says.
+    pub base: Base,
+    /// What.
+    pub labels: Box<[Label]>,
 }
 
 /// In which unit a device measures something, as its payload says.
@@ -293,9 +306,9 @@ impl Decoder {
         out: &mut Output,
     ) -> Decoded {
         let mapping = found.mapping;
-        if mapping.format == Format::Sparkplug {
+        if let Format::Sparkplug(labels) = &mapping.format {
             return self.decode_sparkplug(
-                mapping.topic.rest(publish.topic),
+                (mapping.topic.rest(publish.topic), labels),
                 publish,
                 received_at,
                 out,
@@ -330,7 +343,7 @@ impl Decoder {
                 self.know_presence();
             }
             // It has names of its own for devices, and was read before.
-            Format::Sparkplug => {}
+            Format::Sparkplug(_) => {}
             // Such topics are not claimed; they were when this was published.
             Format::Ignore => {}
         }
@@ -339,7 +352,7 @@ impl Decoder {
 
     fn decode_sparkplug(
         &mut self,
-        levels: &str,
+        (levels, labels): (&str, &[LabelKey]),
         publish: &PublishRef<'_>,
         received_at: Timestamp,
         out: &mut Output,
@@ -353,7 +366,7 @@ impl Decoder {
         };
         self.draft.begin(Some(device), received_at, out);
         let Self { names, draft, edges, .. } = self;
-        let said = edges.decode((route, device), publish.payload, draft, names, out);
+        let said = edges.decode((route, device, labels), publish.payload, draft, names, out);
         if !said.presence.is_empty() {
             self.know_presence();
         }

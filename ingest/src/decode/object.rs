@@ -3,6 +3,7 @@
 //! One pass over the bytes, straight into readings: no tree in between.
 
 use std::fmt::{self, Write};
+use std::sync::Arc;
 
 use bellwire_model::RejectReason;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -93,7 +94,7 @@ impl<'a> Node<'a> {
 
     /// What the value's key means.
     #[inline]
-    fn role(&self) -> Role {
+    fn role(&self) -> Role<'a> {
         let Place::Member(depth) = self.place else { return Role::Reading };
         let path = self.draft.path.as_str();
         let is = |key: &Option<KeyPath>| key.as_ref().is_some_and(|key| key.is(path, depth));
@@ -105,6 +106,8 @@ impl<'a> Node<'a> {
             Role::Seq
         } else if is(&self.options.device) {
             Role::Device
+        } else if let Some(label) = self.options.labels.iter().find(|it| it.path.is(path, depth)) {
+            Role::Label(&label.name)
         } else if self.is_aside() {
             Role::Aside
         } else {
@@ -131,6 +134,7 @@ impl<'a> Node<'a> {
             }
             Role::Seq => self.draft.seq(number),
             Role::Device => self.draft.object_device(&number.to_string(), self.names),
+            Role::Label(name) => self.draft.label(name, &number.to_string()),
             Role::Aside => {}
             #[expect(clippy::cast_precision_loss, reason = "readings are float8")]
             Role::Reading => self.draft.number(number as f64, self.names, self.out),
@@ -149,6 +153,7 @@ impl<'a> Node<'a> {
             }
             Role::Seq => self.draft.bad_seq(),
             Role::Device => self.draft.no_device(RejectReason::NoDevice),
+            Role::Label(name) => self.draft.label(name, &number.to_string()),
             Role::Aside => {}
             Role::Reading => self.draft.number(number, self.names, self.out),
         }
@@ -239,12 +244,14 @@ impl<'a> Node<'a> {
 }
 
 /// What a key means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+#[derive(Clone, Copy, Debug)]
+enum Role<'a> {
     BaseTime,
     Time,
     Seq,
     Device,
+    /// It is a label of the device, with this name.
+    Label(&'a Arc<str>),
     /// It is outside of what is to be read.
     Aside,
     Reading,
@@ -274,6 +281,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             Role::Time => self.draft.time(None),
             Role::Seq => self.draft.bad_seq(),
             Role::Device => self.draft.no_device(RejectReason::NoDevice),
+            Role::Label(name) => self.draft.label(name, &value.to_string()),
             Role::Aside => {}
             Role::Reading => {
                 self.draft.number(f64::from(u8::from(value)), self.names, self.out);
@@ -319,6 +327,7 @@ impl<'de> Visitor<'de> for Node<'_> {
             }
             Role::Seq => self.draft.bad_seq(),
             Role::Device => self.draft.object_device(text, self.names),
+            Role::Label(name) => self.draft.label(name, text),
             Role::Aside => {}
             Role::Reading => self.draft.text(text, self.names, self.out),
         }

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use bellwire_model::{DeviceKey, Presence, RejectReason, Timestamp};
+use bellwire_model::{Base, DeviceKey, Label, Presence, RejectReason, Timestamp};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use prost::Message as _;
 
 use super::draft::{Draft, TimeSource};
 use super::names::NameCache;
-use super::{Output, PAYLOAD_READINGS_MAX};
+use super::{LabelsOf, Output, PAYLOAD_READINGS_MAX};
+use crate::mapping::LabelKey;
 use crate::nodes::{Place, Session, SharedNodes, Table, Term};
 use crate::sparkplug::{BD_SEQ, COMPRESSED, Kind, Metric, Payload, Route, UNIT, Value, datatype};
 
@@ -67,7 +68,7 @@ impl Edges {
     /// Reads one message of `device`, which the draft has begun.
     pub(super) fn decode(
         &mut self,
-        (route, device): (Route<'_>, DeviceKey),
+        (route, device, labels): (Route<'_>, DeviceKey, &[LabelKey]),
         payload: &[u8],
         draft: &mut Draft,
         names: &mut NameCache,
@@ -83,7 +84,7 @@ impl Edges {
             return Said::default();
         }
         let edge = format!("{}/{}", route.group, route.edge);
-        let mut message = self.message(route, &edge, payload.timestamp);
+        let mut message = Message { labels, ..self.message(route, &edge, payload.timestamp) };
         if payload.metrics.len() > PAYLOAD_READINGS_MAX {
             draft.fault(RejectReason::TooManyReadings, |_| {
                 format!("more than {PAYLOAD_READINGS_MAX} metrics")
@@ -101,6 +102,7 @@ impl Edges {
         }
         let n_lost = self.count(&edge, route.kind, payload.seq);
         let needs_birth = message.needs_birth || n_lost > 0;
+        message.end_labels(device, out);
         let presence = self.presence(&message, &edge, device, names);
         self.remember(message, &edge);
         Said { presence, needs_birth, n_lost }
@@ -121,7 +123,8 @@ impl Edges {
         };
         let known_bd_seq = session.and_then(|session| session.bd_seq);
         let (born, bd_seq) = (Table::new(), None);
-        Message { route, timestamp, known_bd_seq, table, born, bd_seq, needs_birth }
+        let (labels, said) = (&[][..], Vec::new());
+        Message { route, timestamp, known_bd_seq, table, born, bd_seq, needs_birth, labels, said }
     }
 
     /// Who came or went by it.
@@ -201,6 +204,9 @@ struct Message<'a> {
     born: Table,
     bd_seq: Option<u64>,
     needs_birth: bool,
+    /// Which metrics are labels of the device, and those that it has said.
+    labels: &'a [LabelKey],
+    said: Vec<Label>,
 }
 
 impl Message<'_> {
@@ -227,6 +233,12 @@ impl Message<'_> {
         let Some(value) = metric.value.as_ref().filter(|_| is_reading && !is_control) else {
             return;
         };
+        if let Some(label) = self.labels.iter().find(|it| it.path.as_str() == &*term.name) {
+            draft.path.push_str(&term.name);
+            let said = words(value).and_then(|value| draft.as_label(&label.name, &value));
+            self.said.extend(said);
+            return;
+        }
         if draft.is_full(out) {
             draft.close_instant(out);
         }
@@ -246,6 +258,15 @@ impl Message<'_> {
         draft.unit = metric.properties.as_ref().and_then(|it| it.text(UNIT)).map(Into::into);
         put(value, term.datatype, (draft, names, out));
         draft.unit = None;
+    }
+
+    /// What it says of the device; a birth says all of it.
+    fn end_labels(&mut self, device: DeviceKey, out: &mut Output) {
+        let base = if self.is_birth() { Base::Replaced } else { Base::Kept };
+        if self.said.is_empty() && (base == Base::Kept || self.labels.is_empty()) {
+            return;
+        }
+        out.labels.push(LabelsOf { device, base, labels: self.said.drain(..).collect() });
     }
 
     /// What the metric is; a birth gives its alias a meaning.
@@ -281,6 +302,19 @@ impl Message<'_> {
     fn is_end(&self) -> bool {
         let known = self.known_bd_seq;
         known.is_none() || self.bd_seq.is_none() || known == self.bd_seq
+    }
+}
+
+/// A value as a label has it; `None` if it can be none.
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::Int(number) => Some(number.to_string()),
+        Value::Long(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Double(number) => Some(number.to_string()),
+        Value::Boolean(is_set) => Some(is_set.to_string()),
+        Value::String(text) => Some(text.clone()),
+        Value::Bytes(_) | Value::DataSet(_) | Value::Template(_) | Value::Extension(_) => None,
     }
 }
 

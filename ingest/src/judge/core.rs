@@ -1,7 +1,9 @@
 //! The pure half of *judge*: records in, decisions out.
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{Command, LogId, LogPosition, Observation, SharedNames, Timestamp};
+use bellwire_model::{
+    Command, LogId, LogPosition, Observation, SharedNames, SharedRegistry, Timestamp,
+};
 
 use crate::commands::{Commands, SharedCommands};
 use crate::decode::Decoder;
@@ -15,21 +17,22 @@ use crate::repetition::{Evidence, Hasher, Limits, Repetition, Window};
 use crate::replay::{Replays, unpack_replay};
 use crate::skew::Change;
 use crate::snapshot::{Places, Restored, Snapshot};
-use crate::unpack::{unpack, unpack_presence, unpack_refused};
+use crate::unpack::{unpack, unpack_devices, unpack_presence, unpack_refused};
 
 /// Everything *judge* knows at a position of the log.
 #[derive(Debug)]
 pub struct Judge<R> {
     log: LogId,
-    names: SharedNames,
+    pub(super) names: SharedNames,
     present: SharedPresent,
+    pub(super) registry: SharedRegistry,
     terms: SharedTerms,
     decoder: Decoder,
     hasher: Hasher,
     window: Window,
     replays: Replays,
     commands: SharedCommands,
-    rules: R,
+    pub(super) rules: R,
 }
 
 impl<R: Rules> Judge<R> {
@@ -38,7 +41,7 @@ impl<R: Rules> Judge<R> {
     pub fn new(
         log: LogId,
         names: SharedNames,
-        present: SharedPresent,
+        (present, registry): (SharedPresent, SharedRegistry),
         terms: SharedTerms,
         window: Limits,
         rules: R,
@@ -48,6 +51,7 @@ impl<R: Rules> Judge<R> {
             decoder: Decoder::with_nodes(names.clone(), terms.nodes().clone()),
             names,
             present,
+            registry,
             terms,
             hasher: Hasher::new(log),
             window: Window::new(window),
@@ -71,14 +75,16 @@ impl<R: Rules> Judge<R> {
         &mut self,
         snapshot: Snapshot,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Restored { rules, terms, nodes, replays, commands } = self
+        let Restored { rules, terms, nodes, replays, commands, registry } = self
             .names
             .write(|names| self.present.with(|present| snapshot.restore(names, present)))?;
         self.decoder.set_terms(terms);
         self.commands.with(|it| *it = commands);
         self.terms.nodes().restore(nodes);
         self.replays = replays;
-        self.names.write(|names| self.rules.restore(&rules, names))
+        self.names.write(|names| self.rules.restore(&rules, names, &registry))?;
+        self.registry.write(|shared| *shared = registry);
+        Ok(())
     }
 
     /// Takes a record before the snapshot into the window of repetitions, and no more.
@@ -131,6 +137,10 @@ impl<R: Rules> Judge<R> {
                 self.decoder.set_mappings(mappings.into());
                 self.terms.set(frame.position, self.decoder.terms());
             }
+            Record::Devices(changes) => {
+                let changes = unpack_devices(changes, &mut self.decoder);
+                self.register(moment, &changes, group);
+            }
             Record::Presence(changes) => {
                 let first = group.presence.len();
                 unpack_presence(moment, &changes, &mut self.decoder, group);
@@ -161,6 +171,7 @@ impl<R: Rules> Judge<R> {
         let first_presence = group.presence.len();
         let (first_span, first_entry) = (group.output.spans.len(), group.entries.len());
         let first_unit = group.output.units.len();
+        let first_labels = group.output.labels.len();
         self.window.begin_record(moment.position);
         let client = self.hasher.client_str(client);
         let (hasher, window) = (self.hasher, &mut self.window);
@@ -185,6 +196,7 @@ impl<R: Rules> Judge<R> {
             }
             repetition
         });
+        self.take_births(moment, first_labels, group);
         group.strays.append(&mut strays);
         group.commands.extend(answered.into_iter().map(|it| (moment.position, it)));
         self.observe(moment, first_span, group);
@@ -326,6 +338,7 @@ impl<R: Rules> Judge<R> {
             .with(|present| Snapshot::take(self.log, places, &names, present, terms, rules));
         snapshot.set_replays(self.replays.clone());
         snapshot.set_commands(self.commands.with(|it| it.image()));
+        snapshot.set_registry(&self.registry.read());
         snapshot
     }
 }

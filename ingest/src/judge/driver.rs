@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bellwire_model::{Clock, LogPosition, SharedNames, StageTimes, Timestamp};
+use bellwire_model::{Clock, LogPosition, SharedNames, SharedRegistry, StageTimes, Timestamp};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -61,6 +61,8 @@ pub struct JudgeParts<R, F> {
     pub names: SharedNames,
     /// The present, empty.
     pub present: SharedPresent,
+    /// What is said of devices, empty.
+    pub registry: SharedRegistry,
     /// What was decided and is not in the database yet.
     pub journal: Arc<Journal>,
     /// To *keep*.
@@ -187,6 +189,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             feed,
             names,
             present,
+            registry,
             journal,
             handoff,
             terms,
@@ -197,7 +200,8 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             metrics,
         } = parts;
         let base = *committed.borrow();
-        let mut core = Judge::new(log.id(), names, present, terms.clone(), config.window, rules)
+        let known = (present, registry);
+        let mut core = Judge::new(log.id(), names, known, terms.clone(), config.window, rules)
             .with_commands(commands);
         let (position, reader) =
             begin(log.as_ref(), &snapshots, base, &mut core, sessions.as_ref())?;

@@ -4,6 +4,7 @@
 
 mod core;
 mod driver;
+mod labels;
 
 pub use core::Judge;
 pub use driver::{JudgeConfig, JudgeError, JudgeParts, JudgeThread};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt};
 
 use super::body::{POLICY_BYTES, write_policy, write_presence, write_refused};
+use super::devices::{self, DeviceChange};
 use super::record::{RecordError, RecordKind};
 use super::replay::{self, Replay};
 use crate::commands::{self, CommandEvent};
@@ -33,6 +34,7 @@ pub(super) enum EntryBody {
     Replay(Vec<u8>),
     Refused(Box<[(DeviceId, u32)]>),
     Commands(Box<[u8]>),
+    Devices(Box<[DeviceChange]>),
 }
 
 impl Entry {
@@ -41,6 +43,9 @@ impl Entry {
 
     /// The most devices in one record of presence, or of what was refused.
     pub const PRESENCES_MAX: usize = 1_000;
+
+    /// The most devices in one record of the registry: with all labels they may have, 11 MiB.
+    pub const DEVICES_MAX: usize = 500;
 
     /// What a client published. It counts as data: it waits while the log is full.
     #[must_use]
@@ -101,6 +106,14 @@ impl Entry {
         Self { body: EntryBody::Refused(counts.into()), receipt: None }
     }
 
+    /// From here on this is what the registry says of these devices; more than
+    /// [`Entry::DEVICES_MAX`] are cut.
+    #[must_use]
+    pub fn devices(mut changes: Vec<DeviceChange>) -> Self {
+        changes.truncate(Self::DEVICES_MAX);
+        Self { body: EntryBody::Devices(changes.into()), receipt: None }
+    }
+
     /// Something happened to commands, in this order.
     #[must_use]
     pub fn commands(events: &[CommandEvent]) -> Self {
@@ -135,6 +148,7 @@ impl Entry {
             EntryBody::Replay(_) => RecordKind::Replay,
             EntryBody::Refused(_) => RecordKind::Refused,
             EntryBody::Commands(_) => RecordKind::Commands,
+            EntryBody::Devices(_) => RecordKind::Devices,
         }
     }
 
@@ -172,6 +186,7 @@ impl Entry {
             EntryBody::TimePolicy(_) => POLICY_BYTES,
             EntryBody::Replay(body) => body.len(),
             EntryBody::Commands(body) => body.len(),
+            EntryBody::Devices(changes) => devices::bytes(changes),
             EntryBody::Refused(counts) => {
                 counts.iter().map(|(device, _)| 6 + device.as_str().len()).sum()
             }
@@ -206,6 +221,7 @@ impl Entry {
             EntryBody::Presence(changes) => write_presence(changes, buffer),
             EntryBody::Replay(body) => buffer.extend_from_slice(body),
             EntryBody::Commands(body) => buffer.extend_from_slice(body),
+            EntryBody::Devices(changes) => devices::write(changes, buffer),
             EntryBody::Refused(counts) => write_refused(counts, buffer),
         }
     }
@@ -225,6 +241,7 @@ impl fmt::Debug for EntryBody {
             Self::Presence(changes) => write!(f, "Presence({} devices)", changes.len()),
             Self::Mappings(text) => write!(f, "Mappings({} bytes)", text.len()),
             Self::Replay(body) => write!(f, "Replay({} bytes)", body.len()),
+            Self::Devices(changes) => write!(f, "Devices({} devices)", changes.len()),
             Self::Commands(body) => write!(f, "Commands({} bytes)", body.len()),
             Self::Refused(counts) => write!(f, "Refused({} devices)", counts.len()),
         }

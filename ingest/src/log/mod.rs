@@ -24,6 +24,7 @@ mod appender;
 mod body;
 mod catalog;
 mod config;
+mod devices;
 mod disk;
 mod entry;
 mod error;
@@ -51,6 +52,7 @@ use bellwire_model::{LogId, LogPosition};
 use tokio::sync::watch;
 
 pub use config::Config;
+pub use devices::DeviceChange;
 pub use disk::{Disk, OsDisk};
 pub use entry::Entry;
 pub use error::{Closed, Error, ReadError};

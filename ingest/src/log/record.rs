@@ -1,10 +1,11 @@
 //! What a record of the log says: publishes, ticks, starts, rules, policies, mappings, replays; in
 //! memory and as bytes.
 
-use bellwire_model::Presence;
 use bellwire_model::publish::PublishIter;
+use bellwire_model::{DevicePatch, Presence};
 
 use super::body::{read_policy, read_presence, read_refused, split_session};
+use super::devices;
 use super::replay::{self, Replay};
 use crate::commands::{self, CommandEvent};
 use crate::policy::TimePolicy;
@@ -38,11 +39,13 @@ pub enum RecordKind {
     Refused = 10,
     /// Something happened to commands.
     Commands = 11,
+    /// This is what the registry says of devices from here on.
+    Devices = 12,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -54,6 +57,7 @@ impl RecordKind {
         Self::Replay,
         Self::Refused,
         Self::Commands,
+        Self::Devices,
     ];
 
     /// Its place among [`RecordKind::ALL`].
@@ -82,6 +86,7 @@ impl RecordKind {
             Self::Replay => "replay",
             Self::Refused => "refused",
             Self::Commands => "commands",
+            Self::Devices => "devices",
         }
     }
 
@@ -100,6 +105,7 @@ impl RecordKind {
             9 => Some(Self::Replay),
             10 => Some(Self::Refused),
             11 => Some(Self::Commands),
+            12 => Some(Self::Devices),
             _ => None,
         }
     }
@@ -163,6 +169,8 @@ pub enum Record<'a> {
     Refused(Vec<(&'a str, u32)>),
     /// Something happened to commands, in order.
     Commands(Vec<CommandEvent>),
+    /// This is what the registry says of devices from here on, in order.
+    Devices(Vec<(&'a str, DevicePatch)>),
 }
 
 impl<'a> Record<'a> {
@@ -197,6 +205,7 @@ impl<'a> Record<'a> {
             RecordKind::Refused => Self::Refused(read_refused(body).ok_or(malformed)?),
             RecordKind::Replay => Self::Replay(replay::read(body).ok_or(malformed)?.into()),
             RecordKind::Commands => Self::Commands(commands::read(body).ok_or(malformed)?),
+            RecordKind::Devices => Self::Devices(devices::read(body).ok_or(malformed)?),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! payload means. The built-in topics ([`crate::topics`]) come before all of them.
 
 mod error;
+mod labels;
 mod object;
 mod pattern;
 mod preset;
@@ -13,7 +14,7 @@ mod text;
 use std::sync::Arc;
 
 pub use error::MappingError;
-pub use object::{Arrays, KeyPath, ObjectOptions, TextTime};
+pub use object::{Arrays, KeyPath, LabelKey, ObjectOptions, TextTime};
 pub use pattern::{PatternError, TopicPattern};
 
 /// The most mappings, those of presets included: each is tried against each topic.
@@ -36,8 +37,9 @@ pub enum Format {
     SenmlCbor,
     /// One value.
     Scalar,
-    /// Messages of Sparkplug B: the levels behind the pattern say which, and of which device.
-    Sparkplug,
+    /// Messages of Sparkplug B: the levels behind the pattern say which, and of which device. These
+    /// metrics are labels.
+    Sparkplug(Box<[LabelKey]>),
     /// Whether the device is there.
     Status,
     /// Not telemetry at all: later mappings are not asked.

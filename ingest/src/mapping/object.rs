@@ -1,6 +1,8 @@
 //! How objects are read, in JSON and CBOR alike: which keys say the time, the device, and what is
 //! left out.
 
+use std::sync::Arc;
+
 use chrono::FixedOffset;
 
 /// A key as readings are named: the keys above it and itself, joined by dots.
@@ -42,6 +44,15 @@ impl KeyPath {
     pub fn within<'a>(&self, path: &'a str) -> Option<&'a str> {
         path.strip_prefix(&*self.text)?.strip_prefix('.')
     }
+}
+
+/// A key, or a metric of Sparkplug, that says a label of the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelKey {
+    /// Where it stands; slashes count as dots.
+    pub path: KeyPath,
+    /// The label: what stands behind the last dot or slash.
+    pub name: Arc<str>,
 }
 
 /// What becomes of arrays inside objects.
@@ -88,6 +99,8 @@ pub struct ObjectOptions {
     pub omit: Box<[KeyPath]>,
     /// What becomes of arrays.
     pub arrays: Arrays,
+    /// Keys that are labels of the device, and no readings.
+    pub labels: Box<[LabelKey]>,
 }
 
 impl ObjectOptions {

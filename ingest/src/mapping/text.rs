@@ -10,11 +10,11 @@ use super::pattern::{PatternError, TopicPattern};
 use super::reader::{Entry, Reader};
 use super::{
     Format, InfluxOptions, MAPPINGS_MAX, Mapping, MappingError, Naming, Precision, TEXT_BYTES_MAX,
-    preset,
+    labels, preset,
 };
 
 /// What a mapping may say, in the order in which it is taken apart.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "topic",
     "format",
     "preset",
@@ -30,6 +30,7 @@ const KEYS: [&str; 19] = [
     "base_time_key",
     "omit",
     "arrays",
+    "labels",
     "precision",
     "device_tag",
     "name_tags",
@@ -162,7 +163,7 @@ fn gap_of(mapping: &Mapping) -> Option<(&'static str, &'static str)> {
         Format::Influx(options) if !has_device && options.device_tag.is_none() => {
             Some((no_device, "put `{device}` into `topic`, or name its tag as `device_tag`"))
         }
-        Format::Sparkplug
+        Format::Sparkplug(_)
             if !mapping.topic.is_open() || has_device || mapping.topic.has_metric() =>
         {
             Some((
@@ -188,6 +189,9 @@ fn report_strangers(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, kind: Kind
         let (belongs, to) = match *key {
             "time_key" | "utc_offset" | "seq_key" | "device_key" | "root" | "each"
             | "base_time_key" | "omit" | "arrays" => (kind.is_object(), "`json` and `cbor`"),
+            "labels" => {
+                (kind.is_object() || kind == Kind::Sparkplug, "`json`, `cbor` and `sparkplug`")
+            }
             "precision" | "device_tag" | "name_tags" | "names" => {
                 (kind == Kind::Influx, "`influx`")
             }
@@ -222,7 +226,7 @@ fn read_format(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, kind: Kind) -> 
         Kind::Influx => Format::Influx(read_influx(reader, fields)),
         Kind::Senml => Format::Senml,
         Kind::SenmlCbor => Format::SenmlCbor,
-        Kind::Sparkplug => Format::Sparkplug,
+        Kind::Sparkplug => Format::Sparkplug(labels::read(reader, fields.get("labels")).into()),
         Kind::Scalar => Format::Scalar,
         Kind::Status => Format::Status,
         Kind::Ignore => Format::Ignore,
@@ -258,7 +262,8 @@ fn read_object(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> ObjectOption
     });
     let text_time = read_offset(reader, fields).unwrap_or_default();
     let arrays = arrays.unwrap_or_default();
-    ObjectOptions { time, text_time, seq, device, root, each, base_time, omit, arrays }
+    let labels = labels::read(reader, fields.get("labels")).into();
+    ObjectOptions { time, text_time, seq, device, root, each, base_time, omit, arrays, labels }
 }
 
 fn read_offset(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> Option<TextTime> {
@@ -297,13 +302,14 @@ fn read_influx(reader: &mut Reader<'_>, fields: &Fields<'_, '_>) -> InfluxOption
     }
 }
 
-/// A preset is a text of mappings; `base`, `utc_offset` and `omit` beside it change those.
+/// A preset is a text of mappings; `base`, `utc_offset`, `omit` and `labels` beside it change those.
 fn read_preset(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, mappings: &mut Vec<Mapping>) {
     for (key, entry) in KEYS.iter().zip(&fields.entries) {
         if let Some(entry) = entry
-            && !["preset", "base", "utc_offset", "omit"].contains(key)
+            && !["preset", "base", "utc_offset", "omit", "labels"].contains(key)
         {
-            let help = "beside `preset` there may be `base`, `utc_offset` and `omit`".to_owned();
+            let help =
+                "beside `preset` there may be `base`, `utc_offset`, `omit` and `labels`".to_owned();
             reader.error(entry.key.clone(), format!("`{key}` is in the preset"), Some(help));
         }
     }
@@ -318,6 +324,7 @@ fn read_preset(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, mappings: &mut 
     }
     let offset = read_offset(reader, fields);
     let omit: Vec<_> = texts_of(reader, fields, "omit").into_iter().map(KeyPath::new).collect();
+    let labels = labels::read(reader, fields.get("labels"));
     let text = preset.text.replace("{base}", base.unwrap_or_default());
     let made = match read(&text) {
         Ok(made) => made,
@@ -328,9 +335,14 @@ fn read_preset(reader: &mut Reader<'_>, fields: &Fields<'_, '_>, mappings: &mut 
         }
     };
     mappings.extend(made.into_iter().map(|mut mapping| {
-        if let Format::Json(options) = &mut mapping.format {
-            options.text_time = offset.unwrap_or(options.text_time);
-            options.omit = options.omit.iter().chain(&omit).cloned().collect();
+        match &mut mapping.format {
+            Format::Json(options) => {
+                options.text_time = offset.unwrap_or(options.text_time);
+                options.omit = options.omit.iter().chain(&omit).cloned().collect();
+                options.labels = labels.clone().into();
+            }
+            Format::Sparkplug(known) => *known = labels.clone().into(),
+            _ => {}
         }
         mapping
     }));

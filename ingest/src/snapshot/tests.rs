@@ -81,7 +81,8 @@ fn what_is_written_reads_back() {
     assert_eq!(snapshots.committed(), LogPosition(90));
     let (terms, nodes, replays) = (terms(), nodes(), replays());
     let commands = crate::commands::Commands::default();
-    let restored = Restored { rules: vec![1, 2], terms, nodes, replays, commands };
+    let registry = bellwire_model::Registry::default();
+    let restored = Restored { rules: vec![1, 2], terms, nodes, replays, commands, registry };
     assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
     assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));
     let device = present.device(DeviceKey(0)).unwrap();

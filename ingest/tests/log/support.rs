@@ -313,6 +313,7 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::Rules { text } => Said::Control(text.into()),
                 Record::TimePolicy(policy) => Said::Control(format!("{policy:?}")),
                 Record::Presence(changes) => Said::Control(format!("{changes:?}")),
+                Record::Devices(changes) => Said::Control(format!("{changes:?}")),
                 Record::Mappings { text } => Said::Control(text.into()),
                 Record::Refused(counts) => Said::Control(format!("{counts:?}")),
                 Record::Replay(replay) => Said::Control(replay.topic.into()),

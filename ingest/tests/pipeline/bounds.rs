@@ -16,7 +16,7 @@ use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_ingest::repetition::Limits;
 use bellwire_model::{
     ClientId, Delivery, KeepBatch, LogId, LogPosition, Outcome, PublishBatch, PublishRef, QoS,
-    Receipt, SharedNames,
+    Receipt, SharedNames, SharedRegistry,
 };
 use prometheus::Registry;
 use tempfile::TempDir;
@@ -117,6 +117,7 @@ fn parts<'a>(
         log: Arc::<LocalLog>::clone(log),
         sink,
         names: SharedNames::default(),
+        registry: SharedRegistry::default(),
         journal: Arc::new(Journal::create(&dir.path().join("journal")).expect("made")),
         handoff: Arc::new(Handoff::default()),
         terms: SharedTerms::default(),

@@ -26,7 +26,7 @@ use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{
-    Alert, Clock, LogPosition, Outcome, Receipt, SharedNames, StageTimes, Timestamp,
+    Alert, Clock, LogPosition, Outcome, Receipt, SharedNames, SharedRegistry, StageTimes, Timestamp,
 };
 use prometheus::Registry;
 use tokio::runtime::Runtime;
@@ -164,14 +164,11 @@ impl Life {
         let snapshots = Snapshots::open(&dir.join("snapshots"), log.id()).expect("it opens");
         let mut sink = database.sink();
         database.tables().away = at_start == AtStart::Away;
-        let opened = match at_start {
-            AtStart::Found => {
-                database.tables().moods.clear();
-                database.allow(1);
-                Some(runtime.block_on(sink.open(log.id())).expect("it is there"))
-            }
-            AtStart::Away => None,
-        };
+        let opened = (at_start == AtStart::Found).then(|| {
+            database.tables().moods.clear();
+            database.allow(1);
+            runtime.block_on(sink.open(log.id())).expect("it is there")
+        });
         let committed = opened.as_ref().map_or(snapshots.committed(), |it| it.ledger_position);
         let (committed, n_snapshots) = (watch::Sender::new(committed), Arc::new(AtomicU64::new(0)));
         let (names, terms) = (SharedNames::default(), SharedTerms::default());
@@ -182,12 +179,14 @@ impl Life {
         let (gate, feed) = (Gate::new(Arc::clone(&log)), SimFeed::default());
         feed.0.lock().expect("no panic").recovered_to = log.durable().end;
         let (state, present) = (RuleState::default(), SharedPresent::default());
+        let said = SharedRegistry::default();
         let parts = JudgeParts {
             log: Arc::<Gate>::clone(&gate),
             rules: SimRules { state, n_snapshots: Arc::clone(&n_snapshots) },
             feed: feed.clone(),
             names: names.clone(),
             present: present.clone(),
+            registry: said.clone(),
             journal: Arc::clone(&journal),
             handoff: Arc::clone(&handoff),
             terms: terms.clone(),
@@ -204,6 +203,7 @@ impl Life {
             log: Arc::<LocalLog>::clone(&log),
             sink,
             names: names.clone(),
+            registry: said,
             journal,
             handoff,
             terms,

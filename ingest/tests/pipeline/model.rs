@@ -189,6 +189,8 @@ impl Model {
             }
             // Nobody gives any here.
             Record::Commands(_) => {}
+            // What is said of devices changes no rule here.
+            Record::Devices(_) => {}
             Record::Mappings { text } => self.mapped = !text.is_empty(),
             Record::Refused(counts) => {
                 for (device, n) in counts {

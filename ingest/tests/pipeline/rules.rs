@@ -9,7 +9,7 @@ use std::time::Duration;
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{
     Alert, AlertId, AlertState, DeviceId, DeviceKey, LogPosition, Names, Observation, Presence,
-    RuleName, Severity, Timestamp, Transition,
+    Profile, Registry, RuleName, Severity, Timestamp, Transition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -194,6 +194,15 @@ impl Rules for SimRules {
         self.state.observe(names.device(device).as_str(), Some(t), moment, out);
     }
 
+    fn relabel(
+        &mut self,
+        _: &[(DeviceKey, Arc<Profile>)],
+        _: Moment,
+        _: &Names,
+        _: &mut Vec<Transition>,
+    ) {
+    }
+
     fn judged(&self) {}
 
     fn active(&self) -> Vec<Alert> {
@@ -209,7 +218,12 @@ impl Rules for SimRules {
         serde_json::to_writer(out, &self.state).expect("a vector takes all");
     }
 
-    fn restore(&mut self, bytes: &[u8], _: &mut Names) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn restore(
+        &mut self,
+        bytes: &[u8],
+        _: &mut Names,
+        _: &Registry,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
         self.state = serde_json::from_slice(bytes)?;
         Ok(())
     }

@@ -24,7 +24,7 @@ use bellwire_api::ports::{
 };
 use bellwire_ingest::log::{Entry, Log};
 use bellwire_ingest::present::SharedPresent;
-use bellwire_model::{Clock, DeviceId, RuleName, SharedNames};
+use bellwire_model::{Clock, DeviceId, RuleName, SharedNames, SharedRegistry};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
@@ -52,6 +52,7 @@ pub(super) struct Beginning {
 pub(super) struct Concerned {
     pub(super) names: SharedNames,
     pub(super) present: SharedPresent,
+    pub(super) registry: SharedRegistry,
     pub(super) hub: Arc<Hub>,
 }
 
@@ -301,7 +302,9 @@ impl Rules for Rulebook {
             let trying = self.0.tracker.spawn_blocking(move || {
                 let alerts = inner.concerned.hub.open_alerts().unwrap_or_default();
                 let devices = inner.devices();
-                trial::run(&inner.read(), trial, &devices, &alerts)
+                // A copy: judge waits for the other.
+                let registry = inner.concerned.registry.read().clone();
+                trial::run(&inner.read(), trial, (&devices, &registry), &alerts)
             });
             trying.await.map_err(|error| PortError::Failed(error.into()))?
         })

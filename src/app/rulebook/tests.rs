@@ -64,7 +64,7 @@ impl Fixture {
         );
         hub.set_snapshot(LogPosition::ZERO, []);
         let present = SharedPresent::with_skew_max(Duration::ZERO);
-        let concerned = Concerned { names, present, hub };
+        let concerned = Concerned { names, present, registry: SharedRegistry::default(), hub };
         let prepared = PreparedRules::default();
         let clock = (clock, TaskTracker::new());
         let book = Rulebook::new(beginning, prepared, Arc::clone(&log), concerned, clock);

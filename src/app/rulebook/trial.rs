@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bellwire_alerts::RuleSet;
 use bellwire_api::ports::{AlertFate, RuleCheck, RuleTrial, RulesError};
-use bellwire_model::{Alert, DeviceId, RuleName};
+use bellwire_model::{Alert, DeviceId, Registry, RuleName};
 
 use super::plan::{self, misfit};
 use super::show::Shown;
@@ -14,7 +14,7 @@ use crate::rulebook::effective::{Draft, compose};
 pub(super) fn run(
     shown: &Shown,
     trial: RuleTrial,
-    devices: &[DeviceId],
+    (devices, registry): (&[DeviceId], &Registry),
     alerts: &[Arc<Alert>],
 ) -> Result<RuleCheck, RulesError> {
     let (name, after) = match trial {
@@ -30,23 +30,33 @@ pub(super) fn run(
     }
     let draft = Draft { rule: &name, toml: after.as_deref() };
     let then = compose(&shown.file, &shown.history, Some(draft)).map_err(misfit)?.set;
-    let n_devices =
-        devices.iter().filter(|device| then.rule_for(name.as_str(), device).is_some()).count();
+    let n_devices = devices
+        .iter()
+        .filter(|device| then.rule_for(name.as_str(), device, registry).is_some())
+        .count();
     let now = &shown.effective.set;
     let of_rule = alerts.iter().filter(|alert| alert.rule == name);
-    let alerts = of_rule.map(|alert| (Arc::clone(alert), fate(alert, &name, now, &then))).collect();
+    let alerts = of_rule
+        .map(|alert| (Arc::clone(alert), fate(alert, &name, (now, &then), registry)))
+        .collect();
     let enabled = current.is_none_or(|version| version.standing.is_enabled());
     let before = current.and_then(|version| version.toml.as_deref()).map(str::to_owned);
     Ok(RuleCheck { name, before, after, enabled, n_devices, alerts })
 }
 
 /// As `bellwire_alerts::engine` does it when the rules change.
-fn fate(alert: &Alert, name: &RuleName, now: &RuleSet, then: &RuleSet) -> AlertFate {
+fn fate(
+    alert: &Alert,
+    name: &RuleName,
+    (now, then): (&RuleSet, &RuleSet),
+    registry: &Registry,
+) -> AlertFate {
     let device = DeviceId::new(alert.device.as_str()).ok();
     let of = |set: &RuleSet| match &device {
-        Some(device) => {
-            set.rule_for(name.as_str(), device).filter(|it| !it.is_about_groups()).cloned()
-        }
+        Some(device) => set
+            .rule_for(name.as_str(), device, registry)
+            .filter(|it| !it.is_about_groups())
+            .cloned(),
         // Whether the group will have members, its devices' next readings decide.
         None => set.rule(name.as_str()).filter(|it| it.is_about_groups()).cloned(),
     };

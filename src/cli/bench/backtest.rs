@@ -109,7 +109,8 @@ fn rules(text: &str) -> anyhow::Result<Arc<RuleSet>> {
 
 fn tried(against: Option<&str>) -> anyhow::Result<Rules> {
     let running = against.map(rules).transpose()?;
-    Ok(Rules { tried: rules(RULE)?, running, flap_within: Duration::from_mins(5) })
+    let registry = bellwire_model::Registry::default();
+    Ok(Rules { tried: rules(RULE)?, running, registry, flap_within: Duration::from_mins(5) })
 }
 
 /// Two days of the same fleet, in memory beforehand.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_alerts::RuleSet;
-use bellwire_model::{DeviceId, MetricName, RuleName, Timestamp, Transition};
+use bellwire_model::{DeviceId, MetricName, Registry, RuleName, Timestamp, Transition};
 use bellwire_store::Wanted;
 use clap::Args;
 
@@ -108,7 +108,8 @@ fn read_rules(args: &BacktestArgs) -> Result<Rules, Failure> {
         Some(path) => Some(Arc::new(running(path, &args.only)?)),
         None => None,
     };
-    Ok(Rules { tried, running, flap_within: args.flap_within })
+    let registry = Registry::default();
+    Ok(Rules { tried, running, registry, flap_within: args.flap_within })
 }
 
 /// What to compare with, which need not have the rules that are tried.
@@ -170,6 +171,9 @@ fn stored(
     let data_dir = config.data_dir(&Environment::of_process())?;
     let runtime = runtime::single_thread()?;
     let reached = runtime.block_on(Reached::open(&config, &data_dir))?;
+    let queries = reached.database.queries().map_err(unavailable)?;
+    let registry = runtime.block_on(queries.registry(None)).map_err(unavailable)?;
+    let rules = &Rules { registry, ..rules.clone() };
     let wanted =
         Wanted { from: args.from, to: args.to, device: args.device.clone(), metrics: None };
     let limits = Limits { wanted, readings_max: u64::MAX, time_max: None };

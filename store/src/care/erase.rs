@@ -104,9 +104,15 @@ impl Database {
         erased.alerts = gone(ERASE_ALERTS).await?;
         gone(ERASE_UNITS).await?;
         erased.commands = gone(ERASE_COMMANDS).await?;
+        if before.is_none() {
+            client.execute(ERASE_LABELS, &[&id]).await.map_err(failed(DOING))?;
+        }
         Ok(Some(erased))
     }
 }
+
+const ERASE_LABELS: &str = "UPDATE bellwire.device \
+     SET labels = '{}', registered = NULL, born = '{}' WHERE id = $1";
 
 const ERASE_QUARANTINE: &str = "DELETE FROM bellwire.quarantine \
      WHERE device = $1 AND ($2::timestamptz IS NULL OR received_at < $2)";

@@ -78,8 +78,9 @@ fn times(columns: &[&str]) -> String {
 /// Each kind of line, and the query for it: by the device's id (`int4`), or by its name.
 fn parts() -> [(&'static str, String); 7] {
     let device = format!(
-        "SELECT json_build_object('type', 'device', 'device', device, {}, 'labels', labels)::text \
-         FROM devices WHERE device = $1",
+        "SELECT json_build_object('type', 'device', 'device', device, {}, 'labels', d.labels, \
+                'registered', b.registered, 'born', b.born)::text \
+         FROM devices d JOIN bellwire.device b ON b.name = d.device WHERE device = $1",
         times(&["first_seen", "last_seen"])
     );
     let account = format!(

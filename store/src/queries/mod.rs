@@ -11,6 +11,7 @@ mod groups;
 mod names;
 mod quarantine;
 mod readings;
+mod registry;
 mod snapshot;
 mod status;
 

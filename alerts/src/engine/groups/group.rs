@@ -33,9 +33,9 @@ pub(crate) struct Group {
     /// The place of its rule in the set.
     pub(super) rule: u32,
     pub(super) name: GroupName,
-    /// In order of appearance.
-    pub(super) members: Vec<Member>,
-    /// Places in `members`, by name: sums do not depend on who came first.
+    /// Those that belong to it, and places that were left and wait for another.
+    places: Vec<Option<Member>>,
+    /// Places of members, by name: sums do not depend on who came first.
     order: Vec<u32>,
     /// What the group's numbers have come to, as if they were the readings of a device.
     pub(super) device: Device,
@@ -64,7 +64,7 @@ pub(super) enum Progress {
 
 impl Group {
     pub(super) fn new(rule: u32, name: GroupName, device: Device) -> Self {
-        Self { rule, name, members: Vec::new(), order: Vec::new(), device, due: i64::MAX }
+        Self { rule, name, places: Vec::new(), order: Vec::new(), device, due: i64::MAX }
     }
 
     /// Makes room for a member; gives its place.
@@ -75,19 +75,56 @@ impl Group {
 
     /// The place of a device among the members.
     pub(super) fn find(&self, name: &DeviceId) -> Option<u32> {
-        let name_of = |place: &u32| &self.members[*place as usize].name;
-        let found = self.order.binary_search_by(|place| name_of(place).cmp(name));
-        found.ok().map(|rank| self.order[rank])
+        self.rank(name).ok().map(|rank| self.order[rank])
+    }
+
+    /// Where a device stands in the order, or would.
+    fn rank(&self, name: &DeviceId) -> Result<usize, usize> {
+        self.order.binary_search_by(|place| self.member(*place).name.cmp(name))
+    }
+
+    fn member(&self, place: u32) -> &Member {
+        self.places[place as usize].as_ref().expect("the order has places of members only")
+    }
+
+    fn member_mut(&mut self, place: u32) -> &mut Member {
+        self.places[place as usize].as_mut().expect("memberships are of members only")
+    }
+
+    /// The members, by name.
+    pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.order.iter().map(|place| self.member(*place))
+    }
+
+    /// Whether nobody belongs to it: then nothing can be said of it.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Lets a member go.
+    pub(super) fn leave(&mut self, name: &DeviceId) {
+        if let Ok(rank) = self.rank(name) {
+            let place = self.order.remove(rank);
+            self.places[place as usize] = None;
+        }
     }
 
     /// Adds a member; gives its place.
     pub(super) fn add(&mut self, member: Member) -> u32 {
-        let before = |place: &u32| self.members[*place as usize].name < member.name;
-        let rank = self.order.partition_point(before);
+        let (Ok(rank) | Err(rank)) = self.rank(&member.name);
+        // Looked for only where somebody has left.
+        let left = match self.places.len() > self.order.len() {
+            true => self.places.iter().position(Option::is_none),
+            false => None,
+        };
+        let index = left.unwrap_or(self.places.len());
         // Device keys have 32 bits.
-        let place = u32::try_from(self.members.len()).expect("fewer members than device keys");
+        let place = u32::try_from(index).expect("fewer members than device keys");
         self.order.insert(rank, place);
-        self.members.push(member);
+        match left {
+            Some(index) => self.places[index] = Some(member),
+            None => self.places.push(Some(member)),
+        }
         place
     }
 
@@ -104,7 +141,7 @@ impl Group {
 
     /// Notes that a member was there, or not, before it was heard of.
     pub(super) fn tell(&mut self, member: u32, inputs: &[MetricName], presence: Presence) {
-        let member = &mut self.members[member as usize];
+        let member = self.member_mut(member);
         let input = inputs.iter().position(|name| name.as_str() == Presence::METRIC);
         if let Some(input) = input {
             member.samples[input].push(Sample::new(member.since, None, value(presence)));
@@ -121,16 +158,18 @@ impl Group {
     ) {
         let now = second_of(self.device.clock.event_time(received_at).max(at.min(received_at)));
         let settled = self.settled(now, lateness);
-        let member = &mut self.members[member as usize];
+        let mut due = self.due;
+        let member = self.member_mut(member);
         if at < member.since {
             member.since = at;
-            self.due = self.due.min(second_of(at)).max(settled);
+            due = due.min(second_of(at)).max(settled);
         }
         for (input, sample) in said {
             if let Some(second) = member.samples[input].put(sample, settled, now) {
-                self.due = self.due.min(second);
+                due = due.min(second);
             }
         }
+        self.due = due;
     }
 
     /// Looks at all seconds up to `to` that may have changed, if the budget allows.
@@ -171,7 +210,7 @@ impl Group {
             let second = next;
             let readings = self.evaluate(second, rule, scratch, bench.stack, &mut next);
             points.push(Point { at: Timestamp::from_secs(second), readings });
-            budget.left -= i64::try_from(self.members.len()).unwrap_or(i64::MAX).max(1);
+            budget.left -= i64::try_from(self.order.len()).unwrap_or(i64::MAX).max(1);
         }
         self.due = next;
         if !points.is_empty() {
@@ -217,8 +256,7 @@ impl Group {
         numbers.resize_with(rule.spec.parts.len(), Vec::new);
         numbers.iter_mut().for_each(Vec::clear);
         let mut heard = i64::MIN;
-        for place in &self.order {
-            let member = &self.members[*place as usize];
+        for member in self.members() {
             if second_of(member.since) > second {
                 *next = second_of(member.since).min(*next);
                 continue;

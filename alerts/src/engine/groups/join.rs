@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::engine::device::Device;
 use crate::engine::episode::{Desk, GroupName, Who};
 use crate::engine::plan::Plans;
-use crate::engine::reload::{Before, Change};
+use crate::engine::reload::{Before, Change, What};
 use crate::lang::program::Stack;
 use crate::rules::RuleSet;
 use crate::rules::rule;
@@ -20,9 +20,9 @@ impl Engine {
     #[cold]
     pub(super) fn join_groups(&mut self, observation: &Observation<'_>, names: &Names) {
         let id = names.device(observation.device);
-        let Self { rules, plans, groups, presences, .. } = self;
+        let Self { rules, plans, groups, presences, registry, .. } = self;
         let presence = presences.get(observation.device);
-        let joined = rules.groups_for(id).into_iter().map(|(rule, labels)| {
+        let joined = rules.groups_for(id, registry).into_iter().map(|(rule, labels)| {
             let name = GroupName::new(labels);
             let heard = (observation.at, observation.received_at);
             let index = groups.find_or_make((rule, name), heard, plans, rules);
@@ -63,9 +63,13 @@ impl Groups {
     }
 
     pub(super) fn put(&mut self, group: Group) -> u32 {
-        let index = u32::try_from(self.all.len()).expect("few groups");
+        let place = self.vacant.pop();
+        let index = place.unwrap_or_else(|| u32::try_from(self.all.len()).expect("few groups"));
         self.by_name.insert((group.rule, group.name.target.clone()), index);
-        self.all.push(group);
+        match place {
+            Some(place) => self.all[place as usize] = group,
+            None => self.all.push(group),
+        }
         index
     }
 
@@ -93,11 +97,12 @@ impl Groups {
                 translation: &[],
                 who: Who::Group(&group.name),
                 at: group.device.clock.event_time(received_at),
+                what: What::Rules,
             };
             let name = &before.rules.at(group.rule).name;
             let rule = desk.set.index_of(name.as_str()).filter(|index| {
                 let rule = &desk.set.at(*index).group;
-                rule.is_some() && group.members.iter().any(|it| homes.has(it, *index, &group, desk))
+                rule.is_some() && group.members().any(|it| homes.has(it, *index, &group, desk))
             });
             let old_inputs = before.rules.at(group.rule).metrics();
             let (old_state, clock) = (group.device.live.clone(), group.device.clock);
@@ -111,7 +116,7 @@ impl Groups {
             let plan = plans.at(plan_id);
             let mut new = Group::new(rule, group.name.clone(), Device::new(plan_id, plan, clock));
             new.device.live.set_time_of(&old_state);
-            for member in &group.members {
+            for member in group.members() {
                 if homes.has(member, rule, &group, desk) {
                     new.add(translate(member, old_inputs, new_rule));
                 }
@@ -137,7 +142,7 @@ impl Homes {
     /// Whether a member belongs to the group of the same name under the rule at place `rule`.
     fn has(&mut self, member: &Member, rule: u32, group: &Group, desk: &Desk<'_>) -> bool {
         let homes = self.0.entry_ref(&member.name).or_insert_with(|| {
-            let homes = desk.set.groups_for(&member.name).into_iter();
+            let homes = desk.set.groups_for(&member.name, desk.registry).into_iter();
             homes.map(|(rule, labels)| (rule, GroupName::new(labels).target)).collect()
         });
         homes.iter().any(|(index, target)| *index == rule && *target == group.name.target)

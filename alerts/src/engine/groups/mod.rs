@@ -11,6 +11,7 @@
 
 mod group;
 mod join;
+mod leave;
 mod samples;
 pub(super) mod snapshot;
 
@@ -37,6 +38,8 @@ const LATER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     all: Vec<Group>,
+    /// Places in `all` of groups without members.
+    vacant: Vec<u32>,
     by_name: HashMap<(u32, Target), u32>,
     /// By device key; `None` until the device is heard of under these rules.
     memberships: Vec<Option<Box<[Membership]>>>,
@@ -82,7 +85,7 @@ impl Groups {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.all.iter()
+        self.all.iter().filter(|group| !group.is_empty())
     }
 
     /// Asks for the tick that a group needs next.
@@ -146,7 +149,7 @@ impl Engine {
         names: &Names,
         out: &mut Vec<Transition>,
     ) {
-        let Self { rules, plans, groups, ordinals, stats, stack, touched, .. } = self;
+        let Self { rules, plans, groups, registry, ordinals, stats, stack, touched, .. } = self;
         let Groups { all, budget, scratch, .. } = groups;
         let group = &mut all[index as usize];
         let Some(rule) = &rules.at(group.rule).group else { return };
@@ -168,7 +171,7 @@ impl Engine {
         let to = second_of(group.device.clock.watermark);
         let pace = group.device.clock.pace;
         let cause = Cause { position: observation.position, received_at, pace };
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out };
         let (plan, name) = (plans.at(group.device.plan), group.name.clone());
         let mut bench = Bench { plan, who: Who::Group(&name), stack, touched, desk: &mut desk };
         let progress = group.catch_up(to, rules, budget, scratch, &mut bench);
@@ -178,7 +181,7 @@ impl Engine {
     /// Lets the time pass for groups.
     pub(super) fn tick_groups(&mut self, cause: Cause, out: &mut Vec<Transition>) {
         let now = cause.received_at;
-        let Self { rules, plans, groups, ordinals, stats, stack, touched, .. } = self;
+        let Self { rules, plans, groups, registry, ordinals, stats, stack, touched, .. } = self;
         let up_to = (now, u32::MAX);
         let mut due: Vec<u32> = groups.timers.range(..=up_to).map(|(_, index)| *index).collect();
         // Indices depend on the history of this process, names do not.
@@ -187,7 +190,7 @@ impl Engine {
             (group.rule, &group.name.target)
         };
         due.sort_unstable_by(|left, right| name_of(left).cmp(&name_of(right)));
-        let mut desk = Desk { set: rules, cause, ordinals, stats, out };
+        let mut desk = Desk { set: rules, registry, cause, ordinals, stats, out };
         for index in due {
             let Groups { all, scratch, .. } = &mut *groups;
             let group = &mut all[index as usize];

@@ -54,11 +54,11 @@ impl Groups {
             rule: rules.at(group.rule).name.as_str(),
             labels: group.name.labels.iter().map(|(name, value)| (&**name, &**value)).collect(),
             due: group.due,
-            members: group.members.iter().map(save_member).collect(),
+            members: group.members().map(save_member).collect(),
             device: save_device("", &group.device),
         };
         let Budget { left, since } = self.budget;
-        GroupsState { budget: (left, since.as_micros()), all: self.all.iter().map(save).collect() }
+        GroupsState { budget: (left, since.as_micros()), all: self.iter().map(save).collect() }
     }
 }
 

@@ -20,9 +20,9 @@ use serde::Deserialize;
 
 use super::{NamedRule, shown};
 use crate::app::App;
-use crate::http::body;
+use crate::http::{body, if_match};
 use crate::params::{Params, invalid};
-use crate::ports::{ChangedBy, Known, NewRule, RuleDeed};
+use crate::ports::{ChangedBy, NewRule, RuleDeed};
 use crate::problem::Problem;
 
 /// The longest author, in characters.
@@ -198,39 +198,17 @@ async fn change(
     headers: &HeaderMap,
     by: ChangedBy,
 ) -> Result<Response, Problem> {
-    let known = if_match(headers)?;
+    let known = if_match(headers, "rule")?;
     Ok(match app.ports.rules.change(name, deed, known, by).await? {
         Some(rule) => shown(&rule),
         None => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
-/// What `If-Match` says (RFC 9110, 13.1.1). Tags that are none of ours match nothing.
-fn if_match(headers: &HeaderMap) -> Result<Known, Problem> {
-    let mut tags = headers.get_all(header::IF_MATCH).iter().peekable();
-    if tags.peek().is_none() {
-        return Err(Problem::new(
-            StatusCode::PRECONDITION_REQUIRED,
-            "if_match_missing",
-            "Say which version you have seen: `If-Match` with the rule's `ETag`, or `*`.",
-        ));
-    }
-    let mut revisions = Vec::new();
-    for tags in tags {
-        for tag in tags.to_str().unwrap_or_default().split(',').map(str::trim) {
-            if tag == "*" {
-                return Ok(Known::Any);
-            }
-            let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-            revisions.extend(number.and_then(|number| number.parse::<u64>().ok()));
-        }
-    }
-    Ok(Known::Revisions(revisions))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Known;
 
     #[test]
     fn if_match_names_revisions() {
@@ -239,7 +217,7 @@ mod tests {
             for value in values {
                 headers.append(header::IF_MATCH, HeaderValue::from_static(value));
             }
-            if_match(&headers)
+            if_match(&headers, "rule")
         };
         assert_eq!(read(&[]).expect_err("absent").code(), "if_match_missing");
         assert_eq!(read(&["*"]).expect("read"), Known::Any);

@@ -1,11 +1,12 @@
 //! `devices`, one device, and the accounts of all.
 
-use std::collections::BTreeMap;
+pub(crate) mod change;
+
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bellwire_model::{DeviceId, DeviceLedger};
 use serde::Serialize;
@@ -13,33 +14,50 @@ use serde::Serialize;
 use crate::app::{App, no_such_device};
 use crate::http::Named;
 use crate::params::{Params, invalid};
-use crate::ports::DeviceInfo;
+use crate::ports::{DeviceFilter, DeviceInfo, LabelMap, PortError};
 use crate::problem::Problem;
 use crate::rfc3339::Rfc3339;
 
 #[derive(Serialize)]
 struct Device<'a> {
     device: &'a str,
-    first_seen: Rfc3339,
-    last_seen: Rfc3339,
+    first_seen: Option<Rfc3339>,
+    last_seen: Option<Rfc3339>,
     online: bool,
     /// Positive: the device is ahead. `null`: its payloads carry no time, or were too few yet.
     clock_skew_ms: Option<i64>,
     /// Since when the clock has been about there: its first publish, or when it was set.
     clock_skew_since: Option<Rfc3339>,
-    labels: &'a BTreeMap<String, String>,
+    labels: &'a LabelMap,
+    model: Option<&'a str>,
+    /// Whether the registry has it.
+    registered: bool,
+    /// Where one device is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sources: Option<Sources<'a>>,
+}
+
+/// Labels by who says them, in the order in which they count.
+#[derive(Serialize)]
+struct Sources<'a> {
+    registry: &'a LabelMap,
+    rules: &'a LabelMap,
+    births: &'a LabelMap,
 }
 
 impl<'a> Device<'a> {
     fn of(info: &'a DeviceInfo) -> Self {
         Self {
             device: info.device.as_str(),
-            first_seen: Rfc3339(info.first_seen),
-            last_seen: Rfc3339(info.last_seen),
+            first_seen: info.first_seen.map(Rfc3339),
+            last_seen: info.last_seen.map(Rfc3339),
             online: info.online,
             clock_skew_ms: info.clock_skew.map(|skew| millis(skew.estimate_micros)),
             clock_skew_since: info.clock_skew.map(|skew| Rfc3339(skew.since)),
             labels: &info.labels,
+            model: info.labels.get("model").map(String::as_str),
+            registered: info.sources.registry.is_some(),
+            sources: None,
         }
     }
 }
@@ -49,19 +67,30 @@ const fn millis(micros: i64) -> i64 {
     micros.saturating_add(500).div_euclid(1_000)
 }
 
-/// `GET devices?limit&cursor`: by name.
+/// `GET devices?select&online&prefix&limit&cursor`: by name.
 pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Devices<'a> {
         devices: Vec<Device<'a>>,
         next: Option<&'a str>,
     }
-    let params = Params::read(&uri, &["limit", "cursor"])?;
+    let params = Params::read(&uri, &["select", "online", "prefix", "limit", "cursor"])?;
     let limit = params.limit()?;
     let after = params.page()?.map(|after| DeviceId::new(&after)).transpose();
     let after = after.map_err(|_| invalid("cursor", "what the list gave as `next`"))?;
+    let filter = DeviceFilter {
+        select: params.text("select").map(str::to_owned),
+        online: params.parsed("online", "`true` or `false`", |text| text.parse().ok())?,
+        prefix: params.text("prefix").map(str::to_owned),
+    };
     // One more than asked for tells whether there is a next page.
-    let found = app.ports.present.devices(after.as_ref(), limit + 1);
+    let registry = Arc::clone(&app.ports.registry);
+    let finding =
+        app.tracker.spawn_blocking(move || registry.find(&filter, after.as_ref(), limit + 1));
+    let found = finding.await.map_err(|error| PortError::Failed(error.into()))?;
+    let found = found.map_err(|error| {
+        Problem::bad_request("invalid_selection", format!("`select` is wrong, {error}."))
+    })?;
     let shown = &found[..found.len().min(limit)];
     let last = shown.last().map(|info| info.device.as_str());
     let devices = shown.iter().map(Device::of).collect();
@@ -69,14 +98,29 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     Ok(Json(Devices { devices, next }).into_response())
 }
 
-/// `GET devices/{id}`.
+/// The answer that shows one device, with the revision of what the registry says as `ETag`.
+fn shown(info: &DeviceInfo) -> Response {
+    static NONE: LabelMap = LabelMap::new();
+    let sources = Sources {
+        registry: info.sources.registry.as_ref().unwrap_or(&NONE),
+        rules: &info.sources.rules,
+        births: &info.sources.births,
+    };
+    let device = Device { sources: Some(sources), ..Device::of(info) };
+    let mut answer = Json(device).into_response();
+    let tag = HeaderValue::from_str(&format!("\"{}\"", info.sources.revision));
+    answer.headers_mut().insert(header::ETAG, tag.expect("digits in quotes"));
+    answer
+}
+
+/// `GET devices/{id}`: with its labels by source, and the registry's revision as `ETag`.
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     Named(device): Named,
     uri: Uri,
 ) -> Result<Response, Problem> {
     Params::read(&uri, &[])?;
-    Ok(Json(Device::of(&app.device(&device)?)).into_response())
+    Ok(shown(&app.device(&device)?))
 }
 
 /// `GET devices/{id}/audit`: every publish is in exactly one column.
