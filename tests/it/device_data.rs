@@ -144,7 +144,7 @@ async fn a_device_is_erased_once_one_insists() {
     let erased: Value = serde_json::from_str(&succeed(&service, &older).await).unwrap();
     let expected = json!({
         "device": "oven-1", "readings": 2, "quarantined": 0, "transitions": 0, "alerts": 0,
-        "credentials": "kept",
+        "commands": 0, "credentials": "kept",
     });
     assert_eq!(erased, expected);
     fail(&service, &["device", "erase", "oven-1", "--before", "soon"], 2, "invalid value").await;

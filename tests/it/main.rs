@@ -29,6 +29,7 @@ mod poison;
 mod presence;
 mod reader;
 mod recording;
+mod registry;
 mod replay;
 mod rules;
 mod rules_api;

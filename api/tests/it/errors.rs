@@ -132,7 +132,7 @@ async fn only_reading_is_offered_and_bodies_are_bounded() {
             "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n{body}"
         )
     };
-    for path in ["/api/v1/devices", "/", "/healthz"] {
+    for path in ["/api/v1/devices/freezer-1/latest", "/", "/healthz"] {
         check(&service.send(&post(path, 2)).await, 405, "method_not_allowed", path);
     }
     let head = "HEAD /api/v1/devices HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";

@@ -7,6 +7,7 @@ mod exports;
 mod feed;
 mod kept;
 mod limits;
+mod registry;
 mod replay;
 mod resume;
 mod routes;

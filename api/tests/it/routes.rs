@@ -29,6 +29,8 @@ async fn devices_are_listed_by_name_page_by_page() {
             "clock_skew_ms": null,
             "clock_skew_since": null,
             "labels": {"kind": "freezer"},
+            "model": null,
+            "registered": false,
         }], "next": "freezer-1"})
     );
     let second = service.get("/api/v1/devices?limit=1&cursor=freezer-1").await.json();
