@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod bench;
 mod check;
+mod command;
 mod demo;
 mod device;
 mod doctor;
@@ -71,6 +72,9 @@ enum Command {
     /// Look at payloads that could not be read.
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Give devices commands, and see what became of them.
+    #[command(subcommand, name = "command")]
+    Commands(command::CommandCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(check::ConfigCommand),
@@ -176,6 +180,7 @@ impl Cli {
             Command::Mapping(command) => mapping::run(&command),
             Command::Audit(args) => audit::run(&args),
             Command::Quarantine(command) => quarantine::run(&command),
+            Command::Commands(command) => command::run(&command),
             Command::Config(command) => check::show(&command),
             Command::Doctor(args) => doctor::run(&args),
             Command::Migrate(args) => migrate::run(&args),

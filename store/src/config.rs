@@ -91,6 +91,8 @@ pub struct Config {
     pub retention_1d_days: Option<u32>,
     /// Days that quarantined payloads are kept, from 1. Default 90.
     pub quarantine_days: u32,
+    /// Days that commands are kept after their end, from 1. Default 90.
+    pub command_days: u32,
     /// Bytes that quarantined payloads may take; beyond, the oldest go, looked after once a minute.
     /// Default 1 GiB, at least 1 MiB.
     pub quarantine_bytes_max: u64,
@@ -123,6 +125,7 @@ impl Default for Config {
             retention_1h_days: None,
             retention_1d_days: None,
             quarantine_days: 90,
+            command_days: 90,
             quarantine_bytes_max: 1 << 30,
             recent_readings_max: 4_000_000,
             pool_size: 8,
@@ -170,6 +173,7 @@ impl Config {
             ("retention_1h_days", self.retention_1h_days),
             ("retention_1d_days", self.retention_1d_days),
             ("quarantine_days", Some(self.quarantine_days)),
+            ("command_days", Some(self.command_days)),
         ];
         let too_short = retention
             .into_iter()

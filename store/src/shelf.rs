@@ -1,10 +1,10 @@
 //! How much the shelf of quarantined payloads holds: what is older than it may be, or beyond its size, goes
-//! and is counted.
+//! and is counted. Commands that were over long ago go with it.
 
 use crate::connect::{Target, failed};
 use crate::{Config, Error, migrate};
 
-const DOING: &str = "clearing quarantine";
+const DOING: &str = "clearing quarantine and commands";
 
 /// Bytes of a row beside its texts and its payload, with its part of the indexes.
 const ROW_BYTES: i64 = 150;
@@ -33,6 +33,9 @@ pub(crate) async fn clear(target: &Target, config: &Config) -> Result<Cleared, E
         )
         .await
         .map_err(failed(DOING))?;
+    let sql = "DELETE FROM bellwire.command WHERE ended_at < now() - $1::int4 * interval '1 day'";
+    let days = i32::try_from(config.command_days).unwrap_or(i32::MAX);
+    link.client.execute(sql, &[&days]).await.map_err(failed(DOING))?;
     let bytes_max = i64::try_from(config.quarantine_bytes_max).unwrap_or(i64::MAX);
     // The table's size has what is dead in it too, and costs nothing to ask.
     let by_size = link

@@ -435,3 +435,35 @@ async fn a_command_is_for_its_device_and_nobody_else() {
     lathe.has_nothing().await;
     assert!(service.stop().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_gives_commands_and_follows_them() {
+    let mut service = Service::start(Settings::default()).await;
+    let send = ["command", "send", "oven", "--payload", r#"{"heat": 9}"#, "--one-way"];
+    let id = service.run(&send).await;
+    let listed = service.run(&["command", "list", "oven", "--state", "open"]).await;
+    assert!(listed.contains(&id) && listed.contains("queued") && listed.contains("9"), "{listed}");
+    let cancelled = service.run(&["command", "cancel", "oven", &id]).await;
+    assert!(cancelled.contains("cancelled"), "{cancelled}");
+
+    let mut taker = Taker::connect(&service, 5, "oven", Session::Clean).await;
+    taker.listen(1).await;
+    let go = ["command", "send", "oven", "--payload", r#"{"go": true}"#, "--wait", "30"];
+    let mut waiting = service.program(&go);
+    let waiting = tokio::spawn(async move { waiting.output().await });
+    let got = taker.next().await;
+    assert_eq!(got.payload, json!({"go": true}));
+    taker.acknowledge(&got).await;
+    let properties = String::from_utf8_lossy(&got.properties).into_owned();
+    let topic = properties.find("oven/commands/").expect("a topic for the answer");
+    let id: String = properties[topic..].chars().skip("oven/commands/".len()).take(32).collect();
+    taker.answer(&id, "gone").await;
+    let output = waiting.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("answered: gone"), "{said} {output:?}");
+    let wrong = service.program(&["command", "show", "oven", "77"]).output().await.unwrap();
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    drop(taker);
+    assert!(service.stop().await.success());
+    service.assert_quiet(&[]);
+}
