@@ -135,7 +135,7 @@ pub enum RecordError {
 pub enum Record<'a> {
     /// What a client published.
     Publishes {
-        /// Who published: the text of a [`ClientId`].
+        /// Who published: the text of a [`ClientId`](bellwire_model::ClientId).
         client: &'a str,
         /// What, in arrival order; may be none.
         publishes: PublishIter<'a>,
