@@ -131,9 +131,13 @@ fn measure(name: &str, payload: &[u8], topics: &[String], duration: Duration) {
         n_payloads += GROUP;
     }
     let nanos = (cpu_nanos() - begun) as f64 / n_payloads as f64;
+    let per_reading = nanos / (out.readings.len() as f64 / GROUP as f64).max(1.0);
     let allocated = ALLOCATIONS.load(Ordering::Relaxed) - allocations;
     let per_payload = allocated as f64 / n_payloads as f64;
-    println!("{name:<12} {nanos:>8.0} ns  {per_payload:>6.2} allocations  {:>4} B", payload.len());
+    println!(
+        "{name:<12} {nanos:>8.0} ns  {per_reading:>6.0} ns a reading  {per_payload:>6.2} allocations  {:>4} B",
+        payload.len()
+    );
 }
 
 /// Shows publishes of many devices to the estimators of their clocks for `duration`.

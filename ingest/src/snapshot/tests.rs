@@ -4,6 +4,7 @@ use bellwire_model::Value;
 
 use super::*;
 use crate::log::Replay;
+use bellwire_model::{Base, DevicePatch};
 use std::sync::Arc;
 
 use crate::nodes::{Session, Table, Term};
@@ -39,7 +40,18 @@ fn snapshot(position: u64, committed: u64) -> Snapshot {
     let mut snapshot =
         Snapshot::take(LOG, places, &names, &present, (terms(), nodes()), vec![1, 2]);
     snapshot.set_replays(replays());
+    snapshot.set_registry(&registry());
     snapshot
+}
+
+fn registry() -> Registry {
+    let mut registry = Registry::default();
+    let oven = DeviceId::new("oven").unwrap();
+    let label = |name: &str, value: &str| (name.into(), Some(value.into()));
+    let patch = DevicePatch::Put(Base::Kept, vec![label("site", "ü"), label("model", "P7")]);
+    registry.patch(&oven, &patch, (LogPosition(7), Timestamp::from_secs(3)));
+    registry.born(&oven, (Base::Kept, &[("line".into(), "3".into())]), Timestamp::from_secs(4));
+    registry
 }
 
 fn replays() -> Replays {
@@ -81,7 +93,7 @@ fn what_is_written_reads_back() {
     assert_eq!(snapshots.committed(), LogPosition(90));
     let (terms, nodes, replays) = (terms(), nodes(), replays());
     let commands = crate::commands::Commands::default();
-    let registry = bellwire_model::Registry::default();
+    let registry = registry();
     let restored = Restored { rules: vec![1, 2], terms, nodes, replays, commands, registry };
     assert_eq!(back.restore(&mut names, &mut present).unwrap(), restored);
     assert_eq!(names.device_key("oven"), Some(DeviceKey(0)));

@@ -1,6 +1,7 @@
 //! What payloads of other fleets come to: they go in as their documentation shows them, and come
 //! out as the readings a person would expect.
 
+mod births;
 mod bombs;
 mod families;
 mod faults;
