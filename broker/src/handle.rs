@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwire_model::{QoS, check_topic};
+use bellwire_model::{Outcome, QoS, check_topic};
 
 use crate::access::Principal;
 use crate::error::Error;
@@ -33,7 +33,11 @@ impl BrokerHandle {
         check_topic(topic).map_err(|source| Error::Publish { topic: topic.into(), source })?;
         let properties = &[];
         let routed = Routed { topic, properties, payload, qos, retain: false, expires_at: None };
-        Ok(self.hub.route(None, &routed, &mut Effects::default()))
+        let mut effects = Effects::default();
+        let n_reached = self.hub.route(None, &routed, &mut effects);
+        // What is not durable is not left for sessions that are kept: their room is given back.
+        effects.settle(Outcome::Retry);
+        Ok(n_reached)
     }
 
     /// Posts a letter at QoS 1, or 0 where the client subscribes so. What becomes of it, and when it

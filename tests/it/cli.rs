@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::raw::RawClient;
-use crate::support::service::{Service, Settings};
+use crate::support::service::{Service, Settings, wait_until};
 
 /// Runs `bellwire` with these arguments and this environment only.
 pub(crate) fn bellwire(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -245,4 +245,17 @@ async fn damage_in_the_last_segment_before_whole_records_stops_the_start() {
 async fn damage_in_an_earlier_segment_stops_the_start() {
     let small = Settings::default().set("BELLWIRE_LOG_SEGMENT_BYTES", 8_192);
     does_not_start_when_damaged(small, 200, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_told_to_stop_while_it_starts_stops_in_order() {
+    let mut service = Service::prepare(Settings::default());
+    service.spawn();
+    let has_begun = || service.log().contains("Started PostgreSQL");
+    wait_until("its database is there", has_begun).await;
+    assert!(service.stop().await.success());
+    let log = service.log();
+    assert!(log.contains("Stopping on SIGTERM") && log.contains("Stopped."), "{log}");
+    assert_eq!(service.postgres_pid(), None, "its database has ended with it");
+    service.assert_quiet(&[]);
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
-use bellwire_model::{QoS, Timestamp};
+use bellwire_model::{Outcome, QoS, Timestamp};
 use hashbrown::HashMap;
 use tracing::warn;
 
@@ -137,6 +137,7 @@ impl Hub {
         let _always = self.retained().put(retained, unbounded);
         let mut effects = Effects::default();
         self.route(None, routed, &mut effects);
+        effects.settle(Outcome::Retry);
     }
 
     /// Adds or replaces a subscription, and leaves the retained messages that it is to get.

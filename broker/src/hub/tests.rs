@@ -13,6 +13,7 @@ use crate::codec::control::{Own, RetainFlag, SendRetained};
 use crate::codec::encode::SessionPresent;
 use crate::config::Config;
 use crate::flow::{Handled, Ready};
+use crate::handle::BrokerHandle;
 use crate::mailbox::Mailbox;
 use crate::message::Routed;
 use crate::metrics::Metrics;
@@ -95,6 +96,20 @@ fn publish(hub: &Hub, topic: &str, payload: &str, qos: QoS, expires_at: Option<T
     let mut effects = Effects::default();
     hub.route(None, &routed, &mut effects);
     effects.settle(Outcome::Durable);
+}
+
+/// What the service itself publishes is not left for a session that is kept, and takes none of its room.
+#[test]
+fn what_the_service_publishes_takes_no_room_of_kept_sessions() {
+    let hub = Arc::new(hub(&Config::default()));
+    let client = connect(&hub, "kept", Start::Clean, 1_000);
+    client.subscribe(&hub, "a", SendRetained::Never).expect("room");
+    let handle = BrokerHandle::new(Arc::clone(&hub));
+    for _ in 0..5_000 {
+        handle.publish("a", b"told", QoS::AtLeastOnce).expect("a topic");
+    }
+    publish(&hub, "a", "kept", QoS::AtLeastOnce, None);
+    assert_eq!(client.read(&hub, at(1)), ["kept"]);
 }
 
 fn retain(hub: &Hub, topic: &str, payload: &str) {
