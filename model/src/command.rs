@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::words::words;
 use crate::{DeviceId, Timestamp};
 
 /// A command's identity: 128 random bits, 32 digits of hexadecimal as text.
@@ -44,35 +45,6 @@ impl FromStr for CommandId {
         }
         u128::from_str_radix(text, 16).map(Self).map_err(|_| NoCommandId)
     }
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $kind:ident { $($(#[$each:meta])* $name:ident = $label:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $kind {
-            $($(#[$each])* $name,)*
-        }
-
-        impl $kind {
-            /// All of them, in order.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The stable, lower-case word for it.
-            #[must_use]
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$name => $label,)*
-                }
-            }
-
-            /// The one with this word.
-            #[must_use]
-            pub fn from_label(label: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|it| it.label() == label)
-            }
-        }
-    };
 }
 
 words! {

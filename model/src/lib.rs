@@ -24,6 +24,7 @@ pub mod skew;
 pub mod target;
 pub mod time;
 pub mod topic;
+mod words;
 
 pub use alert::{Alert, AlertId, AlertState, Correction, Severity, StageTimes, Transition};
 pub use batch::{KeepBatch, LedgerFlush, Quarantined};
