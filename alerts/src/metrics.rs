@@ -1,9 +1,10 @@
 //! The engine's numbers for Prometheus.
 
-use bellwire_model::AlertState;
+use bellwire_model::{AlertState, StepKind};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::engine::Engine;
+use crate::handling::Handlings;
 
 /// What `/metrics` says about alerts.
 #[derive(Debug)]
@@ -18,6 +19,11 @@ pub struct Metrics {
     /// For the states in [`OPEN`].
     open: Vec<IntGauge>,
     rules: IntGauge,
+    /// By the order of [`StepKind::ALL`].
+    steps: Vec<IntCounter>,
+    latched: IntGauge,
+    latched_dropped: IntCounter,
+    silences: IntGauge,
 }
 
 /// The states in which an alert is not over and this version puts alerts.
@@ -47,6 +53,16 @@ impl Metrics {
         registry.register(Box::new(open.clone()))?;
         let rules = IntGauge::new("bellwire_alerts_rules", "Alert rules in force.")?;
         registry.register(Box::new(rules.clone()))?;
+        let steps = IntCounterVec::new(
+            Opts::new("bellwire_alerts_steps_total", "Steps in the handling of alerts, by kind."),
+            &["step"],
+        )?;
+        registry.register(Box::new(steps.clone()))?;
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
         Ok(Self {
             observations: counter(
                 "bellwire_alerts_observations_total",
@@ -71,13 +87,26 @@ impl Metrics {
                 .collect(),
             open: OPEN.iter().map(|state| open.with_label_values(&[state.label()])).collect(),
             rules,
+            steps: StepKind::ALL
+                .iter()
+                .map(|kind| steps.with_label_values(&[kind.label()]))
+                .collect(),
+            latched: gauge(
+                "bellwire_alerts_latched",
+                "Alerts that are over and wait for somebody to acknowledge them.",
+            )?,
+            latched_dropped: counter(
+                "bellwire_alerts_latched_dropped_total",
+                "Alerts that waited for that and went because there were too many.",
+            )?,
+            silences: gauge("bellwire_alerts_silences", "Silences that mute at present.")?,
         })
     }
 
     /// Brings them up to the engine's numbers. Costs some loads and stores; call it once a batch.
     /// After a restore the engine counts anew: give it new metrics, or counters stand still until
     /// they are passed.
-    pub fn record(&self, engine: &Engine) {
+    pub fn record(&self, engine: &Engine, handlings: &Handlings) {
         let stats = engine.stats();
         raise(&self.observations, stats.observations);
         raise(&self.evaluations, stats.evaluations);
@@ -91,6 +120,12 @@ impl Metrics {
             gauge.set(signed(stats.open(*state)));
         }
         self.rules.set(signed(engine.rules().rules().len() as u64));
+        for (kind, counter) in StepKind::ALL.iter().zip(&self.steps) {
+            raise(counter, handlings.stats().steps(*kind));
+        }
+        self.latched.set(signed(handlings.n_latched() as u64));
+        raise(&self.latched_dropped, handlings.stats().latched_dropped);
+        self.silences.set(signed(handlings.n_active_silences() as u64));
     }
 }
 

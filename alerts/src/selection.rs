@@ -1,5 +1,7 @@
 //! A choice of devices by their labels, as a rule's `select` has it, for others than rules.
 
+use std::cell::Cell;
+
 use bellwire_model::{DeviceId, Labels};
 
 use crate::lang::select::Select;
@@ -42,11 +44,34 @@ impl Selection {
             _ => labels.get(name).unwrap_or_default(),
         })
     }
+
+    /// Whether it chooses every device of a group with these labels: only what all of them have in common
+    /// counts, so that a label which the group lacks decides nothing in its favour.
+    #[must_use]
+    pub fn chooses_group(&self, labels: &Labels) -> bool {
+        let lacks = Cell::new(false);
+        let chosen = self.0.chooses(&|name: &str| {
+            labels.get(name).unwrap_or_else(|| {
+                lacks.set(true);
+                ""
+            })
+        });
+        chosen && !lacks.get()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_chosen_by_what_it_has_in_common() {
+        let labels: Labels = [("site".into(), "berlin".into())].into_iter().collect();
+        let chooses = |text: &str| Selection::parse(text).expect(text).chooses_group(&labels);
+        assert!(chooses("site = 'berlin'") && chooses("site = 'berlin' or kind = 'oven'"));
+        assert!(!chooses("site = 'paris'") && !chooses("site = 'berlin' and kind = 'oven'"));
+        assert!(!chooses("kind != 'oven'") && !chooses("kind = ''") && !chooses("device != 'a'"));
+    }
 
     #[test]
     fn a_selection_chooses_by_labels_and_name() {

@@ -9,11 +9,18 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auditing::Flood;
+use crate::auth::gate::Gate;
+use crate::auth::within::Scopes;
 use crate::config::Config;
+use crate::guard::once::Answered;
+use crate::guard::rate::Rates;
 use crate::live::hub::Hub;
 use crate::metrics::Metrics;
 use crate::ports::{DeviceInfo, History, PortFuture, Ports};
 use crate::problem::Problem;
+use crate::request_id::RequestIds;
+use crate::sources::Sources;
 
 /// What every request handler shares.
 #[derive(Debug)]
@@ -25,6 +32,20 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tracker: TaskTracker,
+    /// Names for requests.
+    pub(crate) request_ids: RequestIds,
+    /// How many requests each client may make.
+    pub(crate) rates: Rates,
+    /// What was answered to requests with keys.
+    pub(crate) answered: Answered,
+    /// No more requests are taken: connections end when what they have begun is done.
+    pub(crate) quiet: CancellationToken,
+    /// Requests that may change something, until they are answered.
+    pub(crate) acting: TaskTracker,
+    /// Places for those of them that are being done.
+    pub(crate) places: Arc<Semaphore>,
+    /// How many connections each source has.
+    pub(crate) sources: Arc<Sources>,
     /// The service stops: live clients are told, polls are answered.
     pub(crate) closing: CancellationToken,
     /// How many may query history at once.
@@ -33,6 +54,12 @@ pub(crate) struct App {
     pub(crate) exports: Arc<Semaphore>,
     /// Places for charts that are being made.
     pub(crate) charts: Semaphore,
+    /// Who may come in; everybody if absent.
+    pub(crate) gate: Option<Arc<Gate>>,
+    /// Keeps the audit log from being filled by those who are refused.
+    pub(crate) flood: Flood,
+    /// What there is for whom.
+    pub(crate) scopes: Scopes,
 }
 
 /// The most exports at once. Each holds one page of 10,000 rows as text: 0.7 MB of numbers, 11 MB

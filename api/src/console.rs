@@ -8,11 +8,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
 
+use crate::etag;
+use crate::favicon;
+use crate::gzip::takes_gzip;
 use crate::problem::Problem;
 
 /// Scripts, styles and data from ourselves only, nothing inline, no frames around us.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
+    img-src 'self'; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What is shown where the console was not built.
@@ -24,15 +27,10 @@ const NOT_BUILT: &str = r#"<!doctype html>
 <h1>Bellwire is running</h1>
 <p>This binary was built without the web console. Build it with <code>make console</code>, then
 build the binary again.</p>
-<p>The API is at <a href="/api/v1/devices">/api/v1/devices</a>, alerts at
+<p>The API's reference is at <a href="/api/v1/docs">/api/v1/docs</a>, devices at <a href="/api/v1/devices">/api/v1/devices</a>, alerts at
 <a href="/api/v1/alerts">/api/v1/alerts</a>, health at <a href="/readyz">/readyz</a>.</p>
 </html>
 "#;
-
-/// A bell, for browsers that ask before there is a console.
-const FAVICON: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path
-fill="#c60" d="M8 1a1 1 0 0 0-1 1v.6A4.5 4.5 0 0 0 3.5 7v3.5L2 12v1h12v-1l-1.5-1.5V7A4.5
-4.5 0 0 0 9 2.6V2a1 1 0 0 0-1-1zM6.5 14a1.5 1.5 0 0 0 3 0z"/></svg>"##;
 
 #[derive(RustEmbed)]
 #[folder = "console/dist"]
@@ -78,17 +76,20 @@ pub(crate) fn serve(
     if !path.is_empty()
         && let Some(file) = files.get(path)
     {
-        return Ok(answer(path, file, headers));
+        return Ok(answer(files, path, file, headers));
     }
-    if matches!(path, "favicon.svg" | "favicon.ico") {
-        let kind = [(header::CONTENT_TYPE, "image/svg+xml")];
-        return Ok((kind, FAVICON).into_response());
+    if let Some(icon) = favicon::drawn(path) {
+        let headers = [
+            (header::CONTENT_TYPE, "image/svg+xml"),
+            (header::CACHE_CONTROL, "public, max-age=86400"),
+        ];
+        return Ok((headers, icon).into_response());
     }
     if looks_like_a_file(path) {
         return Err(Problem::not_found("route_not_found", "There is no such file."));
     }
     match files.get("index.html") {
-        Some(index) => Ok(answer("index.html", index, headers)),
+        Some(index) => Ok(answer(files, "index.html", index, headers)),
         None => {
             let headers = [
                 (header::CONTENT_TYPE, "text/html; charset=utf-8"),
@@ -105,7 +106,11 @@ fn looks_like_a_file(path: &str) -> bool {
     path.starts_with("assets/") || (!path.contains('/') && path.contains('.'))
 }
 
-fn answer(path: &str, file: File, headers: &HeaderMap) -> Response {
+/// A file as it is sent: compressed, as the build left it beside it, to who takes that.
+fn answer(files: &dyn Files, path: &str, file: File, headers: &HeaderMap) -> Response {
+    let packed = takes_gzip(headers).then(|| files.get(&format!("{path}.gz"))).flatten();
+    let is_packed = packed.is_some();
+    let file = packed.map(|packed| File { kind: file.kind.clone(), ..packed }).unwrap_or(file);
     let hex: String = file.hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     let tag = format!("\"{hex}\"");
     // Names in assets/ have a hash of the contents in them (Vite), others stay the same.
@@ -118,9 +123,10 @@ fn answer(path: &str, file: File, headers: &HeaderMap) -> Response {
         (header::ETAG, HeaderValue::try_from(&tag).expect("hexadecimal in quotes")),
         (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::VARY, HeaderValue::from_static("accept-encoding")),
     ];
     let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    if known.is_some_and(|known| known.split(',').any(|known| same_tag(known, &tag))) {
+    if known.is_some_and(|known| known.split(',').any(|known| etag::same(known, &tag))) {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
     let kind = match file.kind.as_str() {
@@ -128,13 +134,12 @@ fn answer(path: &str, file: File, headers: &HeaderMap) -> Response {
         "text/javascript" => "text/javascript; charset=utf-8".to_owned(),
         _ => file.kind,
     };
-    (common, [(header::CONTENT_TYPE, kind)], file.bytes.into_owned()).into_response()
-}
-
-/// Weak and strong tags are the same here (RFC 9110, 13.1.2).
-fn same_tag(known: &str, tag: &str) -> bool {
-    let known = known.trim();
-    known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag
+    let kind = [(header::CONTENT_TYPE, kind)];
+    let mut response = (common, kind, file.bytes.into_owned()).into_response();
+    if is_packed {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
 }
 
 #[cfg(test)]
@@ -148,6 +153,7 @@ mod tests {
             let (bytes, kind): (&[u8], _) = match path {
                 "index.html" => (b"<p>console", "text/html"),
                 "assets/app-1a2b.js" => (b"run()", "text/javascript"),
+                "assets/app-1a2b.js.gz" => (b"rn", "application/gzip"),
                 _ => return None,
             };
             Some(File { bytes: bytes.into(), hash: [bytes.len() as u8; 32], kind: kind.to_owned() })
@@ -186,6 +192,22 @@ mod tests {
             let problem = serve(&Built, path, &HeaderMap::new()).expect_err("no such file");
             assert_eq!(problem.code(), "route_not_found");
         }
+    }
+
+    #[test]
+    fn who_takes_it_is_sent_what_is_compressed() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, br"));
+        let get = |path, headers: &_| serve(&Built, path, headers).expect("an answer");
+        let script = get("/assets/app-1a2b.js", &headers);
+        let plain = get("/assets/app-1a2b.js", &HeaderMap::new());
+        assert_eq!(header_of(&script, header::CONTENT_ENCODING), "gzip");
+        assert_eq!(header_of(&plain, header::CONTENT_ENCODING), "");
+        for name in [header::CONTENT_TYPE, header::CACHE_CONTROL, header::VARY] {
+            assert_eq!(header_of(&script, name.clone()), header_of(&plain, name));
+        }
+        assert_ne!(header_of(&script, header::ETAG), header_of(&plain, header::ETAG));
+        assert_eq!(header_of(&get("/", &headers), header::CONTENT_ENCODING), "", "there is none");
     }
 
     #[test]

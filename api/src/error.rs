@@ -15,4 +15,7 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// It cannot be read who may come in, or kept where programs on this machine find their token.
+    #[error("cannot read who may come in")]
+    People(#[source] io::Error),
 }

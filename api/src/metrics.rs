@@ -10,13 +10,15 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
-use crate::live::Resume;
+use crate::auth::metrics::AuthMetrics;
+use crate::live::{Frame, Resume};
 
 /// What this room counts about itself. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(crate) http: Arc<Http>,
     pub(crate) live: Arc<Live>,
+    pub(crate) auth: Arc<AuthMetrics>,
 }
 
 impl Metrics {
@@ -28,6 +30,7 @@ impl Metrics {
         Ok(Self {
             http: Arc::new(Http::register(registry)?),
             live: Arc::new(Live::register(registry)?),
+            auth: Arc::new(AuthMetrics::register(registry)?),
         })
     }
 }
@@ -44,7 +47,11 @@ pub(crate) struct Http {
     routes: HashMap<&'static str, Route>,
     pub(crate) connections: IntGauge,
     pub(crate) connections_failed: IntCounter,
+    pub(crate) connections_refused: IntCounter,
+    pub(crate) writes_refused: IntCounter,
+    pub(crate) handshakes_failed: IntCounter,
     pub(crate) exports_cut: IntCounter,
+    pub(crate) too_many: IntCounter,
 }
 
 #[derive(Debug)]
@@ -86,9 +93,38 @@ impl Http {
             "bellwire_http_exports_cut_total",
             "Exports that were cut off because history had no answer for their next page.",
         )?;
+        let handshakes_failed = IntCounter::new(
+            "bellwire_http_handshakes_failed_total",
+            "TLS handshakes that failed, or took too long.",
+        )?;
+        registry.register(Box::new(handshakes_failed.clone()))?;
         registry.register(Box::new(connections_failed.clone()))?;
         registry.register(Box::new(exports_cut.clone()))?;
-        Ok(Self { routes: routes.collect(), connections, connections_failed, exports_cut })
+        let too_many = IntCounter::new(
+            "bellwire_http_rate_limited_total",
+            "Requests refused because their client made too many.",
+        )?;
+        registry.register(Box::new(too_many.clone()))?;
+        let connections_refused = IntCounter::new(
+            "bellwire_http_connections_refused_total",
+            "Connections, and requests through a proxy, refused because their source had too many.",
+        )?;
+        registry.register(Box::new(connections_refused.clone()))?;
+        let writes_refused = IntCounter::new(
+            "bellwire_http_writes_refused_total",
+            "Requests that change something, refused because too many others did.",
+        )?;
+        registry.register(Box::new(writes_refused.clone()))?;
+        Ok(Self {
+            routes: routes.collect(),
+            connections,
+            connections_failed,
+            connections_refused,
+            writes_refused,
+            handshakes_failed,
+            exports_cut,
+            too_many,
+        })
     }
 
     /// Counts one answered request.
@@ -145,8 +181,12 @@ pub(crate) enum Ended {
     Idle,
     /// It sent too many messages.
     Flood,
-    /// It sent a message that is too long, or no WebSocket frame.
+    /// It sent what is no WebSocket frame.
     BadFrame,
+    /// It sent a text that is none.
+    BadText,
+    /// It sent a message that is too long.
+    TooLong,
     /// The service stops.
     Shutdown,
     /// It left, or the network did.
@@ -154,8 +194,16 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Slow, Self::Idle, Self::Flood, Self::BadFrame, Self::Shutdown, Self::Left];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Slow,
+        Self::Idle,
+        Self::Flood,
+        Self::BadFrame,
+        Self::BadText,
+        Self::TooLong,
+        Self::Shutdown,
+        Self::Left,
+    ];
 
     pub(crate) const fn label(self) -> &'static str {
         match self {
@@ -163,11 +211,19 @@ impl Ended {
             Self::Idle => "idle",
             Self::Flood => "flood",
             Self::BadFrame => "bad_frame",
+            Self::BadText => "bad_text",
+            Self::TooLong => "too_long",
             Self::Shutdown => "shutdown",
             Self::Left => "left",
         }
     }
 }
+
+/// Fine where objectives are: a few milliseconds.
+const LATENCY_BUCKETS: [f64; 23] = [
+    0.000_25, 0.000_5, 0.000_75, 0.001, 0.001_25, 0.001_5, 0.002, 0.002_5, 0.003, 0.004, 0.005,
+    0.006, 0.007_5, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
 
 /// What is counted of the live feed.
 #[derive(Debug)]
@@ -175,14 +231,17 @@ pub(crate) struct Live {
     clients: [IntGauge; 3],
     pub(crate) clients_refused: IntCounter,
     ended: [IntCounter; Ended::ALL.len()],
-    pub(crate) transitions_sent: IntCounter,
-    pub(crate) readings_sent: IntCounter,
+    transitions_sent: IntCounter,
+    gone_sent: IntCounter,
+    operators_sent: IntCounter,
+    readings_sent: IntCounter,
     pub(crate) snapshots_sent: IntCounter,
     pub(crate) heartbeats_sent: IntCounter,
     resumes: [IntCounter; Resume::ALL.len()],
     pub(crate) readings_conflated: IntCounter,
     pub(crate) backlog: IntGauge,
     pub(crate) latency: Histogram,
+    pub(crate) delivery: Histogram,
 }
 
 impl Live {
@@ -220,10 +279,15 @@ impl Live {
                 "bellwire_live_latency_seconds",
                 "From receiving a publish to handing its transition to the live clients.",
             )
-            .buckets(vec![
-                0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25,
-                0.5, 1.0, 5.0, 30.0,
-            ]),
+            .buckets(LATENCY_BUCKETS.to_vec()),
+        )?;
+        let delivery = Histogram::with_opts(
+            HistogramOpts::new(
+                "bellwire_live_delivery_seconds",
+                "From receiving a publish until a client's socket had taken its transition; of some, \
+                 if there are more than 64 clients.",
+            )
+            .buckets(LATENCY_BUCKETS.to_vec()),
         )?;
         registry.register(Box::new(clients.clone()))?;
         for counters in [&ended, &frames, &resumes] {
@@ -233,11 +297,14 @@ impl Live {
         registry.register(Box::new(readings_conflated.clone()))?;
         registry.register(Box::new(backlog.clone()))?;
         registry.register(Box::new(latency.clone()))?;
+        registry.register(Box::new(delivery.clone()))?;
         Ok(Self {
             clients: Transport::ALL.map(|it| clients.with_label_values(&[it.label()])),
             clients_refused,
             ended: Ended::ALL.map(|reason| ended.with_label_values(&[reason.label()])),
             transitions_sent: frames.with_label_values(&["transition"]),
+            gone_sent: frames.with_label_values(&["gone"]),
+            operators_sent: frames.with_label_values(&["operators"]),
             readings_sent: frames.with_label_values(&["reading"]),
             snapshots_sent: frames.with_label_values(&["snapshot"]),
             heartbeats_sent: frames.with_label_values(&["heartbeat"]),
@@ -245,6 +312,7 @@ impl Live {
             readings_conflated,
             backlog,
             latency,
+            delivery,
         })
     }
 
@@ -254,6 +322,30 @@ impl Live {
 
     pub(crate) fn ended(&self, reason: Ended) -> &IntCounter {
         &self.ended[reason as usize]
+    }
+
+    /// Counts frames that a client was given.
+    pub(crate) fn sent(&self, frames: &[Frame]) {
+        self.sent_to_many(frames, 1);
+    }
+
+    /// The same, for so many clients that were given the same.
+    pub(crate) fn sent_to_many(&self, frames: &[Frame], n_clients: u64) {
+        let (mut n_transitions, mut n_readings) = (0, 0);
+        for frame in frames {
+            match frame {
+                Frame::Transition(_) => n_transitions += 1,
+                Frame::Reading(_) => n_readings += 1,
+                Frame::Gone(_) => self.gone_sent.inc_by(n_clients),
+                Frame::Operators(_) => self.operators_sent.inc_by(n_clients),
+            }
+        }
+        if n_transitions > 0 {
+            self.transitions_sent.inc_by(n_transitions * n_clients);
+        }
+        if n_readings > 0 {
+            self.readings_sent.inc_by(n_readings * n_clients);
+        }
     }
 
     pub(crate) fn resumed(&self, outcome: Resume) -> &IntCounter {

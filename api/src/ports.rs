@@ -3,9 +3,14 @@
 //! `src` implements these over *judge*'s memory, the journal and the database. Nothing here knows
 //! SQL or HTTP.
 
+mod audit;
 mod backtests;
+mod channels;
 mod commands;
+mod handling;
 mod nothing;
+mod people;
+mod provider;
 mod registry;
 mod rules;
 mod shelf;
@@ -18,26 +23,41 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_model::{
-    Alert, AlertId, AlertState, Cursor, DeviceId, DeviceLedger, LogId, LogPosition, MetricName,
-    Quarantined, RejectReason, RuleName, Target, Timestamp, Transition, Value,
+    Alert, AlertId, AlertState, Cursor, DeviceId, DeviceLedger, Labels, LogId, LogPosition,
+    MetricName, Quarantined, RejectReason, RuleName, Target, Timestamp, Transition, Value,
 };
 
+pub use audit::{AuditEnded, AuditFuture, AuditLog, AuditPage, AuditQuery};
 pub use backtests::{
     BacktestError, BacktestFuture, BacktestLines, BacktestRequest, Backtests, Tried,
+};
+pub use channels::{
+    ChannelInfo, Channels, DeliveriesQuery, DeliveryInfo, NoChannels, TestError, TestFuture,
+    TestResult,
 };
 pub use commands::{
     CommandPage, Commands, CommandsError, CommandsFuture, CommandsQuery, Extent, Given, NewCommand,
     NoCommands,
 };
+pub use handling::{
+    ActionAnswer, ActionFuture, ActionRequest, AlertHandling, HandlingError, SilenceInfo,
+};
+pub use people::{Activity, PeopleStore, PeopleStoreError};
+pub use provider::{Attempt, Identity, Provider, ProviderError, ProviderFuture};
+pub(crate) use registry::Nobody;
 pub use registry::{
-    DeviceFilter, DeviceInfo, DeviceRegistry, LabelMap, LabelSources, RegistryError,
-    RegistryFuture, Seen, SelectionError,
+    ChangedDevice, Chooser, DeviceFilter, DeviceInfo, DeviceRegistry, LabelMap, LabelSources,
+    RegistryError, RegistryFuture, Seen, SelectionError,
 };
 pub use rules::{
-    AlertFate, ChangedBy, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
-    RuleMistake, RuleSource, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture,
+    AlertFate, ChangedBy, ChangedRule, Known, LastChange, NewRule, RuleCheck, RuleDeed, RuleDetail,
+    RuleInfo, RuleMistake, RuleSource, RuleTestMismatch, RuleTestOutcome, RuleTests,
+    RuleTestsOutcome, RuleTrial, RuleVersion, RuleWord, RuleWords, Rules, RulesError, RulesFuture,
 };
-pub use shelf::{Left, LeftReason, ReplayMode, Replayed, Shelf, ShelfError, ShelfFuture};
+pub use shelf::{
+    Left, LeftReason, MappingMistake, MappingTrial, ReplayMode, Replayed, Shelf, ShelfError,
+    ShelfFuture, TrialReading, TriedMapping,
+};
 pub use telemetry::{Post, Posts, Telemetry, TelemetryError, TelemetryFuture};
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
@@ -76,8 +96,18 @@ pub struct Ports {
     pub shelf: Arc<dyn Shelf>,
     /// Gives commands to devices.
     pub commands: Arc<dyn Commands>,
+    /// What operators do with alerts.
+    pub handling: Arc<dyn AlertHandling>,
     /// The registry of devices.
     pub registry: Arc<dyn DeviceRegistry>,
+    /// Where alerts are sent to.
+    pub channels: Arc<dyn Channels>,
+    /// Who may come in; everybody if absent.
+    pub people: Option<Arc<dyn PeopleStore>>,
+    /// The audit log.
+    pub audit: Arc<dyn AuditLog>,
+    /// An OpenID provider that people may sign in by.
+    pub provider: Option<Arc<dyn Provider>>,
 }
 
 /// The latest reading of one metric.
@@ -119,6 +149,21 @@ pub trait Present: Send + Sync + Debug {
         after: Option<&DeviceId>,
         limit: usize,
     ) -> LatestReadings;
+}
+
+/// Which labels devices have, for those who ask for readings and alerts by them.
+///
+/// Called on the runtime's threads and on *judge's*: it never waits.
+pub trait DeviceLabels: Send + Sync + Debug {
+    /// The labels of `device` that count now; none if it is not known.
+    fn labels(&self, device: &DeviceId) -> Labels;
+}
+
+/// No labels.
+impl DeviceLabels for () {
+    fn labels(&self, _: &DeviceId) -> Labels {
+        Labels::default()
+    }
 }
 
 /// A part of a longer list.
@@ -219,10 +264,39 @@ pub struct AlertsQuery {
     pub device: Option<Target>,
     /// Of this rule only.
     pub rule: Option<RuleName>,
+    /// That are handled so.
+    pub handled: Handled,
     /// The most rows of one page, at least 1.
     pub limit: usize,
     /// Where the page before ended.
     pub after: Option<String>,
+}
+
+/// How alerts are handled; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handled {
+    /// Whether somebody has acknowledged them.
+    pub acknowledged: Option<bool>,
+    /// Whether a silence mutes them.
+    pub silenced: Option<bool>,
+    /// Whether they are over and kept in sight.
+    pub latched: Option<bool>,
+    /// Who is to see to them.
+    pub assigned_to: Option<String>,
+}
+
+impl Handled {
+    /// Whether an alert is handled so.
+    #[must_use]
+    pub fn is_met_by(&self, alert: &Alert) -> bool {
+        let handling = alert.handling.as_deref();
+        let is = |wanted: Option<bool>, is: bool| wanted.is_none_or(|wanted| wanted == is);
+        let assigned_to = handling.and_then(|it| it.assigned_to.as_deref());
+        is(self.acknowledged, handling.is_some_and(|it| it.acknowledged.is_some()))
+            && is(self.silenced, handling.is_some_and(|it| !it.silenced_by.is_empty()))
+            && is(self.latched, handling.is_some_and(|it| it.latched))
+            && self.assigned_to.as_deref().is_none_or(|wanted| assigned_to == Some(wanted))
+    }
 }
 
 /// An alert and how it came to stand there.

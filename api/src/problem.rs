@@ -8,6 +8,7 @@ use serde::Serialize;
 use tracing::error;
 
 use crate::ports::PortError;
+use crate::request_id;
 
 /// An error that a client is told.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     retry_after_secs: Option<u16>,
     errors: Option<serde_json::Value>,
+    alert: Option<serde_json::Value>,
 }
 
 /// The body of a problem.
@@ -27,8 +29,11 @@ struct Body<'a> {
     status: u16,
     code: &'a str,
     detail: &'a str,
+    request_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<&'a serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alert: Option<&'a serde_json::Value>,
 }
 
 impl Problem {
@@ -37,7 +42,14 @@ impl Problem {
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code, detail: detail.into(), retry_after_secs: None, errors: None }
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after_secs: None,
+            errors: None,
+            alert: None,
+        }
     }
 
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -58,9 +70,19 @@ impl Problem {
         Self { retry_after_secs, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
+    /// After so many seconds it may work.
+    pub(crate) fn retry_after(self, secs: u16) -> Self {
+        Self { retry_after_secs: Some(secs), ..self }
+    }
+
     /// With a list of what is wrong, each with its place.
     pub(crate) fn with_errors(self, errors: serde_json::Value) -> Self {
         Self { errors: Some(errors), ..self }
+    }
+
+    /// With an alert as it stands.
+    pub(crate) fn with_alert(self, alert: impl Serialize) -> Self {
+        Self { alert: serde_json::to_value(alert).ok(), ..self }
     }
 
     /// Of one of many, by its place from 0.
@@ -87,11 +109,12 @@ impl From<PortError> for Problem {
                 "`cursor` is not one that this list has given as `next`.",
             ),
             PortError::Failed(cause) => {
-                error!(error = %Chain(&*cause), "A query for the API failed: {}.", Chain(&*cause));
+                let (cause, request_id) = (Chain(&*cause), request_id::current());
+                error!(error = %cause, %request_id, "A query for the API failed: {cause}.");
                 Self::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "internal",
-                    "The query failed; the service's log says why.",
+                    "The query failed; the service's log says why, under this `request_id`.",
                 )
             }
         }
@@ -121,7 +144,9 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
+            request_id: &request_id::current(),
             errors: self.errors.as_ref(),
+            alert: self.alert.as_ref(),
         };
         let body = serde_json::to_vec(&body).expect("texts and numbers always serialize");
         let kind = HeaderValue::from_static("application/problem+json");

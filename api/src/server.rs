@@ -1,44 +1,53 @@
 //! Listens for HTTP and gives every connection to the router; stops without cutting anyone off.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use bellwire_model::Clock;
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use prometheus::Registry;
-use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::app::{App, CHARTS_MAX, EXPORTS_MAX};
+use crate::auditing::{ACTING_MAX, Flood};
+use crate::auth::gate::Gate;
+use crate::auth::within::Scopes;
 use crate::config::Config;
 use crate::error::Error;
+use crate::guard::once::Answered;
+use crate::guard::rate::Rates;
+use crate::http::people::outside;
 use crate::live::hub::Hub;
+use crate::peer::Peer;
 use crate::ports::Ports;
+use crate::request_id::RequestIds;
 use crate::routes;
+use crate::sources::{Place, Sources};
+use crate::tls::TlsSettings;
+use crate::wire::{Door, Line};
 
 /// How long to wait when a connection cannot be accepted: out of files, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of one request's head, at most.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// How long bytes may lie unacknowledged before a connection is given up: frees what a client
-/// that vanished, or never reads, holds.
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 
-/// A place among the connections; given back when the last clone goes.
+/// A place among the connections, and among those of its source; given back when the last clone goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Permit {
-    _permit: Arc<OwnedSemaphorePermit>,
+    _connection: Arc<(OwnedSemaphorePermit, Option<Place>)>,
+    _request: Option<Arc<Place>>,
+}
+
+impl Permit {
+    /// Holds a place of its request's client too.
+    pub(crate) fn hold(&mut self, place: Arc<Place>) {
+        self._request = Some(place);
+    }
 }
 
 /// HTTP and the live feed, bound to their address.
@@ -46,6 +55,8 @@ pub(crate) struct Permit {
 pub struct Api {
     listener: TcpListener,
     local_addr: SocketAddr,
+    /// The listener for HTTPS.
+    secure: Option<(TcpListener, Arc<dyn TlsSettings>)>,
     app: Arc<App>,
     connections: Arc<Semaphore>,
 }
@@ -56,7 +67,8 @@ impl Api {
     /// `registry` is what `/metrics` shows. All tasks are spawned on `tracker`.
     ///
     /// # Errors
-    /// [`Error::Bind`], which names the address, if it cannot be listened on.
+    /// [`Error::Bind`], which names the address, if it cannot be listened on; [`Error::People`] if it
+    /// cannot be read who may come in.
     pub async fn bind(
         config: Config,
         ports: Ports,
@@ -70,12 +82,27 @@ impl Api {
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let connections = Arc::new(Semaphore::new(config.connections_max.get()));
+        let open = |people| Gate::open(config.auth.clone(), people, Arc::clone(&clock));
+        let gate = ports.people.clone().map(open).transpose().map_err(Error::People)?;
         let app = Arc::new(App {
             history_gate: Semaphore::new(config.history_queries_max.get()),
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             charts: Semaphore::new(CHARTS_MAX),
+            gate: gate.map(Arc::new),
+            flood: Flood::default(),
+            scopes: Scopes::default(),
             metrics: hub.metrics().clone(),
             closing: CancellationToken::new(),
+            quiet: CancellationToken::new(),
+            acting: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(ACTING_MAX)),
+            sources: Sources::new(
+                config.connections_per_source_max,
+                hub.metrics().http.connections_refused.clone(),
+            ),
+            request_ids: RequestIds::new(clock.now()),
+            rates: Rates::new(&config.rate),
+            answered: Answered::default(),
             config,
             ports,
             hub,
@@ -83,7 +110,29 @@ impl Api {
             clock,
             tracker,
         });
-        Ok(Self { listener, local_addr, app, connections })
+        Ok(Self { listener, local_addr, secure: None, app, connections })
+    }
+
+    /// Takes the address of `config.tls.listen` too, if there is one; gives it, port 0 replaced.
+    ///
+    /// # Errors
+    /// [`Error::Bind`] if it cannot be listened on.
+    pub async fn bind_tls(
+        &mut self,
+        settings: Arc<dyn TlsSettings>,
+    ) -> Result<Option<SocketAddr>, Error> {
+        let Some(address) = self.app.config.tls.listen else { return Ok(None) };
+        let failed = |source| Error::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
+        self.secure = Some((listener, settings));
+        Ok(Some(local_addr))
+    }
+
+    /// What ends the taking of requests before all else ends.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        Intake(Arc::clone(&self.app))
     }
 
     /// Where it listens: the port that was found if 0 was asked for.
@@ -92,20 +141,27 @@ impl Api {
         self.local_addr
     }
 
-    /// Serves until `shutdown`; then takes no more connections, tells live clients to come back
-    /// (close code 1001), lets requests finish, and returns when all have, or after
+    /// Serves until `shutdown`, or until [`Intake::end`] as far as new requests go; then tells live clients
+    /// to come back (close code 1001), lets requests finish, and returns when all have, or after
     /// `shutdown_grace_ms`.
     pub async fn run(self, shutdown: CancellationToken) {
         let app = &self.app;
-        app.tracker.spawn(Arc::clone(&app.hub).run_pump(app.closing.clone()));
+        app.tracker.spawn(Arc::clone(&app.hub).run_pump(app.tracker.clone(), app.closing.clone()));
+        if let Some(gate) = &app.gate {
+            app.tracker.spawn(Arc::clone(gate).run(app.closing.clone()));
+            app.acting.spawn(outside::tell(Arc::clone(app), Arc::clone(gate)));
+        }
         let router = routes::router(Arc::clone(app));
-        // Cancelled when grace is over: connections are then dropped where they stand.
         let cut = CancellationToken::new();
+        let line = Line { app: Arc::clone(app), router, cut: cut.clone() };
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = self.accept(&router, &cut) => {}
+            () = app.quiet.cancelled() => {}
+            () = self.accept(&line) => {}
         }
-        drop(self.listener);
+        drop((self.listener, self.secure, line));
+        shutdown.cancelled().await;
+        app.quiet.cancel();
         app.closing.cancel();
         let all = u32::try_from(app.config.connections_max.get()).unwrap_or(u32::MAX);
         let grace = Duration::from_millis(app.config.shutdown_grace_ms.get());
@@ -119,21 +175,32 @@ impl Api {
     }
 
     /// Accepts connections for ever.
-    async fn accept(&self, router: &Router, cut: &CancellationToken) {
+    async fn accept(&self, line: &Line) {
         let app = &self.app;
         loop {
-            let permit = Arc::clone(&self.connections).acquire_owned().await;
-            let permit = Arc::new(permit.expect("the semaphore is never closed"));
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    let connection = connection(
-                        stream,
-                        router.clone(),
-                        Permit { _permit: permit },
-                        Arc::clone(app),
-                        cut.clone(),
-                    );
-                    app.tracker.spawn(connection);
+            let connection = Arc::clone(&self.connections).acquire_owned().await;
+            let connection = connection.expect("the semaphore is never closed");
+            let (accepted, door) = tokio::select! {
+                accepted = self.listener.accept() => (accepted, Door::Plain),
+                (accepted, settings) = self.accept_tls() => (accepted, Door::Tls(settings)),
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    let is_secure = matches!(door, Door::Tls(_));
+                    let peer = Peer { address: address.ip().to_canonical(), is_secure };
+                    // Of a proxy, requests are counted.
+                    let place = if app.config.is_trusted(peer.address) {
+                        None
+                    } else {
+                        let place = app.sources.take(peer.address, Instant::now());
+                        if place.is_none() {
+                            continue;
+                        }
+                        place
+                    };
+                    let connection = Arc::new((connection, place));
+                    let permit = Permit { _connection: connection, _request: None };
+                    app.tracker.spawn(line.clone().serve(stream, door, peer, permit));
                 }
                 Err(error) => {
                     app.metrics.http.connections_failed.inc();
@@ -143,45 +210,31 @@ impl Api {
             }
         }
     }
+
+    /// The next connection for HTTPS, and the settings that are current then; never, if there is no
+    /// listener.
+    async fn accept_tls(&self) -> (io::Result<(TcpStream, SocketAddr)>, Arc<ServerConfig>) {
+        let Some((listener, settings)) = &self.secure else { return std::future::pending().await };
+        (listener.accept().await, settings.current())
+    }
 }
 
-/// Serves one connection to its end. An upgraded one goes on in its session, which holds its own
-/// clone of the permit.
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    permit: Permit,
-    app: Arc<App>,
-    cut: CancellationToken,
-) {
-    // Without these a connection works too, only less well.
-    drop(stream.set_nodelay(true));
-    drop(SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX)));
-    let open = app.metrics.http.connections.clone();
-    open.inc();
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(permit.clone());
-        router.call(request)
-    });
-    let timeout = Duration::from_millis(app.config.header_timeout_ms.get());
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    tokio::pin!(serving);
-    // Errors are the client's: it left, or spoke no HTTP.
-    tokio::select! {
-        _ = serving.as_mut() => {}
-        () = app.closing.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                _ = serving => {}
-                () = cut.cancelled() => {}
-            }
+/// The taking of requests.
+#[derive(Clone, Debug)]
+pub struct Intake(Arc<App>);
+
+impl Intake {
+    /// Takes no more connections, ends those that have nothing going on, and waits until requests that may
+    /// change something are answered, or for `shutdown_grace_ms`. Live clients stay, and so does whatever
+    /// is on its way.
+    pub async fn end(self) {
+        let Self(app) = self;
+        app.quiet.cancel();
+        app.acting.close();
+        let grace = Duration::from_millis(app.config.shutdown_grace_ms.get());
+        if tokio::time::timeout(grace, app.acting.wait()).await.is_err() {
+            let n_left = app.acting.len();
+            warn!(n_left, "{n_left} HTTP requests that change something are not answered in time.");
         }
     }
-    open.dec();
 }

@@ -1,6 +1,6 @@
 //! How the model's words look in JSON: one shape for HTTP and the live feed alike.
 
-use bellwire_model::{Alert, Correction, Cursor, StageTimes, Timestamp, Transition, Value};
+use bellwire_model::{Alert, Correction, Cursor, Labels, StageTimes, Timestamp, Transition, Value};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -24,12 +24,19 @@ impl Serialize for AlertView<'_> {
             resolved_at: Option<Rfc3339>,
             value: Option<f64>,
             summary: &'a str,
-            // No one can acknowledge or silence an alert yet.
             acknowledged_by: Option<&'a str>,
+            acknowledged_at: Option<Rfc3339>,
+            assigned_to: Option<&'a str>,
+            snoozed_until: Option<Rfc3339>,
             latched: bool,
             silenced: bool,
+            inhibited: bool,
+            escalation: u8,
+            labels: LabelsView<'a>,
         }
         let alert = self.0;
+        let handling = alert.handling.as_deref();
+        let ack = handling.and_then(|it| it.acknowledged.as_ref());
         Fields {
             id: Text(alert.id),
             rule: alert.rule.as_str(),
@@ -41,11 +48,26 @@ impl Serialize for AlertView<'_> {
             resolved_at: alert.resolved_at.map(Rfc3339),
             value: alert.value,
             summary: &alert.summary,
-            acknowledged_by: None,
-            latched: false,
-            silenced: false,
+            acknowledged_by: ack.map(|ack| &*ack.by),
+            acknowledged_at: ack.map(|ack| Rfc3339(ack.at)),
+            assigned_to: handling.and_then(|it| it.assigned_to.as_deref()),
+            snoozed_until: handling.and_then(|it| it.snoozed_until).map(Rfc3339),
+            latched: handling.is_some_and(|it| it.latched),
+            silenced: handling.is_some_and(|it| !it.silenced_by.is_empty()),
+            inhibited: handling.is_some_and(|it| it.inhibited_by.is_some()),
+            escalation: handling.map_or(0, |it| it.escalation),
+            labels: LabelsView(alert.labels.as_deref()),
         }
         .serialize(serializer)
+    }
+}
+
+/// Labels as an object; what is not known is empty.
+struct LabelsView<'a>(Option<&'a Labels>);
+
+impl Serialize for LabelsView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.into_iter().flat_map(Labels::iter))
     }
 }
 
@@ -85,14 +107,27 @@ impl TimesView {
     }
 }
 
-/// A transition; with `type` it is a live frame.
+/// What was done with an alert.
+#[derive(Serialize)]
+struct StepView<'a> {
+    step: &'static str,
+    by: Option<&'a str>,
+    text: Option<&'a str>,
+}
+
+/// A transition, or a step in an alert's handling; with `type` it is a live frame.
 #[derive(Serialize)]
 pub(crate) struct TransitionView<'a> {
     pub(crate) r#type: &'static str,
     pub(crate) cursor: Text<Cursor>,
     pub(crate) alert: AlertView<'a>,
-    from: &'static str,
-    to: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'static str>,
+    /// There if it is a step: which, by whom, and what he said.
+    #[serde(flatten)]
+    step: Option<StepView<'a>>,
     at: Rfc3339,
     reason: &'a str,
     /// `retroactive` or `withdrawn`.
@@ -116,12 +151,18 @@ impl std::fmt::Display for Hex {
 
 impl<'a> TransitionView<'a> {
     pub(crate) fn new(cursor: Cursor, transition: &'a Transition, times: TimesView) -> Self {
+        let step = transition.step.as_deref();
         Self {
-            r#type: "transition",
+            r#type: if step.is_some() { "step" } else { "transition" },
             cursor: Text(cursor),
             alert: AlertView(&transition.alert),
-            from: transition.from.label(),
-            to: transition.to.label(),
+            from: step.is_none().then(|| transition.from.label()),
+            to: step.is_none().then(|| transition.to.label()),
+            step: step.map(|step| StepView {
+                step: step.kind.label(),
+                by: step.by.as_deref(),
+                text: step.text.as_deref(),
+            }),
             at: Rfc3339(transition.at),
             reason: &transition.reason,
             correction: transition.correction.map(Correction::label),

@@ -62,7 +62,8 @@ mod upkeep;
 pub use config::Config;
 pub use door::config::{ClientCertificates, DoorConfig, ProxyConfig, RateConfig, TlsConfig};
 pub use door::{
-    Network, NetworkError, Reload, TlsError, TlsFacts, TlsHandle, Transport, look_at_tls,
+    Network, NetworkError, Reload, TlsError, TlsFacts, TlsHandle, TlsMetrics, Transport,
+    look_at_tls,
 };
 pub use error::Error;
 pub use handle::BrokerHandle;

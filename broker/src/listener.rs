@@ -100,7 +100,7 @@ impl<I: Inlet> Broker<I> {
         let listeners = open_all(&config)?;
         let metrics = &sessions.metrics.door;
         let tls = match listeners.iter().any(|it| it.way.transport.has_tls()) {
-            true => Some(TlsHandle::open(&config.tls, metrics.clone())?),
+            true => Some(TlsHandle::open(&config.tls, &[], metrics.tls.clone())?),
             false => None,
         };
         let turnstile =

@@ -1,7 +1,10 @@
 //! What a stretch of the log came to once it was decoded and judged: *judge* hands it to *keep*.
 
+use std::sync::Arc;
+
 use bellwire_model::{
-    Command, DeviceKey, LogPosition, Presence, Quarantined, Reading, Timestamp, Transition,
+    AuditEntry, Command, DeviceKey, LogPosition, Presence, Quarantined, Reading, Silence,
+    Timestamp, Transition,
 };
 
 use crate::decode::Output;
@@ -118,7 +121,11 @@ pub struct Group {
     pub commands: Vec<(LogPosition, Command)>,
     /// Publishes that answer no command which waits for it: record and ordinal.
     pub strays: Vec<(LogPosition, u32)>,
-    /// What the rules said.
+    /// What people and programs did.
+    pub audit: Vec<AuditEntry>,
+    /// Silences as they stand after each change, in order, and by which record.
+    pub silences: Vec<(LogPosition, Arc<Silence>)>,
+    /// What the rules said, and what was done with alerts.
     pub transitions: Vec<Transition>,
 }
 
@@ -147,7 +154,9 @@ impl Group {
             + self.presence.len()
             + self.refused.len()
             + self.profiled.len()
-            + 16 * (self.quarantined.len() + self.transitions.len() + self.commands.len())
+            + self.audit.len()
+            + 16 * (self.quarantined.len() + self.transitions.len())
+            + 16 * (self.commands.len() + self.silences.len())
             + log_bytes / size_of::<Reading>()
             + 1
     }

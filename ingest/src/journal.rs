@@ -1,5 +1,5 @@
-//! What *judge* decided and *keep* has not yet written: transitions, how commands stand, and which
-//! publishes repeat.
+//! What *judge* decided and *keep* has not yet written: transitions, how commands and silences stand, and
+//! which publishes repeat.
 //!
 //! Files in one folder, each named by the position of its first entry. Nothing here is synced: a
 //! replay of the log gives the same entries, so the journal begins empty at every start and
@@ -11,14 +11,15 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bellwire_model::{Command, LogPosition, Transition};
+use bellwire_model::{Command, LogPosition, Silence, Transition};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::WireCommand;
 use crate::dirs::make_private;
 use crate::group::Group;
+use crate::handling::WireSilence;
 use crate::wire::{WireError, WireTransition};
 
 /// A file is closed and the next begun when it has grown beyond this.
@@ -33,6 +34,8 @@ struct WireEntry<'a> {
     transitions: Vec<WireTransition<'a>>,
     #[serde(borrow)]
     commands: Vec<(u64, WireCommand<'a>)>,
+    #[serde(borrow)]
+    silences: Vec<(u64, WireSilence<'a>)>,
 }
 
 /// What was decided about a stretch of the log.
@@ -46,6 +49,8 @@ pub struct Verdicts {
     pub transitions: Vec<Transition>,
     /// Commands as they stand after each change, in log order.
     pub commands: Vec<(LogPosition, Command)>,
+    /// Silences as they stand after each change, in log order.
+    pub silences: Vec<(LogPosition, Arc<Silence>)>,
 }
 
 #[derive(Debug)]
@@ -62,6 +67,14 @@ struct Bookmark {
     chunk: u64,
     offset: u64,
     position: LogPosition,
+}
+
+/// Where one who follows the transitions stands: what it has seen need not be read again.
+#[derive(Clone, Debug, Default)]
+pub struct Follower {
+    bookmark: Bookmark,
+    /// Every entry before the bookmark lies before it.
+    next: (LogPosition, u32),
 }
 
 #[derive(Debug)]
@@ -139,6 +152,7 @@ impl Journal {
             && group.transitions.is_empty()
             && group.strays.is_empty()
             && group.commands.is_empty()
+            && group.silences.is_empty()
         {
             return Ok(());
         }
@@ -148,6 +162,7 @@ impl Journal {
             strays: places(&group.strays),
             transitions: group.transitions.iter().map(WireTransition::from).collect(),
             commands: group.commands.iter().map(|(at, it)| (at.0, it.into())).collect(),
+            silences: group.silences.iter().map(|(at, it)| (at.0, (&**it).into())).collect(),
         };
         let bytes = postcard::to_stdvec(&entry).map_err(io::Error::other)?;
         self.inner().append(group.start, group.end, &bytes)
@@ -209,6 +224,45 @@ impl Journal {
                 Ok(None)
             }
             found => found.map(Some),
+        }
+    }
+
+    /// The same for one who asks again and again for what is new: each entry is read once.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn follow(
+        &self,
+        follower: &mut Follower,
+        from: (LogPosition, u32),
+        limit: usize,
+    ) -> io::Result<Option<Vec<Transition>>> {
+        let (mut bookmark, files) = {
+            let inner = self.inner();
+            if from.0 < inner.begin {
+                return Ok(None);
+            }
+            let is_good = follower.next <= from && follower.bookmark.chunk >= inner.n_dropped;
+            let bookmark = if is_good {
+                follower.bookmark.clone()
+            } else {
+                let n_before = inner.chunks.partition_point(|chunk| chunk.end <= from.0);
+                Bookmark { chunk: inner.n_dropped + n_before as u64, ..Bookmark::default() }
+            };
+            let files = inner.files_from(bookmark.chunk);
+            (bookmark, files)
+        };
+        match files.follow(&mut bookmark, from, limit) {
+            // Trimmed just now.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.is_past(&files) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+            Ok(found) => {
+                let last = found.last().map(|last| (last.position, last.ordinal + 1));
+                *follower = Follower { bookmark, next: last.unwrap_or(from) };
+                Ok(Some(found))
+            }
         }
     }
 
@@ -294,19 +348,33 @@ impl Files {
         from: (LogPosition, u32),
         limit: usize,
     ) -> io::Result<Vec<Transition>> {
-        let mut found = Vec::new();
         let mut bookmark = Bookmark { chunk: self.first, ..Bookmark::default() };
-        self.scan(&mut bookmark, |entry, end| {
+        self.follow(&mut bookmark, from, limit)
+    }
+
+    /// Moves the bookmark behind the entries that were given as a whole.
+    fn follow(
+        &self,
+        bookmark: &mut Bookmark,
+        from: (LogPosition, u32),
+        limit: usize,
+    ) -> io::Result<Vec<Transition>> {
+        let mut found = Vec::new();
+        self.scan(bookmark, |entry, end| {
             if end <= from.0 {
                 return Ok(Scan::Go);
             }
             for wire in entry.transitions {
                 let transition = Transition::try_from(wire).map_err(damaged)?;
-                if (transition.position, transition.ordinal) >= from && found.len() < limit {
-                    found.push(transition);
+                if (transition.position, transition.ordinal) < from {
+                    continue;
                 }
+                if found.len() >= limit {
+                    return Ok(Scan::Stop);
+                }
+                found.push(transition);
             }
-            Ok(if found.len() < limit { Scan::Go } else { Scan::Stop })
+            Ok(Scan::Go)
         })?;
         Ok(found)
     }
@@ -372,6 +440,10 @@ impl Verdicts {
             let command = wire.command().ok_or(WireError { what: "a command" }).map_err(damaged)?;
             self.commands.push((LogPosition(at), command));
         }
+        for (at, wire) in entry.silences.into_iter().filter(|(at, _)| inside(*at)) {
+            let silence = wire.silence().ok_or(WireError { what: "a silence" }).map_err(damaged)?;
+            self.silences.push((LogPosition(at), Arc::new(silence)));
+        }
         for wire in entry.transitions {
             let transition = Transition::try_from(wire).map_err(damaged)?;
             if inside(transition.position.0) {
@@ -383,97 +455,4 @@ impl Verdicts {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::tests::transition;
-
-    fn group(start: u64, end: u64) -> Group {
-        let mut group = Group::at(LogPosition(start));
-        group.end = LogPosition(end);
-        group.duplicates = vec![(LogPosition(start), 3)];
-        group.transitions =
-            vec![transition(start, 0), transition(start, 1), transition(start + 5, 0)];
-        group
-    }
-
-    fn positions(verdicts: &Verdicts) -> Vec<(u64, u32)> {
-        verdicts.transitions.iter().map(|t| (t.position.0, t.ordinal)).collect()
-    }
-
-    #[test]
-    fn verdicts_are_read_by_position_also_across_entries() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::create(dir.path()).unwrap();
-        journal.append(&group(0, 10)).unwrap();
-        journal.append(&Group::at(LogPosition(10))).unwrap();
-        journal.append(&group(20, 30)).unwrap();
-        let read = |from, to| journal.read(LogPosition(from), LogPosition(to)).unwrap();
-        assert_eq!(positions(&read(0, 3)), [(0, 0), (0, 1)]);
-        assert_eq!(positions(&read(3, 10)), [(5, 0)]);
-        assert_eq!(positions(&read(10, 22)), [(20, 0), (20, 1)]);
-        assert_eq!(positions(&read(22, 30)), [(25, 0)]);
-        assert_eq!(positions(&read(0, 30)).len(), 6, "an earlier place can be read again");
-        assert_eq!(read(20, 30).duplicates, [(LogPosition(20), 3)]);
-        assert_eq!(read(30, 99), Verdicts::default());
-    }
-
-    #[test]
-    fn operators_get_what_they_missed() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::create(dir.path()).unwrap();
-        (0..5).for_each(|n| journal.append(&group(n * 10, n * 10 + 10)).unwrap());
-        let missed = journal.transitions_from((LogPosition(10), 1), 4).unwrap().unwrap();
-        let places: Vec<_> = missed.iter().map(|t| (t.position.0, t.ordinal)).collect();
-        assert_eq!(places, [(10, 1), (15, 0), (20, 0), (20, 1)]);
-    }
-
-    /// A pipe in place of a file: who reads it waits until the test writes.
-    #[test]
-    fn judge_does_not_wait_for_those_who_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::with_file_bytes(dir.path(), 1).unwrap();
-        journal.append(&group(0, 10)).unwrap();
-        let path = dir.path().join(format!("{:020}.journal", 0));
-        let bytes = fs::read(&path).unwrap();
-        fs::remove_file(&path).unwrap();
-        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
-        assert!(made.success(), "mkfifo");
-        std::thread::scope(|scope| {
-            let reader =
-                scope.spawn(|| journal.transitions_from((LogPosition(0), 0), 99).unwrap().unwrap());
-            // Opening it for writing waits until the reader has opened it.
-            let mut pipe = File::options().write(true).open(&path).unwrap();
-            let (sender, appended) = std::sync::mpsc::sync_channel(1);
-            let journal = &journal;
-            scope.spawn(move || sender.send(journal.append(&group(10, 20))).unwrap());
-            let appended = appended.recv_timeout(std::time::Duration::from_secs(30));
-            pipe.write_all(&bytes).unwrap();
-            drop(pipe);
-            appended.expect("it does not wait").unwrap();
-            assert_eq!(reader.join().unwrap().len(), 3, "what there was when it began");
-        });
-        let newer = journal.transitions_from((LogPosition(10), 0), 99).unwrap().unwrap();
-        assert_eq!(newer.len(), 3);
-    }
-
-    #[test]
-    fn files_go_when_they_are_passed() {
-        let dir = tempfile::tempdir().unwrap();
-        let journal = Journal::create(dir.path()).unwrap();
-        let mut big = group(0, 10);
-        big.transitions[0].alert.summary = "x".repeat(9 << 20);
-        journal.append(&big).unwrap();
-        journal.append(&group(10, 20)).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-        journal.trim(LogPosition(9)).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
-        assert!(journal.transitions_from((LogPosition(5), 0), 9).unwrap().is_some());
-        journal.trim(LogPosition(10)).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert_eq!(journal.transitions_from((LogPosition(5), 0), 9).unwrap(), None, "not silently");
-        assert!(journal.transitions_from((LogPosition(10), 0), 9).unwrap().is_some());
-        assert_eq!(journal.read(LogPosition(0), LogPosition(20)).unwrap().transitions.len(), 3);
-        Journal::create(dir.path()).unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "it begins empty");
-    }
-}
+mod tests;

@@ -185,6 +185,8 @@ impl Load {
         self.unshelved.append(&mut group.unshelved);
         self.batch.transitions.append(&mut group.transitions);
         self.batch.commands.extend(group.commands.drain(..).map(|(_, command)| command));
+        self.batch.audit.append(&mut group.audit);
+        self.batch.silences.extend(group.silences.drain(..).map(|(_, silence)| silence));
         let presence = group.presence.drain(..);
         self.batch.presence.extend(presence.map(|(device, presence, _)| (device, presence)));
         self.profiled.append(&mut group.profiled);

@@ -7,11 +7,13 @@
 //!
 //! **Invariant:** this room knows neither MQTT nor SQL nor rules: `src` connects it to them.
 
+pub mod audit;
 mod backoff;
 pub mod commands;
 pub mod decode;
 mod dirs;
 pub mod group;
+mod handling;
 pub mod handoff;
 pub mod journal;
 pub mod judge;

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bellwire_model::{
-    Alert, DeviceKey, KeepBatch, LogId, LogPosition, Names, Observation, Presence, Profile,
-    Registry, SharedNames, StageTimes, Timestamp, Transition,
+    Action, Alert, DeviceKey, KeepBatch, LogId, LogPosition, Names, Observation, Presence, Profile,
+    Registry, SharedNames, Silence, StageTimes, Timestamp, Transition,
 };
 
 use crate::group::Group;
@@ -53,10 +53,19 @@ pub trait Rules: Send {
         out: &mut Vec<Transition>,
     );
 
+    /// An operator does something; silences as they stand after it are added to `silences`.
+    fn act(
+        &mut self,
+        action: &Action,
+        moment: Moment,
+        out: &mut Vec<Transition>,
+        silences: &mut Vec<Arc<Silence>>,
+    );
+
     /// A group of records is done: the time to bring metrics up to date.
     fn judged(&self);
 
-    /// The alerts that are not over.
+    /// The alerts that are open: not over, or latched.
     fn active(&self) -> Vec<Alert>;
 
     /// The earliest wall-clock instant at which a tick could change something.
@@ -130,7 +139,7 @@ pub trait Feed: Send {
     /// A group was judged. Must not block: the next group waits.
     fn judged(&mut self, group: &Group, times: StageTimes, phase: Phase);
 
-    /// Recovery is over: everything before `end` is judged, and these alerts are not over.
+    /// Recovery is over: everything before `end` is judged, and these alerts are open.
     fn recovered(&mut self, end: LogPosition, active: Vec<Alert>);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bellwire_model::{LogPosition, PublishRef, SharedNames};
+use bellwire_model::{AuditEntry, LogPosition, PublishRef, SharedNames};
 
 use crate::decode::{Decoded, Decoder};
 use crate::group::Group;
@@ -112,6 +112,7 @@ impl Rereader {
             }
             group.transitions = verdicts.transitions;
             group.commands = verdicts.commands;
+            group.silences = verdicts.silences;
             // Whether they say anything new, the database sees.
             let said = group.output.labels.iter().map(|said| said.device);
             group.profiled.extend(said);
@@ -138,12 +139,17 @@ impl Rereader {
                 let changes = unpack_devices(changes, &mut self.decoder);
                 group.profiled.extend(changes.into_iter().map(|(device, _)| device));
             }
+            Record::Audit(deed) => {
+                let Moment { position, received_at } = moment;
+                group.audit.push(AuditEntry { position, received_at, deed: *deed });
+            }
             Record::Publishes { .. }
             | Record::Replay(_)
             | Record::Tick
             | Record::Started { .. }
             | Record::Rules { .. }
-            | Record::Commands(_) => {}
+            | Record::Commands(_)
+            | Record::Action(_) => {}
         }
     }
 }

@@ -1,12 +1,15 @@
 //! The model's words as bytes, for the journal and the snapshots: `model` has no serde by design.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bellwire_model::{
     Alert, AlertId, AlertState, Correction, LogPosition, RuleName, Severity, Target, Timestamp,
     Transition, Value,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::handling::{WireHandling, WireStep, labels_of, wire_labels};
 
 /// Bytes that are not what they should be; the file is damaged or from another version.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,11 @@ pub(crate) struct WireTransition<'a> {
     /// 0 for none, else one more than the place among [`Correction::ALL`].
     correction: u8,
     historical: bool,
+    labels: Option<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
+    #[serde(borrow)]
+    handling: Option<Box<WireHandling<'a>>>,
+    #[serde(borrow)]
+    step: Option<WireStep<'a>>,
 }
 
 impl<'a> From<&'a Transition> for WireTransition<'a> {
@@ -64,6 +72,9 @@ impl<'a> From<&'a Transition> for WireTransition<'a> {
             reason: transition.reason.as_ref().into(),
             correction: transition.correction.map_or(0, |correction| correction as u8 + 1),
             historical: transition.historical,
+            labels: alert.labels.as_deref().map(wire_labels),
+            handling: alert.handling.as_deref().map(|it| Box::new(it.into())),
+            step: transition.step.as_deref().map(Into::into),
         }
     }
 }
@@ -90,6 +101,10 @@ impl TryFrom<WireTransition<'_>> for Transition {
                 None => return Err(damaged),
             },
         };
+        let step = match wire.step {
+            None => None,
+            Some(step) => Some(Box::new(step.step().ok_or(damaged)?)),
+        };
         let alert = Alert {
             id: AlertId(wire.id),
             rule,
@@ -101,6 +116,8 @@ impl TryFrom<WireTransition<'_>> for Transition {
             resolved_at: wire.resolved_at.map(Timestamp::from_micros),
             value: wire.value,
             summary: wire.summary.into_owned(),
+            labels: wire.labels.map(|wire| Arc::new(labels_of(wire))),
+            handling: wire.handling.map(|wire| Box::new((*wire).into())),
         };
         Ok(Self {
             position: LogPosition(wire.position),
@@ -114,6 +131,7 @@ impl TryFrom<WireTransition<'_>> for Transition {
             reason: wire.reason.into_owned().into(),
             correction,
             historical: wire.historical,
+            step,
         })
     }
 }
@@ -145,7 +163,21 @@ impl From<WireValue<'_>> for Value {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use bellwire_model::{Acknowledgement, Handling, SilenceId, Step, StepKind};
+
     use super::*;
+
+    fn handling() -> Handling {
+        Handling {
+            acknowledged: Some(Acknowledgement { by: "ada".into(), at: Timestamp::from_secs(4) }),
+            assigned_to: Some("bo".into()),
+            snoozed_until: Some(Timestamp::from_secs(5)),
+            latched: true,
+            silenced_by: vec![SilenceId(7), SilenceId(u128::MAX)],
+            inhibited_by: Some(AlertId(9)),
+            escalation: 2,
+        }
+    }
 
     /// A transition of the record at `position`.
     pub(crate) fn transition(position: u64, ordinal: u32) -> Transition {
@@ -160,6 +192,8 @@ pub(crate) mod tests {
             resolved_at: None,
             value: Some(91.5),
             summary: "oven is hot".to_owned(),
+            labels: Some(Arc::new(std::iter::once(("site".into(), "ü".into())).collect())),
+            handling: Some(Box::new(handling())),
         };
         Transition {
             position: LogPosition(position),
@@ -173,6 +207,11 @@ pub(crate) mod tests {
             reason: "temperature > 90".into(),
             correction: Some(Correction::Retroactive),
             historical: true,
+            step: Some(Box::new(Step {
+                kind: StepKind::Latched,
+                by: Some("ada".into()),
+                text: None,
+            })),
         }
     }
 

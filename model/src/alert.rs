@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::words::words;
-use crate::{LogPosition, RuleName, Target, Timestamp};
+use crate::{Handling, Labels, LogPosition, RuleName, Step, Target, Timestamp};
 
 words! {
     /// How bad it is.
@@ -118,6 +119,30 @@ pub struct Alert {
     pub value: Option<f64>,
     /// The rule's `summary` with its places filled in.
     pub summary: String,
+    /// The labels of the device or group; `None` where they are not known yet.
+    pub labels: Option<Arc<Labels>>,
+    /// What was done to it; `None`: nothing.
+    pub handling: Option<Box<Handling>>,
+}
+
+impl Alert {
+    /// Whether it is in sight by itself: it is not over, or latched.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.state.is_over() || self.handling.as_ref().is_some_and(|handling| handling.latched)
+    }
+
+    /// What a matcher sees of a label: `rule` (also as `alertname`), `device` (also a group's name),
+    /// `severity`, and the labels of the device or group. What is not there is the empty text.
+    #[must_use]
+    pub fn label(&self, name: &str) -> &str {
+        match name {
+            "rule" | "alertname" => self.rule.as_str(),
+            "device" => self.device.as_str(),
+            "severity" => self.severity.label(),
+            _ => self.labels.as_ref().and_then(|labels| labels.get(name)).unwrap_or_default(),
+        }
+    }
 }
 
 words! {
@@ -130,7 +155,7 @@ words! {
     }
 }
 
-/// An edge between states: what operators hear.
+/// An edge between states, or a step in an alert's handling: what operators hear.
 ///
 /// What was said is never changed: where a late reading shows that it was not so, or not then,
 /// [`Transition::correction`] says it. The history as it is now known is what was said, in the
@@ -159,6 +184,9 @@ pub struct Transition {
     pub correction: Option<Correction>,
     /// Whether the device sends what it measured long ago: then nobody is called for it.
     pub historical: bool,
+    /// What was done, where it is no edge between states but a step in the alert's handling: then
+    /// `from` and `to` are the state it was in, and `at` is when the record was received.
+    pub step: Option<Box<Step>>,
 }
 
 /// When a record passed each stage, by our own clock.

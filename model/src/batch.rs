@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Command, DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence, Profile, Reading,
-    RejectReason, Timestamp, Transition,
+    AuditEntry, Command, DeviceId, DeviceKey, DeviceLedger, LogPosition, MetricKey, Presence,
+    Profile, Reading, RejectReason, Silence, Timestamp, Transition,
 };
 
 /// A payload of which we could not read some part, kept as it came.
@@ -64,7 +64,7 @@ pub struct KeepBatch {
     pub quarantined: Vec<Quarantined>,
     /// Payloads that were in quarantine and are read now: record and ordinal.
     pub unshelved: Vec<(LogPosition, u32)>,
-    /// What the rules said, in order.
+    /// What the rules said, and what was done with alerts, in order.
     pub transitions: Vec<Transition>,
     /// Which devices came or went, in order.
     pub presence: Vec<(DeviceKey, Presence)>,
@@ -72,6 +72,10 @@ pub struct KeepBatch {
     pub units: Vec<(DeviceKey, MetricKey, Arc<str>)>,
     /// Commands as they stand after each change, in order: of several of one, the last counts.
     pub commands: Vec<Command>,
+    /// What people and programs did, in order.
+    pub audit: Vec<AuditEntry>,
+    /// Silences as they stand after each change, in order: of several of one, the last counts.
+    pub silences: Vec<Arc<Silence>>,
     /// What is said of devices, as of `end` or later; each at most once.
     pub profiles: Vec<(DeviceKey, Arc<Profile>)>,
     /// The ledger as of `end`, if it is to be written this time.
@@ -89,6 +93,8 @@ impl KeepBatch {
             && self.presence.is_empty()
             && self.units.is_empty()
             && self.commands.is_empty()
+            && self.audit.is_empty()
+            && self.silences.is_empty()
             && self.profiles.is_empty()
             && self.ledger.is_none()
     }

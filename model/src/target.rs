@@ -65,11 +65,51 @@ impl Target {
         self.0.starts_with('{')
     }
 
+    /// The labels that the devices of a group have in common, in its order; `None` if it is a device, or
+    /// was cut.
+    #[must_use]
+    pub fn labels(&self) -> Option<Vec<(String, String)>> {
+        let mut rest = self.0.strip_prefix('{')?.strip_suffix('}')?;
+        let mut labels = Vec::new();
+        while !rest.is_empty() {
+            let (name, behind) = rest.split_once("=\"")?;
+            let (value, behind) = quoted(behind)?;
+            labels.push((name.to_owned(), value));
+            rest = match behind.strip_prefix(", ") {
+                Some(next) if !next.is_empty() => next,
+                _ if behind.is_empty() => behind,
+                _ => return None,
+            };
+        }
+        Some(labels)
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Reads a value up to the quote that ends it, and gives what is behind that.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut chars = text.char_indices();
+    while let Some((index, c)) = chars.next() {
+        match c {
+            '"' => return Some((value, &text[index + 1..])),
+            '\\' => match chars.next()?.1 {
+                'u' => {
+                    let code = text[index..].strip_prefix("\\u{")?.split_once('}')?.0;
+                    value.push(char::from_u32(u32::from_str_radix(code, 16).ok()?)?);
+                    chars.nth(code.len() + 1)?;
+                }
+                c => value.push(c),
+            },
+            c => value.push(c),
+        }
+    }
+    None
 }
 
 impl From<DeviceId> for Target {
@@ -125,6 +165,21 @@ mod tests {
         assert!(!target.is_group() && target == device);
         assert_eq!(Target::new("a/b"), Err(IdError::Forbidden('/')));
         assert_eq!(Target::new("{\n"), Err(IdError::Forbidden('\n')));
+    }
+
+    #[test]
+    fn a_groups_labels_are_read_from_its_text() {
+        for labels in [
+            vec![],
+            vec![("site", "berlin")],
+            vec![("site", "b\"er, \\lin"), ("kind", "o\u{1}ve\n\\u{7}"), ("x", "")],
+        ] {
+            let expected: Vec<_> = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+            assert_eq!(Target::group(labels).labels(), Some(expected));
+        }
+        for wrong in ["oven-1", "{site}", "{site=\"a}", "{site=\"a\"x}", "{site=\"a\", }"] {
+            assert_eq!(Target::new(wrong).expect("a target").labels(), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -33,11 +33,15 @@ impl Drop for Watching {
     }
 }
 
-/// Watches the files of `tls`.
+/// Watches the files of `tls`, which is for `what`.
 ///
 /// Their folders are watched, and every change in them counts: files are replaced, and a mounted
 /// secret changes by a link beside them.
-pub(super) fn watch(tls: TlsHandle, tracker: &TaskTracker) -> anyhow::Result<Watching> {
+pub(super) fn watch(
+    what: &'static str,
+    tls: TlsHandle,
+    tracker: &TaskTracker,
+) -> anyhow::Result<Watching> {
     // One pending change is as good as many: it means "look again". Full: the news is dropped.
     let (changed, changes) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -50,7 +54,7 @@ pub(super) fn watch(tls: TlsHandle, tracker: &TaskTracker) -> anyhow::Result<Wat
     }
     let hangup = signal(SignalKind::hangup())?;
     let closing = CancellationToken::new();
-    tracker.spawn(follow(tls, changes, hangup, closing.clone()));
+    tracker.spawn(follow((what, tls), changes, hangup, closing.clone()));
     Ok(Watching { _watcher: watcher, closing })
 }
 
@@ -61,7 +65,7 @@ fn folder(file: &Path) -> PathBuf {
 
 /// Reads the files again after each change, until the watch ends.
 async fn follow(
-    tls: TlsHandle,
+    (what, tls): (&'static str, TlsHandle),
     mut changes: mpsc::Receiver<()>,
     mut hangup: Signal,
     closing: CancellationToken,
@@ -81,11 +85,14 @@ async fn follow(
             }
         }
         match tls.reload() {
-            Ok(Reload::Changed) => info!("Took up new certificates for MQTT."),
+            Ok(Reload::Changed) => info!("Took up new certificates for {what}."),
             Ok(Reload::Same) => {}
             Err(error) => {
                 let reason = super::chain(&error);
-                warn!(reason, "New certificates for MQTT are wrong; the old ones stay: {reason}.");
+                warn!(
+                    reason,
+                    "New certificates for {what} are wrong; the old ones stay: {reason}."
+                );
             }
         }
     }

@@ -23,6 +23,9 @@ pub struct Endpoints {
     pub rumqttd: Option<SocketAddr>,
     /// HTTP.
     pub http: SocketAddr,
+    /// HTTPS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub https: Option<SocketAddr>,
     /// The managed database, for `psql`; absent if it is one's own.
     pub database: Option<String>,
 }
@@ -37,6 +40,7 @@ impl Endpoints {
             mqtt_wss: Vec::new(),
             rumqttd: None,
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            https: None,
             database: None,
         }
     }

@@ -1,15 +1,15 @@
 //! What others connect to: listeners, bridges, HTTP; and what follows files and devices beside them.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use bellwire_api::ports::Ports;
-use bellwire_api::{Api, Hub};
+use bellwire_api::ports::{PeopleStore, Ports, Provider};
+use bellwire_api::{Api, Hub, Intake};
 use bellwire_broker::bridge::BridgeHandle;
 use bellwire_broker::{Broker, BrokerHandle, SharedSessions, Transport};
 use bellwire_ingest::topics::SharedClaims;
+use bellwire_notify::Handle;
 use bellwire_store::Database;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -18,16 +18,21 @@ use super::access::Door;
 use super::bridges::Bridges;
 use super::compaction::Compaction;
 use super::endpoints::Endpoints;
+use super::handling::HandlingPort;
 use super::health::ServiceHealth;
 use super::history::Kept;
 use super::inlet::LogInlet;
+use super::notify::{ChannelPort, Sending};
+use super::oidc::Oidc;
+use super::people::PeopleFiles;
 use super::present::Now;
 use super::registry::DeviceBook;
 use super::rulebook::Rulebook;
 use super::spine::Spine;
+use super::web::Web;
 use super::{
-    Common, Running, backtests, certificates, commands, file_watch, mappings, presence, rebirth,
-    refused, replay, rules_file, telemetry,
+    Common, Running, audit, backtests, certificates, commands, file_watch, mappings, presence,
+    rebirth, refused, replay, rules_file, telemetry, web,
 };
 use crate::rulebook::effective::FileRules;
 
@@ -38,13 +43,15 @@ pub(super) struct Front {
     pub(super) broker: Running,
     pub(super) credentials: Option<Running>,
     pub(super) api: Running,
+    pub(super) intake: Intake,
     pub(super) files: [Option<file_watch::Watching>; 2],
-    pub(super) certificates: Option<certificates::Watching>,
+    pub(super) certificates: [Option<certificates::Watching>; 2],
     pub(super) presence: presence::Following,
     pub(super) refusals: Running,
     pub(super) commands: commands::Bringing,
     pub(super) compaction: Compaction,
     pub(super) bridges: Bridges,
+    pub(super) sending: Sending,
 }
 
 /// Opens everything that others connect to.
@@ -95,28 +102,45 @@ pub(super) async fn open(
     };
     let (port, commands) = commands::begin(parts, spine.commands().clone(), &common.tracker);
     let credentials = door.follow(common, handle);
+    let sending = Sending::start(common, spine, database)?;
     let ports = (book, telemetry, port);
-    let (api, http) = open_api(common, spine, database, ports, bridges.handles()).await?;
-    let endpoints =
-        Endpoints { http, rumqttd: bridges.rumqttd, database: database.managed_url(), ..doors };
-    std::fs::write(endpoints_file, serde_json::to_vec_pretty(&endpoints)?)
-        .with_context(|| format!("cannot write {}", endpoints_file.display()))?;
-    info!("Ready: MQTT on {}, HTTP on http://{http}/.", endpoints.mqtt_urls().join(", "));
+    let others = (bridges.handles(), sending.handle());
+    let web = open_api(common, spine, database, ports, others).await?;
+    let endpoints = Endpoints {
+        http: web.http,
+        https: web.https,
+        rumqttd: bridges.rumqttd,
+        database: database.managed_url(),
+        ..doors
+    };
+    tell(&endpoints, endpoints_file)?;
     let every = common.config.database.compact_interval();
     let compaction = Compaction::start(Arc::clone(database), every, common.failures.clone())?;
     Ok(Front {
         endpoints,
         broker,
         credentials,
-        api,
+        api: web.running,
+        intake: web.intake,
         files: [rules_file, mappings_file],
-        certificates,
+        certificates: [certificates, web.certificates],
         presence,
         refusals,
         commands,
         compaction,
         bridges,
+        sending,
     })
+}
+
+/// Says where the service can be reached: in the log, and in a file for other commands.
+fn tell(endpoints: &Endpoints, file: &Path) -> anyhow::Result<()> {
+    std::fs::write(file, serde_json::to_vec_pretty(endpoints)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    let secure = endpoints.https.map(|https| format!(", https://{https}/")).unwrap_or_default();
+    let (mqtt, http) = (endpoints.mqtt_urls().join(", "), endpoints.http);
+    info!("Ready: MQTT on {mqtt}, HTTP on http://{http}/{secure}.");
+    Ok(())
 }
 
 /// Opens the MQTT listeners; gives where they are, and the watch on their certificates.
@@ -146,7 +170,7 @@ async fn open_broker(
         mqtt_wss: broker.addresses(Transport::WebSocketTls),
         ..Endpoints::nowhere()
     };
-    let watch = |tls| certificates::watch(tls, &common.tracker);
+    let watch = |tls| certificates::watch("MQTT", tls, &common.tracker);
     let certificates = broker.tls().map(watch).transpose()?;
     let handle = broker.handle();
     let token = CancellationToken::new();
@@ -154,13 +178,30 @@ async fn open_broker(
     Ok(((token, task), handle, endpoints, certificates))
 }
 
+/// Who may come in; everybody with `--insecure`.
+fn people(common: &Common) -> anyhow::Result<Option<Arc<dyn PeopleStore>>> {
+    let files = PeopleFiles::in_dir(&common.data_dir);
+    if common.config.insecure {
+        // One that an earlier start has left is none of this one's.
+        files.show_local_token(None)?;
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(files)))
+}
+
+/// Who people may sign in by, beside us.
+fn provider(common: &Common) -> anyhow::Result<Option<Arc<dyn Provider>>> {
+    let oidc = Oidc::open(&common.config.http.oidc, Arc::clone(&common.clock))?;
+    Ok(oidc.map(|oidc| Arc::new(oidc) as _))
+}
+
 async fn open_api(
     common: &Common,
     spine: &Spine,
     database: &Arc<Database>,
     (book, telemetry, commands): (Rulebook, telemetry::HttpInlet, commands::CommandPort),
-    bridges: Arc<[BridgeHandle]>,
-) -> anyhow::Result<(Running, SocketAddr)> {
+    (bridges, channels): (Arc<[BridgeHandle]>, Option<Handle>),
+) -> anyhow::Result<Web> {
     let kept = Kept {
         log: spine.log().id(),
         queries: database.queries()?,
@@ -178,10 +219,19 @@ async fn open_api(
         clock: Arc::clone(&common.clock),
     };
     let now = Arc::new(now);
-    let health = ServiceHealth { log: spine.log(), database: spine.database_state(), bridges };
+    let (log, state) = (spine.log(), spine.database_state());
+    let health = ServiceHealth { log, database: state, bridges, channels: channels.clone() };
     let tracker = common.tracker.clone();
     let devices = DeviceBook::new(Arc::clone(&now), spine.log(), spine.judged(), tracker.clone());
+    let handling = HandlingPort::new(
+        spine.log(),
+        spine.judged(),
+        (spine.board(), spine.hub()),
+        tracker.clone(),
+    );
     let known = (spine.rules(), spine.registry().clone());
+    let (log, remembered) = (spine.log(), spine.audit().clone());
+    let audit_log = audit::AuditBook { log, remembered, queries: database.queries()? };
     let backtests = backtests::StoredHistory::new(Arc::clone(database), known, tracker);
     let ports = Ports {
         present: now,
@@ -192,11 +242,20 @@ async fn open_api(
         telemetry: Arc::new(telemetry),
         shelf: Arc::new(replay::Replayer::new(database.queries()?, spine.log(), spine.terms())),
         commands: Arc::new(commands),
+        handling: Arc::new(handling),
         registry: Arc::new(devices),
+        channels: Arc::new(ChannelPort(channels)),
+        people: people(common)?,
+        audit: Arc::new(audit_log),
+        provider: provider(common)?,
     };
     let hub: Arc<Hub> = spine.hub();
+    let mut config = common.config.http.clone();
+    if common.config.insecure {
+        config = config.without_limits_per_client();
+    }
     let api = Api::bind(
-        common.config.http.clone(),
+        config,
         ports,
         hub,
         common.registry.clone(),
@@ -204,8 +263,5 @@ async fn open_api(
         common.tracker.clone(),
     )
     .await?;
-    let address = api.local_addr();
-    let token = CancellationToken::new();
-    let task = common.tracker.spawn(api.run(token.clone()));
-    Ok(((token, task), address))
+    web::open(common, api).await
 }

@@ -6,15 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bellwire_api::ports::{Check, DatabaseInfo, Health, HealthStatus, Readiness};
 use bellwire_broker::bridge::BridgeHandle;
 use bellwire_ingest::log::{Held, Log};
+use bellwire_notify::Handle;
+use prometheus::{IntGauge, Registry};
 
-use super::bridges;
+use super::{bridges, notify};
 
 /// The longest reason that is shown, in characters.
 const REASON_CHARS_MAX: usize = 300;
 
 /// Whether the database took what it was last given.
-#[derive(Debug, Default)]
-pub struct DatabaseState(Mutex<Known>);
+#[derive(Debug)]
+pub struct DatabaseState {
+    known: Mutex<Known>,
+    /// The same, for `/metrics`.
+    up: IntGauge,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -26,28 +32,45 @@ struct Known {
 }
 
 impl DatabaseState {
+    /// Of one that nothing is known of yet.
+    ///
+    /// # Errors
+    /// If the metric's name is taken.
+    pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let up = IntGauge::new(
+            "bellwire_database_up",
+            "Whether the database took what it was last given; 0 until it first did.",
+        )?;
+        registry.register(Box::new(up.clone()))?;
+        Ok(Self { known: Mutex::default(), up })
+    }
+
     /// It answered, and is this one.
     pub fn back(&self, info: DatabaseInfo) {
         let mut known = self.known();
-        known.away = None;
         known.detail = described(&info);
         known.info = Some(info);
+        known.away = None;
+        self.up.set(1);
     }
 
     /// It is still there.
     pub fn fine(&self) {
         self.known().away = None;
+        self.up.set(1);
     }
 
     /// It did not take what it was given. True if it did before.
     pub fn away(&self, error: &(dyn Error + 'static)) -> bool {
         let reason = innermost(error).chars().take(REASON_CHARS_MAX).collect();
+        self.up.set(0);
         self.known().away.replace(reason).is_none()
     }
 
     /// It has not answered yet, unless there is a better reason.
     pub fn not_heard_of(&self) {
         self.known().away.get_or_insert_with(|| "it has not answered yet".to_owned());
+        self.up.set(0);
     }
 
     /// Whether it did not take what it was given.
@@ -57,7 +80,7 @@ impl DatabaseState {
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -88,6 +111,8 @@ pub struct ServiceHealth {
     pub database: Arc<DatabaseState>,
     /// Other brokers that readings come from.
     pub bridges: Arc<[BridgeHandle]>,
+    /// Where alerts are sent to, if there is a channel.
+    pub channels: Option<Handle>,
 }
 
 impl ServiceHealth {
@@ -121,7 +146,29 @@ impl Health for ServiceHealth {
     fn readiness(&self) -> Readiness {
         let mut checks = vec![self.log_check(), self.database_check()];
         checks.extend(bridges::check(&self.bridges));
+        checks.extend(notify::check(self.channels.as_ref()));
         let status = checks.iter().map(|check| check.status).max().unwrap_or(HealthStatus::Ok);
         Readiness { status, checks, database: self.database.known().info.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metric_follows_the_state() {
+        let registry = Registry::new();
+        let state = DatabaseState::register(&registry).expect("names are free");
+        let shown = || registry.gather()[0].get_metric()[0].get_gauge().get_value();
+        assert_eq!((state.is_away(), shown()), (false, 0.0), "nothing is known");
+        state.fine();
+        assert_eq!((state.is_away(), shown()), (false, 1.0));
+        assert!(state.away(&std::io::Error::other("gone")), "it was there before");
+        assert_eq!((state.is_away(), shown()), (true, 0.0));
+        assert!(!state.away(&std::io::Error::other("gone")), "it was not");
+        state.fine();
+        state.not_heard_of();
+        assert_eq!((state.is_away(), shown()), (true, 0.0));
     }
 }

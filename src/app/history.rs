@@ -14,8 +14,8 @@ use bellwire_model::{
     SharedRegistry, Transition,
 };
 use bellwire_store::{
-    AlertPage, Bucket, Error, QuarantineFilter, QuarantinePlace, QuarantineRow, Queries,
-    ReadingPlace, TimeRange,
+    AlertPage, Bucket, Error, HandlingFilter, QuarantineFilter, QuarantinePlace, QuarantineRow,
+    Queries, ReadingPlace, TimeRange,
 };
 
 use super::page::{from_time, read, to_time, token};
@@ -171,6 +171,12 @@ impl Kept {
             states: query.states,
             device: query.device,
             rule: query.rule,
+            handled: HandlingFilter {
+                acknowledged: query.handled.acknowledged,
+                silenced: query.handled.silenced,
+                latched: query.handled.latched,
+                assigned_to: query.handled.assigned_to,
+            },
             after: after.map(|[since, id]| (to_time(since), AlertId(id))),
             limit: query.limit,
         };

@@ -13,9 +13,9 @@ use bellwire_ingest::topics::SharedClaims;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::durably;
 use super::file_error::FileError;
 use super::file_watch::{self, Changes, Watching};
-use super::spine;
 
 /// Reads a file of mappings and checks it.
 ///
@@ -43,7 +43,7 @@ pub(super) async fn put(
     claims: &SharedClaims,
     mappings: Arc<Mappings>,
 ) -> anyhow::Result<()> {
-    spine::append_durably(log, Entry::mappings(&mappings)).await?;
+    durably::append(log, Entry::mappings(&mappings)).await?;
     claims.set(mappings);
     Ok(())
 }

@@ -2,21 +2,28 @@
 //! journey, and stopped in the same order.
 
 mod access;
+mod audit;
 mod backtests;
 mod bridges;
 mod certificates;
 mod commands;
 mod compaction;
+mod durably;
 mod endpoints;
 pub mod feed;
 pub mod file_error;
 mod file_watch;
 mod front;
+mod handling;
 pub mod health;
 pub mod history;
 pub mod inlet;
+mod lens;
 pub mod mappings;
+mod notify;
+mod oidc;
 mod page;
+pub(crate) mod people;
 mod presence;
 pub mod present;
 mod rebirth;
@@ -34,7 +41,9 @@ pub mod sink;
 mod spine;
 mod telemetry;
 mod threads;
+mod web;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,7 +55,7 @@ use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::topics::SharedClaims;
 use bellwire_model::Clock;
 use bellwire_store::Database;
-use prometheus::Registry;
+use prometheus::{IntGauge, Opts, Registry};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -113,6 +122,7 @@ impl App {
         secure::check(&config)?;
         check_certificates(&config)?;
         bridges::check_files(&config.bridge)?;
+        notify::check_files(&config.channel, &config.route)?;
         let file_rules = match &config.rules {
             Some(path) => FileRules::from(rules::read(path)?),
             None => FileRules::default(),
@@ -185,10 +195,13 @@ impl App {
     pub async fn stop(self) -> Stopped {
         let front = self.front;
         let _ = std::fs::remove_file(&self.endpoints_file);
+        // What was asked is done and answered while everything is there that it takes.
+        front.intake.end().await;
         // It is not the devices that go.
         drop((front.files, front.certificates, front.presence, front.commands));
         finish("broker", front.broker).await;
         front.bridges.stop().await;
+        front.sending.stop().await;
         finish("count of refusals", front.refusals).await;
         if let Some(credentials) = front.credentials {
             finish("credentials", credentials).await;
@@ -267,6 +280,9 @@ fn check_certificates(config: &Config) -> Result<(), ConfigError> {
     if config.mqtt.listeners().any(|(_, transport, _)| transport.has_tls()) {
         read_certificates(config)?;
     }
+    if config.http.tls.listen.is_some() {
+        read_https(config)?;
+    }
     Ok(())
 }
 
@@ -275,6 +291,26 @@ fn read_certificates(config: &Config) -> Result<(), ConfigError> {
     bellwire_broker::look_at_tls(&config.mqtt.tls)
         .map(drop)
         .map_err(|error| ConfigError::Value(format!("mqtt.{}", chain(&error))))
+}
+
+/// Reads the files that `http.tls` names, likewise.
+fn read_https(config: &Config) -> Result<(), ConfigError> {
+    bellwire_broker::look_at_tls(&web::files(&config.http.tls))
+        .map(drop)
+        .map_err(|error| ConfigError::Value(format!("http.{}", chain(&error))))
+}
+
+/// Reads the files of channels.
+///
+/// # Errors
+/// The first that cannot be used, with its key.
+pub(crate) fn check_channels(config: &Config) -> Result<(), ConfigError> {
+    notify::check_files(&config.channel, &config.route)
+}
+
+/// The files of HTTPS.
+pub(crate) fn https_files(config: &Config) -> bellwire_broker::TlsConfig {
+    web::files(&config.http.tls)
 }
 
 /// Reads all files that the configuration names but the rules, also those that nothing uses yet.
@@ -287,7 +323,13 @@ pub(crate) fn check_files(config: &Config) -> Result<(), ConfigError> {
     if named.into_iter().any(Option::is_some) {
         read_certificates(config)?;
     }
+    let tls = &config.http.tls;
+    let named = [&tls.cert_file, &tls.key_file, &tls.client_ca_file];
+    if tls.listen.is_some() || named.into_iter().any(Option::is_some) {
+        read_https(config)?;
+    }
     bridges::check_files(&config.bridge)?;
+    notify::check_files(&config.channel, &config.route)?;
     config.rumqttd.credentials().map_err(ConfigError::Value)?;
     let reader = config.database.reader.check_password();
     reader.map_err(|error| {
@@ -308,6 +350,11 @@ fn new_registry() -> Result<Registry, prometheus::Error> {
     let registry = Registry::new();
     let process = prometheus::process_collector::ProcessCollector::for_self();
     registry.register(Box::new(process))?;
+    let version = HashMap::from([("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    let build = Opts::new("bellwire_build_info", "1, beside what runs.").const_labels(version);
+    let build = IntGauge::with_opts(build)?;
+    build.set(1);
+    registry.register(Box::new(build))?;
     Ok(registry)
 }
 

@@ -107,9 +107,7 @@ impl Now {
         after: Option<&DeviceId>,
         limit: usize,
     ) -> Result<Vec<DeviceInfo>, SelectionError> {
-        let select = filter.select.as_deref().map(Selection::parse).transpose();
-        let select = select
-            .map_err(|error| SelectionError { column: error.column, message: error.message })?;
+        let select = filter.select.as_deref().map(selection).transpose()?;
         let now = self.clock.now();
         let all = self.all(filter.prefix.as_deref().unwrap_or_default(), after);
         let rules = self.rules.load();
@@ -123,6 +121,15 @@ impl Now {
         let wanted = all.iter().filter(|device| is_wanted(device)).take(limit);
         Ok(wanted.map(|(id, seen)| self.info(id, seen.as_ref(), now)).collect())
     }
+}
+
+/// Reads a selection.
+///
+/// # Errors
+/// If it is none.
+pub(super) fn selection(text: &str) -> Result<Selection, SelectionError> {
+    Selection::parse(text)
+        .map_err(|error| SelectionError { column: error.column, message: error.message })
 }
 
 /// What is seen of a device at a moment.

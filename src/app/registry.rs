@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    DeviceFilter, DeviceInfo, DeviceRegistry, PortError, RegistryError, RegistryFuture, Seen,
-    SelectionError,
+    ChangedDevice, Chooser, DeviceFilter, DeviceInfo, DeviceRegistry, LabelMap, PortError,
+    RegistryError, RegistryFuture, Seen, SelectionError,
 };
 use bellwire_ingest::log::{DeviceChange, Entry, Log};
 use bellwire_model::names::DEVICES_MAX;
@@ -18,11 +18,15 @@ use tokio::sync::{Mutex, watch};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use super::durably;
+use super::lens::Lens;
 use super::present::Now;
-use super::spine;
 
 /// How long a client waits: for its turn, and for the log to take the change.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Of so many devices a change tells what was said before and after.
+const TOLD_MAX: usize = 100;
 
 /// The registry.
 #[derive(Debug)]
@@ -48,7 +52,11 @@ impl DeviceBook {
         Self(Arc::new(Inner { turn: Arc::default(), now, log, judged, tracker }))
     }
 
-    async fn make(&self, changes: Vec<DeviceChange>, seen: Seen) -> Result<(), RegistryError> {
+    async fn make(
+        &self,
+        changes: Vec<DeviceChange>,
+        seen: Seen,
+    ) -> Result<Vec<ChangedDevice>, RegistryError> {
         let turn = Arc::clone(&self.0.turn).lock_owned();
         let turn = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| RegistryError::Busy)?;
         let inner = Arc::clone(&self.0);
@@ -66,17 +74,24 @@ impl DeviceBook {
 }
 
 impl Inner {
-    async fn make(&self, changes: Vec<DeviceChange>, seen: &Seen) -> Result<(), RegistryError> {
+    async fn make(
+        &self,
+        changes: Vec<DeviceChange>,
+        seen: &Seen,
+    ) -> Result<Vec<ChangedDevice>, RegistryError> {
         for (device, _) in &changes {
             self.check_seen(device, seen)?;
         }
         self.check_room(&changes)?;
         let n_devices = changes.len();
+        let devices = changes.iter().map(|(device, _)| device).take(TOLD_MAX);
+        let told: Vec<_> =
+            devices.map(|device| (device.clone(), self.registered(device))).collect();
         let mut rest = changes;
         while !rest.is_empty() {
             let others = rest.split_off(rest.len().min(Entry::DEVICES_MAX));
             let entry = Entry::devices(std::mem::replace(&mut rest, others));
-            let appended = spine::append_durably(&self.log, entry).await;
+            let appended = durably::append(&self.log, entry).await;
             appended.map_err(|_| RegistryError::Stopping)?;
         }
         let end = self.log.durable().end;
@@ -84,7 +99,16 @@ impl Inner {
         let judged = judged.wait_for(|judged| *judged >= end).await;
         judged.map_err(|_| RegistryError::Stopping)?;
         info!(n_devices, "By API: {n_devices} devices in the registry were changed.");
-        Ok(())
+        let told = told.into_iter().map(|(device, before)| {
+            let after = self.registered(&device);
+            ChangedDevice { device, before, after }
+        });
+        Ok(told.collect())
+    }
+
+    /// What the registry says of a device.
+    fn registered(&self, device: &DeviceId) -> Option<LabelMap> {
+        self.now.look_up(device)?.sources.registry
     }
 
     /// Whether it is still so what the client has seen.
@@ -162,6 +186,11 @@ impl DeviceRegistry for DeviceBook {
         limit: usize,
     ) -> Result<Vec<DeviceInfo>, SelectionError> {
         self.0.now.find(filter, after, limit)
+    }
+
+    fn chooser(&self, select: &str) -> Result<Arc<dyn Chooser>, SelectionError> {
+        let (rules, registry) = (Arc::clone(&self.0.now.rules), self.0.now.registry.clone());
+        Ok(Arc::new(Lens::new(select, rules, registry)?))
     }
 
     fn change(&self, changes: Vec<DeviceChange>, seen: Seen) -> RegistryFuture<'_> {

@@ -1,4 +1,5 @@
-//! Database → log: payloads from quarantine that can be read now are records once more.
+//! Database → log: payloads from quarantine that can be read now are records once more; and what a payload
+//! would come to under other mappings.
 //!
 //! It is tried first what would come of each, so that the log gets only what leaves quarantine. *Judge*
 //! decides all the same: a payload that was replayed meanwhile comes to nothing.
@@ -7,17 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    Left, LeftReason, QuarantineQuery, ReplayMode, Replayed, Shelf, ShelfError, ShelfFuture,
+    Left, LeftReason, MappingMistake, MappingTrial, QuarantineQuery, ReplayMode, Replayed, Shelf,
+    ShelfError, ShelfFuture, TrialReading, TriedMapping,
 };
 use bellwire_ingest::log::{Entry, Log, Replay};
+use bellwire_ingest::mapping::{MappingError, Mappings};
 use bellwire_ingest::policy::SharedTerms;
 use bellwire_ingest::replay::try_replay;
+use bellwire_ingest::trial::{self, Reader, TriedReading};
 use bellwire_model::{LogPosition, Outcome};
 use bellwire_store::{QuarantineRow, Queries};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{history, spine};
+use super::{durably, history};
 
 /// How long a client waits for room in the log, and for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -93,7 +97,7 @@ impl Replayer {
     }
 
     async fn append(&self, replay: &Replay) -> Result<oneshot::Receiver<Outcome>, ShelfError> {
-        let (receipt, outcome) = spine::receipt();
+        let (receipt, outcome) = durably::receipt();
         let entry = Entry::replay(replay).with_receipt(receipt);
         timeout(PATIENCE, self.log.append(entry)).await.map_err(|_| ShelfError::Later)?;
         Ok(outcome)
@@ -104,4 +108,35 @@ impl Shelf for Replayer {
     fn replay(&self, query: QuarantineQuery, mode: ReplayMode) -> ShelfFuture<'_> {
         Box::pin(self.run(query, mode))
     }
+
+    fn try_mapping(&self, wanted: &MappingTrial) -> Result<TriedMapping, Vec<MappingMistake>> {
+        let terms = self.terms.at(LogPosition(u64::MAX));
+        let mappings = match &wanted.toml {
+            None => terms.mappings,
+            Some(text) => Mappings::parse(text)
+                .map(Arc::new)
+                .map_err(|errors| errors.into_iter().map(mistake).collect::<Vec<_>>())?,
+        };
+        let publish = (&*wanted.topic, &*wanted.payload);
+        let tried = trial::try_publish(&mappings, terms.policy, publish, wanted.received_at);
+        Ok(TriedMapping {
+            read_by: match tried.reader {
+                Reader::Nobody => None,
+                Reader::Builtin => Some("built in".to_owned()),
+                Reader::Mapping(pattern) => Some(pattern),
+            },
+            readings: tried.readings.into_iter().map(reading).collect(),
+            presence: tried.presence,
+            labels: tried.labels,
+            fault: tried.fault.map(|fault| (fault.reason, fault.detail)),
+        })
+    }
+}
+
+fn mistake(MappingError { line, column, message, help }: MappingError) -> MappingMistake {
+    MappingMistake { line, column, message, help }
+}
+
+fn reading(TriedReading { device, metric, at, value, .. }: TriedReading) -> TrialReading {
+    TrialReading { device, metric, at, value }
 }

@@ -1,18 +1,21 @@
-//! Rules: the alert engine behind *judge's* port, and the file they come from.
+//! Rules: the alert engine, and how its alerts are handled, behind *judge's* port; and the file that rules
+//! come from.
 
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use bellwire_alerts::{Engine, Metrics, RuleError, RuleSet};
+use bellwire_alerts::{Handled, Metrics, RuleError, RuleSet};
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{
-    Alert, DeviceKey, Names, Observation, Presence, Profile, Registry, Timestamp, Transition,
+    Action, Alert, DeviceKey, Names, Observation, Presence, Profile, Registry, Silence, Timestamp,
+    Transition,
 };
 use tracing::error;
 
 use super::file_error::FileError;
+use super::handling::Board;
 
 /// The rules in force, for those who show them.
 pub type SharedRules = Arc<ArcSwap<RuleSet>>;
@@ -23,18 +26,23 @@ pub type PreparedRules = Arc<ArcSwapOption<RuleSet>>;
 /// The alert engine, as *judge* drives it.
 #[derive(Debug)]
 pub struct EngineRules {
-    engine: Engine,
+    engine: Handled,
     shared: SharedRules,
     prepared: PreparedRules,
+    board: Board,
     metrics: Metrics,
 }
 
 impl EngineRules {
     /// An engine without rules; whichever it gets are put into `shared` too, and taken from `prepared`
-    /// if they are there.
+    /// if they are there. What comes of actions is told on `board`.
     #[must_use]
-    pub fn new(shared: SharedRules, prepared: PreparedRules, metrics: Metrics) -> Self {
-        Self { engine: Engine::new(), shared, prepared, metrics }
+    pub(super) fn new(
+        (shared, prepared): (SharedRules, PreparedRules),
+        board: Board,
+        metrics: Metrics,
+    ) -> Self {
+        Self { engine: Handled::new(), shared, prepared, board, metrics }
     }
 
     /// The set of a text: the same whether it is made here or was before.
@@ -51,7 +59,7 @@ impl Rules for EngineRules {
         match self.set_of(text) {
             Ok(rules) => {
                 self.shared.store(Arc::clone(&rules));
-                self.engine.set_rules(rules, moment.received_at, moment.position, names, out);
+                self.engine.set_rules(rules, (moment.received_at, moment.position), names, out);
             }
             // Checked before it was logged: only an older version of this program can get here.
             Err(errors) => error!(
@@ -67,7 +75,8 @@ impl Rules for EngineRules {
     }
 
     fn tick(&mut self, moment: Moment, names: &Names, out: &mut Vec<Transition>) {
-        self.engine.tick(moment.received_at, moment.position, names, out);
+        self.engine.tick((moment.received_at, moment.position), names, out);
+        self.board.show(self.engine.handlings());
     }
 
     fn observe(&mut self, observation: &Observation<'_>, names: &Names, out: &mut Vec<Transition>) {
@@ -94,8 +103,21 @@ impl Rules for EngineRules {
         self.engine.relabel(changes, (moment.received_at, moment.position), names, out);
     }
 
+    fn act(
+        &mut self,
+        action: &Action,
+        moment: Moment,
+        out: &mut Vec<Transition>,
+        silences: &mut Vec<Arc<Silence>>,
+    ) {
+        let moment = (moment.received_at, moment.position);
+        let answer = self.engine.act(action, moment, out, silences);
+        self.board.show(self.engine.handlings());
+        self.board.answer(action.id, &answer);
+    }
+
     fn active(&self) -> Vec<Alert> {
-        self.engine.active().cloned().collect()
+        self.engine.open().cloned().collect()
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
@@ -103,7 +125,7 @@ impl Rules for EngineRules {
     }
 
     fn judged(&self) {
-        self.metrics.record(&self.engine);
+        self.metrics.record(self.engine.engine(), self.engine.handlings());
     }
 
     fn snapshot(&self, names: &Names, out: &mut Vec<u8>) {
@@ -116,8 +138,9 @@ impl Rules for EngineRules {
         names: &mut Names,
         registry: &Registry,
     ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        self.engine = Engine::restore_knowing(bytes, names, registry.clone())?;
-        self.shared.store(Arc::clone(self.engine.rules()));
+        self.engine = Handled::restore(bytes, names, registry.clone())?;
+        self.shared.store(Arc::clone(self.engine.engine().rules()));
+        self.board.show(self.engine.handlings());
         Ok(())
     }
 }

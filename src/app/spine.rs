@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use bellwire_alerts::RuleSet;
-use bellwire_api::Hub;
+use bellwire_api::{Fleet, Hub};
 use bellwire_broker::SharedSessions;
+use bellwire_ingest::audit::SharedAudit;
 use bellwire_ingest::handoff::Handoff;
 use bellwire_ingest::journal::Journal;
 use bellwire_ingest::judge::{JudgeConfig, JudgeParts, JudgeThread};
@@ -22,14 +23,15 @@ use bellwire_ingest::ports::{BatchSink, Opened, SinkError};
 use bellwire_ingest::present::SharedPresent;
 use bellwire_ingest::repetition::Limits;
 use bellwire_ingest::snapshot::Snapshots;
-use bellwire_model::{LogPosition, Outcome, Receipt, SharedNames, SharedRegistry};
+use bellwire_model::{LogPosition, SharedNames, SharedRegistry};
 use bellwire_store::Database;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::commands::Bell;
-use super::feed::HubFeed;
+use super::feed::{HubFeed, KnownLabels};
+use super::handling::Board;
 use super::health::DatabaseState;
 use super::rebirth::Asking;
 use super::rulebook::Concerned;
@@ -37,7 +39,7 @@ use super::rules::{EngineRules, PreparedRules, SharedRules};
 use super::seen::{Boot, Seen};
 use super::sessions::LoggedSessions;
 use super::sink::StoreSink;
-use super::{Common, DatabaseUnavailable, Stopped, threads};
+use super::{Common, DatabaseUnavailable, Stopped, durably, threads};
 use crate::runtime;
 
 /// How long a start waits for a database that it could do without: devices and operators wait too.
@@ -81,6 +83,10 @@ struct Shared {
     prepared: PreparedRules,
     rebirths: Asking,
     commands: Bell,
+    audit: SharedAudit,
+    /// Rung when there are new transitions.
+    transitions: watch::Sender<()>,
+    board: Board,
 }
 
 /// *Keep's* thread while it waits for the others.
@@ -99,7 +105,7 @@ impl Spine {
         rules: &Arc<RuleSet>,
     ) -> anyhow::Result<Self> {
         let snapshots = Snapshots::open(&common.data_dir.join("snapshots"), log.id())?;
-        let database_state = Arc::new(DatabaseState::default());
+        let database_state = Arc::new(DatabaseState::register(&common.registry)?);
         let give_up = CancellationToken::new();
         let seen = Arc::new(Seen::open(&common.data_dir, log.id())?);
         let sink = StoreSink::new(database, Arc::clone(&database_state), Arc::clone(&seen));
@@ -245,6 +251,21 @@ impl Spine {
         &self.shared.commands
     }
 
+    /// What people did last.
+    pub(super) const fn audit(&self) -> &SharedAudit {
+        &self.shared.audit
+    }
+
+    /// Rings when there are new transitions.
+    pub(super) fn transitions(&self) -> watch::Receiver<()> {
+        self.shared.transitions.subscribe()
+    }
+
+    /// Where *judge* says what comes of operators' actions.
+    pub(super) fn board(&self) -> Board {
+        self.shared.board.clone()
+    }
+
     /// How far *judge* is.
     pub(super) fn judged(&self) -> watch::Receiver<LogPosition> {
         self.judged.clone()
@@ -288,6 +309,9 @@ impl Shared {
             prepared: PreparedRules::default(),
             rebirths,
             commands,
+            audit: SharedAudit::default(),
+            transitions: watch::Sender::new(()),
+            board: Board::default(),
         })
     }
 }
@@ -396,7 +420,14 @@ fn keep_config(common: &Common) -> KeepConfig {
 fn new_hub(common: &Common, log: &Arc<dyn Log>, shared: &Shared) -> anyhow::Result<Arc<Hub>> {
     let metrics = bellwire_api::Metrics::register(&common.registry)?;
     let live = common.config.http.live.clone();
-    Ok(Hub::new(log.id(), live, shared.names.clone(), Arc::clone(&common.clock), metrics))
+    let labels = KnownLabels::new(Arc::clone(&shared.rules), shared.registry.clone());
+    let fleet = Fleet { names: shared.names.clone(), labels: Arc::new(labels) };
+    Ok(Hub::new(log.id(), live, fleet, Arc::clone(&common.clock), metrics))
+}
+
+fn new_feed(hub: &Arc<Hub>, shared: &Shared) -> HubFeed {
+    let Shared { rebirths, commands, transitions, .. } = shared;
+    HubFeed::new(Arc::clone(hub), rebirths.clone(), commands.clone(), transitions.clone())
 }
 
 fn recover(
@@ -412,11 +443,11 @@ fn recover(
     let parts = JudgeParts {
         log: Arc::clone(log),
         rules: EngineRules::new(
-            Arc::clone(&shared.rules),
-            Arc::clone(&shared.prepared),
+            (Arc::clone(&shared.rules), Arc::clone(&shared.prepared)),
+            shared.board.clone(),
             alert_metrics,
         ),
-        feed: HubFeed::new(Arc::clone(hub), shared.rebirths.clone(), shared.commands.clone()),
+        feed: new_feed(hub, shared),
         names: shared.names.clone(),
         present: shared.present.clone(),
         registry: shared.registry.clone(),
@@ -425,6 +456,7 @@ fn recover(
         terms: shared.terms.clone(),
         sessions: Arc::new(LoggedSessions(shared.sessions.clone())),
         commands: shared.commands.commands().clone(),
+        audit: shared.audit.clone(),
         snapshots,
         clock: Arc::clone(&common.clock),
         metrics: metrics.clone(),
@@ -449,31 +481,8 @@ async fn begin_service(
 ) -> anyhow::Result<()> {
     log.append(Entry::started(env!("CARGO_PKG_VERSION"))).await;
     log.append(Entry::time_policy(policy)).await;
-    append_durably(log, Entry::rules(rules_text)?).await?;
+    durably::append(log, Entry::rules(rules_text)?).await?;
     let end = log.durable().end;
     judged.wait_for(|judged| *judged >= end).await.context("judge ended during recovery")?;
     Ok(())
-}
-
-/// A receipt, and what tells its outcome.
-pub(super) fn receipt() -> (Receipt, oneshot::Receiver<Outcome>) {
-    let (settled, outcome) = oneshot::channel();
-    let receipt = Receipt::new(move |outcome| {
-        // Whoever waited may have gone.
-        let _ = settled.send(outcome);
-    });
-    (receipt, outcome)
-}
-
-/// Puts a record into the log; returns when it is durable.
-///
-/// # Errors
-/// If the log has ended.
-pub(super) async fn append_durably(log: &Arc<dyn Log>, entry: Entry) -> anyhow::Result<()> {
-    let (receipt, outcome) = receipt();
-    log.append(entry.with_receipt(receipt)).await;
-    match outcome.await {
-        Ok(Outcome::Durable) => Ok(()),
-        Ok(Outcome::Retry | Outcome::Rejected) | Err(_) => anyhow::bail!("the log has ended"),
-    }
 }

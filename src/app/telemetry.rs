@@ -9,7 +9,7 @@ use bellwire_ingest::log::{Entry, Log};
 use bellwire_model::{ClientId, Delivery, Outcome, PublishBatch, PublishRef, QoS};
 use tokio::time::timeout;
 
-use super::spine;
+use super::durably;
 
 /// How long a client waits for room in the log, and for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ impl HttpInlet {
             None => ClientId::new(CLIENT),
         };
         let client = client.map_err(|_| TelemetryError::Refused)?;
-        let (receipt, settled) = spine::receipt();
+        let (receipt, settled) = durably::receipt();
         let delivery = Delivery { client, publishes, session: Vec::new(), receipt };
         let taken = async {
             self.log.append(Entry::publishes(delivery)).await;

@@ -16,6 +16,7 @@ use bellwire_store::Saved;
 
 use super::manifest::Manifest;
 use super::reach::{Reached, unavailable};
+use crate::app::people::PEOPLE;
 use crate::config::Config;
 use crate::rulebook::file as history;
 
@@ -96,11 +97,13 @@ async fn save(
     let saved = dump.saved().clone();
     check_snapshots(&snapshots, &log, &saved)?;
     let (target, rules) = (to.to_owned(), data_dir.join(history::NAME));
+    let people = data_dir.join(PEOPLE);
     let copying = tokio::task::spawn_blocking(move || {
         copy_snapshots(&snapshots, &target.join("snapshots"))?;
         let contents = log.copy(&target.join("log"))?;
         // After the log: a change of a rule is kept before it is logged, so none in the log is missing.
-        copy_rules(&rules, &target.join(history::NAME))?;
+        copy_file(&rules, &target.join(history::NAME))?;
+        copy_file(&people, &target.join(PEOPLE))?;
         anyhow::Ok(contents)
     });
     let contents = copying.await??;
@@ -187,9 +190,9 @@ fn copy_snapshots(snapshots: &[HeldSnapshot], to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies the rules made by API, if the service ever had any. What is added meanwhile may be cut off
-/// in its last line, as by a crash; a start drops that.
-fn copy_rules(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a file, if it is there: the rules made by API, of which what is added meanwhile may be cut off in
+/// the last line, as by a crash, and a start drops that; people, who are replaced as a whole.
+fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     match fs::copy(from, to) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot copy {}", from.display()))

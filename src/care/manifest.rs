@@ -7,6 +7,7 @@
 //! log/           the log, from its floor to its end
 //! snapshots/     states of the rules, from which the log is judged on
 //! rules.history  the rules made by API, every version
+//! people.json    users and tokens, with hashes only
 //! config.toml    the configuration in force, without secrets; for reference
 //! rules.toml     the rules file; for reference
 //! ```

@@ -17,6 +17,7 @@ use prometheus::Registry;
 use super::backup::is_empty;
 use super::manifest::{Manifest, sync_tree};
 use super::reach::{Reached, unavailable};
+use crate::app::people::PEOPLE;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::rulebook::file as history;
@@ -88,9 +89,11 @@ async fn restore(
     for folder in ["log", "snapshots"] {
         copy_folder(&from.join(folder), &data_dir.join(folder))?;
     }
-    let rules = from.join(history::NAME);
-    if rules.exists() {
-        fs::copy(&rules, data_dir.join(history::NAME))?;
+    for name in [history::NAME, PEOPLE] {
+        let file = from.join(name);
+        if file.exists() {
+            fs::copy(&file, data_dir.join(name))?;
+        }
     }
     sync_tree(data_dir)?;
     let (options, end) = (log_options(config, data_dir)?, LogPosition(manifest.log.end));

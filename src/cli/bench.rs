@@ -41,6 +41,9 @@ pub(super) struct BenchArgs {
     /// Publishes per second of the part that measures latency
     #[arg(long, default_value_t = 5_000.0)]
     rate: f64,
+    /// Operators' screens of the part that measures latency
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    operators: u32,
     /// Devices of the part that asks for the latest readings of all; 0 leaves it out
     #[arg(long, default_value_t = 10_000)]
     devices: u32,
@@ -261,7 +264,7 @@ async fn check(service: &Service, report: &FleetReport) -> anyhow::Result<bool> 
     Ok(found.is_exact())
 }
 
-/// A steady rate beside which a probe crosses a rule's threshold and a screen watches.
+/// A steady rate beside which a probe crosses a rule's threshold and operators' screens watch.
 async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
     let config = FleetConfig {
         prefix: "steady".to_owned(),
@@ -270,8 +273,11 @@ async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
     };
     let (stop, published, seen) =
         (CancellationToken::new(), Arc::new(PublishedLog::default()), SharedSeen::default());
-    let watching =
-        screen::watch(&service.http, Arc::clone(&published), seen.clone(), || {}, stop.clone());
+    let watching = {
+        let (http, published, seen) = (service.http.clone(), Arc::clone(&published), seen.clone());
+        let (stop, n) = (stop.clone(), args.operators);
+        on_thread("operators", async move || watch_all(n, &http, &published, &seen, &stop).await)?
+    };
     let probe_around = Surroundings {
         published: Some(published),
         ..Surroundings::new(SystemClock::shared(), stop.clone())
@@ -290,12 +296,21 @@ async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
     };
     let (report, (), _, syncs) = tokio::try_join!(loading, watching, probing, syncing)?;
     let (cpu, after) = (service.cpu()?, Scrape::take(&service.http).await?);
-    println!("steady: {} publishes/s, three metrics, a probe 50 times a second", args.rate);
+    println!(
+        "steady: {} publishes/s, three metrics, a probe 50 times a second, {} operators",
+        args.rate, args.operators
+    );
     print_cpu(&before.0, &cpu, report.progress.acknowledged);
     print_line("acknowledged after", Quantiles::of(&report.ack_latency));
     print_line("stored after", after.quantiles_since(&before.1, "bellwire_stored_latency_seconds"));
     let alert = Quantiles::of(&seen.get().latency);
-    print_line("on the screen after", alert);
+    print_line("on the screens after", alert);
+    for (what, name) in [
+        ("its own count: handed over", "bellwire_live_latency_seconds"),
+        ("its own count: delivered", "bellwire_live_delivery_seconds"),
+    ] {
+        print_line(what, after.quantiles_since(&before.1, name));
+    }
     let own = "bellwire_log_sync_seconds";
     print_line("the log's own fdatasync", after.quantiles_since(&before.1, own));
     print_line("fdatasync beside it", Quantiles::of(&syncs));
@@ -308,6 +323,21 @@ async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         );
     }
     check(service, &report).await
+}
+
+/// Has so many screens watch until `stop`; all of them note what they see in one place.
+async fn watch_all(
+    n_operators: u32,
+    address: &str,
+    published: &Arc<PublishedLog>,
+    seen: &SharedSeen,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let watch = |_| {
+        let published = Arc::clone(published);
+        screen::watch(address, published, seen.clone(), || {}, stop.clone())
+    };
+    futures_util::future::try_join_all((0..n_operators).map(watch)).await.map(drop)
 }
 
 /// A large fleet at twice the steady rate, of which all latest readings are asked for again and

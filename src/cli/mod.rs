@@ -2,16 +2,20 @@
 
 mod access;
 mod audit;
+mod audit_log;
 mod backup;
 mod bench;
+mod channel;
 mod check;
 mod command;
 mod demo;
 mod device;
 mod doctor;
 mod fleet;
+mod handling;
 mod mapping;
 mod migrate;
+mod people;
 mod quarantine;
 mod registry;
 mod rules;
@@ -69,12 +73,25 @@ enum Command {
     Mapping(mapping::MappingCommand),
     /// Show what became of every publish: stored, repeated, quarantined or refused.
     Audit(audit::AuditArgs),
+    /// Show what people and programs changed: who, what, when.
+    AuditLog(audit_log::AuditLogArgs),
     /// Look at payloads that could not be read.
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
     /// Give devices commands, and see what became of them.
     #[command(subcommand, name = "command")]
     Commands(command::CommandCommand),
+    /// Where alerts are sent to: list the channels, and test them.
+    #[command(subcommand)]
+    Channel(channel::ChannelCommand),
+    /// Show what was sent, and what came of it.
+    Deliveries(channel::DeliveriesArgs),
+    /// Look at alerts, acknowledge, assign, comment and snooze them.
+    #[command(subcommand)]
+    Alert(handling::AlertCommand),
+    /// Mute alerts by their labels, for a time.
+    #[command(subcommand)]
+    Silence(handling::SilenceCommand),
     /// Show the configuration.
     #[command(subcommand)]
     Config(check::ConfigCommand),
@@ -89,6 +106,12 @@ enum Command {
     /// Devices: their credentials and labels; give out or remove one device's data.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// People who use the console and the API.
+    #[command(subcommand)]
+    People(people::PeopleCommand),
+    /// API tokens: how programs come in over HTTP.
+    #[command(subcommand)]
+    Token(people::TokenCommand),
     /// Service accounts: programs that speak MQTT and are no devices.
     #[command(subcommand)]
     User(access::UserCommand),
@@ -179,14 +202,21 @@ impl Cli {
             Command::Rules(command) => rules::run(&command),
             Command::Mapping(command) => mapping::run(&command),
             Command::Audit(args) => audit::run(&args),
+            Command::AuditLog(args) => audit_log::run(&args),
             Command::Quarantine(command) => quarantine::run(&command),
             Command::Commands(command) => command::run(&command),
+            Command::Channel(command) => channel::run(&command),
+            Command::Deliveries(args) => channel::deliveries(&args),
+            Command::Alert(command) => handling::alert(&command),
+            Command::Silence(command) => handling::silence(&command),
             Command::Config(command) => check::show(&command),
             Command::Doctor(args) => doctor::run(&args),
             Command::Migrate(args) => migrate::run(&args),
             Command::Backup(args) => backup::backup(&args),
             Command::Restore(args) => backup::restore(&args),
             Command::Device(command) => device::run(&command),
+            Command::People(command) => people::people(&command),
+            Command::Token(command) => people::token(&command),
             Command::User(command) => access::user(&command),
             Command::Provisioning(command) => access::provisioning(&command),
         };

@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use super::Common;
-use crate::config::Environment;
+use crate::app::people::LOCAL_TOKEN;
+use crate::config::{Environment, TOKEN_VARIABLE};
 
 /// Longer than a change of rules may wait.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,6 +20,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Service {
     address: SocketAddr,
+    /// What it is asked with, if there is something.
+    token: Option<String>,
 }
 
 /// What is asked for.
@@ -33,14 +36,24 @@ pub(super) struct Request<'a> {
 }
 
 impl Service {
-    /// Where it says that it is, or where the configuration says that it would be.
+    /// Where it says that it is, or where the configuration says that it would be; with the token in
+    /// `BELLWIRE_TOKEN`, or else with that which it leaves in its data directory for whoever may read
+    /// it.
     pub(super) fn find(common: &Common) -> anyhow::Result<Self> {
         let config = common.load()?;
-        let endpoints = config.data_dir(&Environment::of_process())?.join("endpoints.json");
+        let environment = Environment::of_process();
+        let data_dir = config.data_dir(&environment)?;
+        let endpoints = data_dir.join("endpoints.json");
         let said = std::fs::read(&endpoints).ok();
         let said = said.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
         let http = said.and_then(|said| said["http"].as_str()?.parse().ok());
-        Ok(Self { address: http.unwrap_or(config.http.listen) })
+        let token = match environment.get(TOKEN_VARIABLE) {
+            Some(token) => Some(token.trim().to_owned()),
+            None => std::fs::read_to_string(data_dir.join(LOCAL_TOKEN)).ok(),
+        };
+        // A line's end in it would begin another header.
+        let token = token.map(|token| token.trim().to_owned()).filter(|token| is_token(token));
+        Ok(Self { address: http.unwrap_or(config.http.listen), token })
     }
 
     /// The answer's body; null if there is none.
@@ -82,6 +95,9 @@ impl Service {
         stream.set_read_timeout(Some(PATIENCE))?;
         let body = body.map(Value::to_string).unwrap_or_default();
         let mut head = format!("{method} /api/v1{path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        if let Some(token) = &self.token {
+            head += &format!("Authorization: Bearer {token}\r\n");
+        }
         if !condition.is_empty() {
             head += &format!("{condition}\r\n");
         }
@@ -95,6 +111,10 @@ impl Service {
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         Ok(answer)
     }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Head and body.

@@ -8,13 +8,22 @@ use toml::{Table, Value};
 use super::{Config, explain};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 20] = [
+const OPTIONAL_KEYS: [(&str, Value); 29] = [
     ("rules", Value::String(String::new())),
     ("mappings", Value::String(String::new())),
+    ("public_url", Value::String(String::new())),
     ("mqtt.tls.cert_file", Value::String(String::new())),
     ("mqtt.tls.key_file", Value::String(String::new())),
     ("mqtt.tls.client_ca_file", Value::String(String::new())),
     ("mqtt.tls.client_crl_file", Value::String(String::new())),
+    ("http.tls.listen", Value::String(String::new())),
+    ("http.tls.cert_file", Value::String(String::new())),
+    ("http.tls.key_file", Value::String(String::new())),
+    ("http.tls.client_ca_file", Value::String(String::new())),
+    ("http.oidc.issuer", Value::String(String::new())),
+    ("http.oidc.client_id", Value::String(String::new())),
+    ("http.oidc.client_secret_file", Value::String(String::new())),
+    ("http.oidc.redirect_url", Value::String(String::new())),
     ("database.url", Value::String(String::new())),
     ("database.bin_dir", Value::String(String::new())),
     ("ingest.time.past_max_days", Value::Integer(1)),
@@ -31,7 +40,9 @@ const OPTIONAL_KEYS: [(&str, Value); 20] = [
     ("rumqttd.password_file", Value::String(String::new())),
 ];
 /// Variables that belong to us and are no keys.
-const OTHER_VARIABLES: [&str; 1] = ["BELLWIRE_CONFIG"];
+const OTHER_VARIABLES: [&str; 2] = ["BELLWIRE_CONFIG", TOKEN_VARIABLE];
+/// The API token that the command line comes to a service with.
+pub(crate) const TOKEN_VARIABLE: &str = "BELLWIRE_TOKEN";
 
 /// Why there is no configuration. All of them are exit code 78.
 #[derive(Debug, thiserror::Error)]
@@ -365,6 +376,9 @@ mod tests {
                 "acl[0].who: `anne` is neither `*`, `device` nor `user:NAME`",
             ),
             ("[[bridge]]\nname = 'a'", "bridge[0].url: it must be set, as mqtt://"),
+            ("[[channel]]\nname = 'a'", "channel[0].type must be set"),
+            ("[[route]]\nchannels = ['a']", "route[0].channels: there is no channel `a`"),
+            ("public_url = 'bell'", "public_url: "),
             ("[rumqttd]\nuser = 'a'", "rumqttd.user and rumqttd.password_file belong together"),
             ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
         ] {

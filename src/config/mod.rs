@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use ingest::{IngestSection, TimeSection};
+pub(crate) use layers::TOKEN_VARIABLE;
 pub use layers::{ConfigError, Environment, Overrides, load, unknown_variables};
 pub use rumqttd::RumqttdSection;
 
@@ -39,7 +40,7 @@ pub struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mappings: Option<PathBuf>,
     /// No credentials, no limits per source and device; only loopback addresses are then allowed.
-    /// Default: false: MQTT asks for credentials, and HTTP, which cannot yet, is on loopback only.
+    /// Default: false: MQTT and HTTP ask for credentials.
     pub insecure: bool,
     /// What is logged to stderr: `error`, `warn`, `info`, `debug`, or per part
     /// (`info,hyper=debug`). Default: `info`.
@@ -47,6 +48,10 @@ pub struct Config {
     /// How long shutdown waits for what was begun, milliseconds. Default 20,000: what is not in
     /// the database by then is in the log.
     pub shutdown_grace_ms: u64,
+    /// Where operators reach the console, for links in messages: `https://bellwire.example`. Default:
+    /// none, messages have no links.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
     /// The MQTT listener.
     pub mqtt: bellwire_broker::Config,
     /// The API, the live feed and the console.
@@ -71,6 +76,13 @@ pub struct Config {
     /// Existing MQTT brokers that telemetry is taken from. Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bridge: Vec<bellwire_broker::bridge::BridgeConfig>,
+    /// Where alerts are sent to. Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channel: Vec<bellwire_notify::config::ChannelConfig>,
+    /// Which alerts go to which channels; the first that matches decides. Default: none, every channel
+    /// gets all alerts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<bellwire_notify::config::RouteConfig>,
 }
 
 /// How *keep* makes its transactions.
@@ -127,6 +139,7 @@ impl Default for Config {
             insecure: false,
             log_filter: "info".to_owned(),
             shutdown_grace_ms: 20_000,
+            public_url: None,
             mqtt: bellwire_broker::Config::default(),
             http: bellwire_api::Config::default(),
             database: bellwire_store::Config::default(),
@@ -137,6 +150,8 @@ impl Default for Config {
             acl: Vec::new(),
             rumqttd: RumqttdSection::default(),
             bridge: Vec::new(),
+            channel: Vec::new(),
+            route: Vec::new(),
         }
     }
 }
@@ -170,7 +185,13 @@ impl Config {
         if let Err(error) = bellwire_broker::access::rules(&self.acl) {
             return wrong(error);
         }
+        self.http.oidc.check().map_err(ConfigError::Value)?;
         self.check_doors().map_err(ConfigError::Value)?;
+        if let Some(url) = &self.public_url {
+            bellwire_notify::config::parse_url(url)
+                .map_err(|error| ConfigError::Value(format!("public_url: {error}")))?;
+        }
+        bellwire_notify::config::check(&self.channel, &self.route).map_err(ConfigError::Value)?;
         if let Err(error) = crate::logging::filter(&self.log_filter) {
             return wrong(format!("log_filter: `{}` is no filter: {error}", self.log_filter));
         }

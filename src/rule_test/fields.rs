@@ -16,6 +16,8 @@ use crate::backtest::words;
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
     pub(super) errors: Vec<RuleError>,
+    /// How many readings there may still be.
+    pub(super) readings_left: usize,
 }
 
 /// A table whose fields are taken.
@@ -30,8 +32,8 @@ pub(super) struct Fields<'t, 'd> {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str) -> Self {
-        Self { text, errors: Vec::new() }
+    pub(super) const fn new(text: &'a str, readings_left: usize) -> Self {
+        Self { text, errors: Vec::new(), readings_left }
     }
 
     /// The line of a byte, from 1.

@@ -31,7 +31,7 @@ pub(crate) struct TestFile {
 #[derive(Debug)]
 pub(crate) struct Test {
     pub(crate) name: String,
-    pub(super) line: usize,
+    pub(crate) line: usize,
     pub(super) start: Timestamp,
     /// `[[labels]]` in TOML, to be added to the rules.
     pub(super) labels: String,
@@ -74,30 +74,53 @@ pub(super) struct Expect {
 /// # Errors
 /// Everything that is wrong with it.
 pub(crate) fn read(path: &Path, text: &str) -> Result<TestFile, Vec<RuleError>> {
-    let mut reader = Reader::new(text);
+    let (rules, tests) = read_text(text, usize::MAX, |reader, fields| {
+        reader.required(fields, "rules", |reader, fields, key| {
+            reader.text(fields, key).map(PathBuf::from)
+        })
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    Ok(TestFile { rules: folder.join(rules.unwrap_or_default()), tests })
+}
+
+/// Reads tests of a rule that is at hand, with `readings_max` readings in all; the `rules` of a file do not
+/// count.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub(crate) fn read_tests(text: &str, readings_max: usize) -> Result<Vec<Test>, Vec<RuleError>> {
+    let (_, tests) = read_text(text, readings_max, |reader, fields| {
+        reader.text(fields, "rules").map(str::to_owned)
+    })?;
+    Ok(tests)
+}
+
+/// What `rules` reads, and all tests.
+fn read_text<T>(
+    text: &str,
+    readings_max: usize,
+    rules: impl FnOnce(&mut Reader<'_>, &mut Fields<'_, '_>) -> Option<T>,
+) -> Result<(Option<T>, Vec<Test>), Vec<RuleError>> {
+    let mut reader = Reader::new(text, readings_max);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         reader.error(&error.span().unwrap_or(0..0), error.message(), None);
     }
-    let mut file = TestFile { rules: PathBuf::new(), tests: Vec::new() };
+    let (mut found, mut tests) = (None, Vec::new());
     if reader.errors.is_empty() {
         let mut fields = Fields::of("a test file", table.get_ref(), 0..0);
-        let rules = reader.required(&mut fields, "rules", |reader, fields, key| {
-            reader.text(fields, key).map(PathBuf::from)
-        });
-        let folder = path.parent().unwrap_or(Path::new("."));
-        file.rules = folder.join(rules.unwrap_or_default());
+        found = rules(&mut reader, &mut fields);
         for test in reader.tables(&mut fields, "test", "a test") {
-            file.tests.extend(read_test(&mut reader, test));
+            tests.extend(read_test(&mut reader, test));
         }
         reader.end(fields);
-        if reader.errors.is_empty() && file.tests.is_empty() {
+        if reader.errors.is_empty() && tests.is_empty() {
             let help = "add a `[[test]]` with `input` and `expect`".to_owned();
             reader.error(&(0..0), "there is no test", Some(help));
         }
     }
     if reader.errors.is_empty() {
-        return Ok(file);
+        return Ok((found, tests));
     }
     reader.errors.sort_by_key(|error| (error.line, error.column));
     Err(reader.errors)
@@ -224,11 +247,16 @@ fn values(
             reader.error(&range, "`every` of a series must be more than nothing", None);
             None
         }
-        (Some(_), DeValue::String(text)) => series::parse(text)
-            .map_err(|problem| {
-                reader.error(&range, format!("the series is wrong: {problem}"), None)
-            })
-            .ok(),
+        (Some(_), DeValue::String(text)) => match series::parse(text, reader.readings_left) {
+            Ok(values) => {
+                reader.readings_left -= values.len();
+                Some(values)
+            }
+            Err(problem) => {
+                reader.error(&range, format!("the series is wrong: {problem}"), None);
+                None
+            }
+        },
         (Some(_), _) => {
             let help = "write a series such as \"-18x5 -10x20\", or leave `every` out".to_owned();
             reader.error(&range, "with `every`, a metric has a series", Some(help));

@@ -16,16 +16,18 @@ use bellwire_model::Value;
 /// The most values of one series.
 const VALUES_MAX: usize = 1_000_000;
 
-/// Reads a series: a value for each step, or none.
+/// Reads a series of at most `values_max` values: one for each step, or none.
 ///
 /// # Errors
 /// Which part is none, and why.
-pub(super) fn parse(text: &str) -> Result<Vec<Option<Value>>, String> {
+pub(super) fn parse(text: &str, values_max: usize) -> Result<Vec<Option<Value>>, String> {
+    let values_max = values_max.min(VALUES_MAX);
     let mut values = Vec::new();
     for part in parts(text) {
         let (first, step, n) = read(&part)?;
-        if values.len() + n > VALUES_MAX {
-            return Err(format!("it has more than {VALUES_MAX} values"));
+        if n > values_max - values.len() {
+            let all = if values_max < VALUES_MAX { ", which is what is left of all" } else { "" };
+            return Err(format!("it has more than {values_max} values{all}"));
         }
         values.extend((0..n).map(|n| match (&first, step) {
             (Some(Value::Number(first)), step) =>
@@ -107,7 +109,7 @@ mod tests {
             Some(Value::Text(text)) => format!("'{text}'"),
             None => "_".to_owned(),
         };
-        let found: Vec<_> = parse(text).unwrap().iter().map(shown).collect();
+        let found: Vec<_> = parse(text, VALUES_MAX).unwrap().iter().map(shown).collect();
         assert_eq!(found, expected, "{text}");
     }
 
@@ -125,8 +127,8 @@ mod tests {
     #[test]
     fn what_is_no_value_is_named() {
         for wrong in ["", "x3", "1x", "1x0", "abc", "1x2000000", "'open", "'a'b", "nan", "1+x2"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            assert!(parse(wrong, VALUES_MAX).is_err(), "{wrong}");
         }
-        assert!(parse("1 tru").unwrap_err().contains("`tru`"));
+        assert!(parse("1 tru", VALUES_MAX).unwrap_err().contains("`tru`"));
     }
 }

@@ -93,6 +93,8 @@ pub struct Config {
     pub quarantine_days: u32,
     /// Days that commands are kept after their end, from 1. Default 90.
     pub command_days: u32,
+    /// Days that the audit log is kept, from 1. Default 400: a year, and time to look back at it.
+    pub audit_days: u32,
     /// Bytes that quarantined payloads may take; beyond, the oldest go, looked after once a minute.
     /// Default 1 GiB, at least 1 MiB.
     pub quarantine_bytes_max: u64,
@@ -126,6 +128,7 @@ impl Default for Config {
             retention_1d_days: None,
             quarantine_days: 90,
             command_days: 90,
+            audit_days: 400,
             quarantine_bytes_max: 1 << 30,
             recent_readings_max: 4_000_000,
             pool_size: 8,
@@ -174,6 +177,7 @@ impl Config {
             ("retention_1d_days", self.retention_1d_days),
             ("quarantine_days", Some(self.quarantine_days)),
             ("command_days", Some(self.command_days)),
+            ("audit_days", Some(self.audit_days)),
         ];
         let too_short = retention
             .into_iter()

@@ -16,9 +16,11 @@ mod compact;
 mod config;
 mod connect;
 mod database;
+mod deeds;
 mod dictionary;
 mod encode;
 mod error;
+mod handling;
 mod managed;
 mod metrics;
 mod migrate;
@@ -55,9 +57,9 @@ pub use metrics::Metrics;
 pub use migrate::Migrated;
 pub use poison::RefusedPublish;
 pub use queries::{
-    AlertPage, BUCKETS_MAX, Bucket, Committed, DeviceRow, QuarantineFilter, QuarantinePlace,
-    QuarantineRow, Queries, ROWS_MAX, ReadingPlace, ReadingRow, ServerInfo, StoredLedger,
-    TimeRange,
+    AlertPage, AuditFilter, BUCKETS_MAX, Bucket, Committed, DeviceRow, HandlingFilter,
+    QuarantineFilter, QuarantinePlace, QuarantineRow, Queries, ROWS_MAX, ReadingPlace, ReadingRow,
+    ServerInfo, StoredLedger, TimeRange,
 };
 pub use replay::{Replay, Stretch, Wanted};
 pub use shelf::Cleared;

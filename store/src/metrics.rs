@@ -49,6 +49,7 @@ pub(crate) enum RowKind {
     Transition,
     Ledger,
     Command,
+    Audit,
 }
 
 /// The API's queries.
@@ -63,10 +64,11 @@ pub(crate) enum QueryKind {
     Ledger,
     Status,
     Commands,
+    Audit,
 }
 
-const ROW_KINDS: [&str; 5] = ["reading", "quarantined", "transition", "ledger", "command"];
-const QUERY_KINDS: [&str; 9] = [
+const ROW_KINDS: [&str; 6] = ["reading", "quarantined", "transition", "ledger", "command", "audit"];
+const QUERY_KINDS: [&str; 10] = [
     "readings",
     "buckets",
     "devices",
@@ -76,15 +78,16 @@ const QUERY_KINDS: [&str; 9] = [
     "ledger",
     "status",
     "commands",
+    "audit",
 ];
 
 /// What the store counts about itself. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     writes: [IntCounter; 7],
-    rows: [IntCounter; 5],
-    queries: [Histogram; 9],
-    query_errors: [IntCounter; 9],
+    rows: [IntCounter; 6],
+    queries: [Histogram; 10],
+    query_errors: [IntCounter; 10],
     pub(crate) write_seconds: Histogram,
     pub(crate) position_bytes: IntGauge,
     pub(crate) connections: IntCounter,

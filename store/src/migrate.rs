@@ -62,6 +62,9 @@ const MIGRATIONS: &[Migration] = &[
     both(11, "0011_unit", include_str!("../migrations/0011_unit.sql")),
     both(12, "0012_command", include_str!("../migrations/0012_command.sql")),
     both(13, "0013_registry", include_str!("../migrations/0013_registry.sql")),
+    both(14, "0014_handling", include_str!("../migrations/0014_handling.sql")),
+    both(15, "0015_audit", include_str!("../migrations/0015_audit.sql")),
+    both(16, "0016_views", include_str!("../migrations/0016_views.sql")),
 ];
 
 /// All of the migrations' text.
@@ -225,7 +228,10 @@ async fn choose_mode(target: &Target, client: &Client) -> Result<Mode, Error> {
         (false, true) => {
             // Where the library is not preloaded this ends the session: take one of its own.
             let other = target.connect("bellwire migrate").await?;
-            match other.client.batch_execute("CREATE EXTENSION timescaledb").await {
+            // Where whoever reads the views finds `time_bucket`: a role called as our schema would
+            // have it there, and a restore has it in `public` anyway.
+            let create = "CREATE EXTENSION timescaledb SCHEMA public";
+            match other.client.batch_execute(create).await {
                 Ok(()) => Ok(Mode::Timescale),
                 Err(error) => {
                     warn!(

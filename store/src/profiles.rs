@@ -34,7 +34,7 @@ pub(crate) fn rows(dictionary: &Dictionary, rows: &[(DeviceKey, Arc<Profile>)]) 
 }
 
 /// Labels as JSON.
-fn text(labels: &Labels) -> String {
+pub(crate) fn text(labels: &Labels) -> String {
     let labels = labels.iter().map(|(name, value)| (name.to_owned(), value.into()));
     Value::Object(labels.collect()).to_string()
 }

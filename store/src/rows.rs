@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use tokio_postgres::types::ToSql;
 
 use crate::dictionary::Dictionary;
+use crate::handling;
 use crate::types::{At, int8, storable};
 
 /// The most rows in one statement.
@@ -95,17 +96,32 @@ pub(crate) fn unshelved(log_id: i32, places: &[(LogPosition, u32)]) -> Vec<Param
 pub(crate) const INSERT_TRANSITION: &str = "INSERT INTO bellwire.transition \
     (log_id, position, ordinal, at, received_at, alert_id, rule, device, severity, from_state, \
      to_state, since, fired_at, resolved_at, value, summary, rule_version, reason, \
-     correction, historical) \
-    SELECT $1::int4, * FROM unnest($2::int8[], $3::int4[], $4::timestamptz[], $5::timestamptz[], \
+     correction, historical, step, step_by, step_text, \
+     acknowledged_by, acknowledged_at, assigned_to, snoozed_until, latched, silenced_by, \
+     inhibited_by, escalation, labels) \
+    SELECT $1::int4, position, ordinal, at, received_at, alert_id, rule, device, severity, from_state, \
+        to_state, since, fired_at, resolved_at, value, summary, rule_version, reason, \
+        correction, historical, step, step_by, step_text, \
+        acknowledged_by, acknowledged_at, assigned_to, snoozed_until, latched, silenced_by, \
+        inhibited_by, escalation, labels::jsonb \
+    FROM unnest($2::int8[], $3::int4[], $4::timestamptz[], $5::timestamptz[], \
         $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], \
         $12::timestamptz[], $13::timestamptz[], $14::timestamptz[], $15::float8[], $16::text[], \
-        $17::int8[], $18::text[], $19::text[], $20::boolean[]) \
+        $17::int8[], $18::text[], $19::text[], $20::boolean[], $21::text[], $22::text[], \
+        $23::text[], $24::text[], $25::text[], $26::timestamptz[], $27::text[], \
+        $28::timestamptz[], $29::boolean[], $30::text[], $31::text[], $32::int2[]) \
+        AS t (position, ordinal, at, received_at, alert_id, rule, device, severity, from_state, \
+              to_state, since, fired_at, resolved_at, value, summary, rule_version, reason, \
+              correction, historical, step, step_by, step_text, labels, acknowledged_by, \
+              acknowledged_at, assigned_to, snoozed_until, latched, silenced_by, inhibited_by, \
+              escalation) \
     ON CONFLICT DO NOTHING";
 
 /// Parameters of [`INSERT_TRANSITION`] for all of `rows`.
 pub(crate) fn transitions(log_id: i32, rows: &[Transition]) -> Vec<Parameters> {
+    let text = |text: &Arc<str>| storable(text).into_owned();
     let statement = |part: &[Transition]| {
-        vec![
+        let mut parameters = vec![
             Box::new(log_id) as Box<dyn ToSql + Sync + Send>,
             column(part, |row| int8(row.position.0)),
             column(part, |row| int4(row.ordinal)),
@@ -126,19 +142,39 @@ pub(crate) fn transitions(log_id: i32, rows: &[Transition]) -> Vec<Parameters> {
             column(part, |row| storable(&row.reason).into_owned()),
             column(part, |row| row.correction.map(Correction::label)),
             column(part, |row| row.historical),
-        ]
+            column(part, |row| row.step.as_ref().map(|step| step.kind.label())),
+            column(part, |row| row.step.as_ref().and_then(|step| step.by.as_ref().map(text))),
+            column(part, |row| row.step.as_ref().and_then(|step| step.text.as_ref().map(text))),
+        ];
+        parameters.extend(handling::columns(part, |row| &row.alert));
+        parameters
     };
     rows.chunks(ROWS_MAX).map(statement).collect()
 }
 
 pub(crate) const UPSERT_ALERT: &str = "INSERT INTO bellwire.alert \
-    (id, rule, device, severity, state, since, fired_at, resolved_at, value, summary) \
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
-        $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::float8[], $10::text[]) \
+    (id, rule, device, severity, state, since, fired_at, resolved_at, value, summary, \
+     acknowledged_by, acknowledged_at, assigned_to, snoozed_until, latched, silenced_by, \
+     inhibited_by, escalation, labels) \
+    SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, summary, \
+        acknowledged_by, acknowledged_at, assigned_to, snoozed_until, latched, silenced_by, \
+        inhibited_by, escalation, labels::jsonb \
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], \
+        $6::timestamptz[], $7::timestamptz[], $8::timestamptz[], $9::float8[], $10::text[], \
+        $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::timestamptz[], \
+        $16::boolean[], $17::text[], $18::text[], $19::int2[]) \
+        AS t (id, rule, device, severity, state, since, fired_at, resolved_at, value, summary, \
+              labels, acknowledged_by, acknowledged_at, assigned_to, snoozed_until, latched, \
+              silenced_by, inhibited_by, escalation) \
     ON CONFLICT (id) DO UPDATE SET \
         severity = excluded.severity, state = excluded.state, since = excluded.since, \
         fired_at = excluded.fired_at, resolved_at = excluded.resolved_at, \
-        value = excluded.value, summary = excluded.summary";
+        value = excluded.value, summary = excluded.summary, \
+        labels = excluded.labels, acknowledged_by = excluded.acknowledged_by, \
+        acknowledged_at = excluded.acknowledged_at, assigned_to = excluded.assigned_to, \
+        snoozed_until = excluded.snoozed_until, latched = excluded.latched, \
+        silenced_by = excluded.silenced_by, inhibited_by = excluded.inhibited_by, \
+        escalation = excluded.escalation";
 
 /// Parameters of [`UPSERT_ALERT`] for the alerts as they stand after `rows`.
 pub(crate) fn alerts(rows: &[Transition]) -> Vec<Parameters> {
@@ -149,7 +185,7 @@ pub(crate) fn alerts(rows: &[Transition]) -> Vec<Parameters> {
     let mut last: Vec<&Alert> = last.into_values().collect();
     last.sort_unstable_by_key(|alert| alert.id);
     let statement = |part: &[&Alert]| {
-        vec![
+        let mut parameters = vec![
             column(part, |alert| alert.id.to_string()),
             column(part, |alert| alert.rule.to_string()),
             column(part, |alert| alert.device.to_string()),
@@ -160,7 +196,9 @@ pub(crate) fn alerts(rows: &[Transition]) -> Vec<Parameters> {
             column(part, |alert| alert.resolved_at.map(At)),
             column(part, |alert| alert.value),
             column(part, |alert| storable(&alert.summary).into_owned()),
-        ]
+        ];
+        parameters.extend(handling::columns(part, |alert| alert));
+        parameters
     };
     last.chunks(ROWS_MAX).map(statement).collect()
 }

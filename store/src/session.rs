@@ -21,8 +21,9 @@ use crate::compact::table_of;
 use crate::connect::{Link, Target, failed};
 use crate::dictionary::Dictionary;
 use crate::encode::{self, Cell, Encoder};
+use crate::handling;
 use crate::types::{int8, pg_micros};
-use crate::{Error, profiles, rows};
+use crate::{Error, deeds, profiles, rows};
 
 const MOVE_POSITION: &str = "UPDATE bellwire.log_position SET position = $4, \
      ledger_position = CASE WHEN $5 THEN $4 ELSE ledger_position END, \
@@ -206,6 +207,8 @@ impl Session {
             ),
             (rows::UPSERT_UNIT, "storing units", rows::units(dictionary, &batch.units)),
             (rows::UPSERT_COMMAND, "storing commands", rows::commands(&batch.commands)),
+            (deeds::INSERT, "storing the audit log", deeds::rows(who.log_id, &batch.audit)),
+            (handling::UPSERT_SILENCE, "storing silences", handling::silences(&batch.silences)),
             (
                 profiles::UPDATE,
                 "storing what is said of devices",

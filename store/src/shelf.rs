@@ -1,10 +1,10 @@
 //! How much the shelf of quarantined payloads holds: what is older than it may be, or beyond its size, goes
-//! and is counted. Commands that were over long ago go with it.
+//! and is counted. Commands that were over long ago go with it, and lines of the audit log.
 
 use crate::connect::{Target, failed};
 use crate::{Config, Error, migrate};
 
-const DOING: &str = "clearing quarantine and commands";
+const DOING: &str = "clearing quarantine, commands and the audit log";
 
 /// Bytes of a row beside its texts and its payload, with its part of the indexes.
 const ROW_BYTES: i64 = 150;
@@ -35,6 +35,10 @@ pub(crate) async fn clear(target: &Target, config: &Config) -> Result<Cleared, E
         .map_err(failed(DOING))?;
     let sql = "DELETE FROM bellwire.command WHERE ended_at < now() - $1::int4 * interval '1 day'";
     let days = i32::try_from(config.command_days).unwrap_or(i32::MAX);
+    link.client.execute(sql, &[&days]).await.map_err(failed(DOING))?;
+    let sql =
+        "DELETE FROM bellwire.audit_entry WHERE received_at < now() - $1::int4 * interval '1 day'";
+    let days = i32::try_from(config.audit_days).unwrap_or(i32::MAX);
     link.client.execute(sql, &[&days]).await.map_err(failed(DOING))?;
     let bytes_max = i64::try_from(config.quarantine_bytes_max).unwrap_or(i64::MAX);
     // The table's size has what is dead in it too, and costs nothing to ask.

@@ -121,6 +121,8 @@ impl Writer {
                     && batch.unshelved.is_empty()
                     && batch.units.is_empty()
                     && batch.transitions.is_empty()
+                    && batch.audit.is_empty()
+                    && batch.silences.is_empty()
                     && batch.commands.is_empty()),
             "a batch with rows has an extent"
         );
@@ -325,6 +327,7 @@ impl Writer {
         self.metrics.count_rows(RowKind::Quarantined, batch.quarantined.len());
         self.metrics.count_rows(RowKind::Transition, batch.transitions.len());
         self.metrics.count_rows(RowKind::Command, batch.commands.len());
+        self.metrics.count_rows(RowKind::Audit, batch.audit.len());
         let n_ledger_rows = batch.ledger.as_ref().map_or(0, |flush| flush.devices.len());
         self.metrics.count_rows(RowKind::Ledger, n_ledger_rows);
     }

@@ -84,6 +84,7 @@ async fn the_doctor_looks_at_everything_and_changes_nothing() {
         "log-in-database",
         "mqtt-port",
         "http-port",
+        "people",
         "open-files",
     ] {
         assert_ne!(check(&report, name)["status"], "fail", "{report}");
@@ -103,6 +104,34 @@ async fn the_doctor_looks_at_everything_and_changes_nothing() {
     assert_eq!(code, 0, "{report}");
     assert_eq!(check(&report, "service")["detail"], "it does not run");
     assert_eq!(service.postgres_pid(), None, "it starts nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_people_and_channels() {
+    let receiver = crate::support::receiver::Receiver::start().await;
+    let mut service = Service::prepare(Settings::guarded());
+    let config = service.dir().join("bellwire.toml");
+    let url = service.dir().join("url");
+    std::fs::write(&url, receiver.url()).unwrap();
+    let channel =
+        format!("[[channel]]\nname = 'ops'\ntype = 'webhook'\nurl_file = '{}'\n", url.display());
+    std::fs::write(&config, channel).unwrap();
+    service.set("BELLWIRE_CONFIG", config.display());
+    service.launch().await;
+    let (code, report) = doctor(&service).await;
+    assert_eq!((code, &check(&report, "people")["status"]), (0, &json!("warn")), "{report}");
+    let nothing = check(&report, "channels")["detail"].as_str().unwrap();
+    assert!(nothing.contains("nothing was sent yet"), "{nothing}");
+    crate::support::people::add_user(&service, "root", "admin").await;
+    service.run(&["channel", "test", "ops"]).await;
+    let (code, report) = doctor(&service).await;
+    assert_eq!((code, &check(&report, "people")["status"]), (0, &json!("ok")), "{report}");
+    let sent = check(&report, "channels");
+    assert!(sent["detail"].as_str().unwrap().contains("delivered at"), "{report}");
+    std::fs::remove_file(&url).unwrap();
+    let (code, report) = doctor(&service).await;
+    assert_eq!((code, &check(&report, "channels")["status"]), (1, &json!("fail")), "{report}");
+    assert!(service.stop().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -155,7 +155,8 @@ fn path(device: &str) -> String {
 /// Gives a command; the status, and the answer.
 async fn give(service: &Service, device: &str, headers: &str, request: &Value) -> (u16, Value) {
     let what = format!("POST {}", path(device));
-    let sent = http::send(&service.http(), &what, headers, &request.to_string()).await;
+    let head = format!("{}{headers}", service.authorization());
+    let sent = http::send(&service.http(), &what, &head, &request.to_string()).await;
     let (status, head, body) = sent.unwrap();
     let body: Value = serde_json::from_str(&body).unwrap();
     if status < 300 {
@@ -176,7 +177,8 @@ async fn given(service: &Service, device: &str, request: Value) -> String {
 
 async fn delete(service: &Service, device: &str, id: &str) -> (u16, Value) {
     let what = format!("DELETE {}/{id}", path(device));
-    let (status, _, body) = http::send(&service.http(), &what, "", "").await.unwrap();
+    let head = service.authorization();
+    let (status, _, body) = http::send(&service.http(), &what, &head, "").await.unwrap();
     (status, serde_json::from_str(&body).unwrap())
 }
 

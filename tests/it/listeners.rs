@@ -17,18 +17,18 @@ use crate::backup::run;
 use crate::support::service::{PATIENCE, Service, Settings, poll};
 
 /// Certificate and key of a service, in its folder.
-struct Files {
-    cert: PathBuf,
-    key: PathBuf,
+pub(crate) struct Files {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Files {
-    fn of(service: &Service) -> Self {
+    pub(crate) fn of(service: &Service) -> Self {
         Self { cert: service.dir().join("cert.pem"), key: service.dir().join("key.pem") }
     }
 
     /// Writes a new certificate, and its key if `key` is there; gives clients that trust it alone.
-    fn write(&self, expires: i32, key: Option<&str>) -> Arc<ClientConfig> {
+    pub(crate) fn write(&self, expires: i32, key: Option<&str>) -> Arc<ClientConfig> {
         let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(expires, 1, 1);
         let pair = rcgen::KeyPair::generate().unwrap();

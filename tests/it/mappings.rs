@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::device::Device;
+use crate::support::http;
 use crate::support::service::{Service, Settings};
 
 const TASMOTA: &str = "[[mapping]]\npreset = 'tasmota'\n";
@@ -82,4 +83,57 @@ async fn units_are_shown_and_stored() {
     drop(client);
     assert!(service.stop().await.success());
     service.assert_quiet(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_is_tried_on_a_payload_over_http() {
+    let mut service = Service::start(Settings::default()).await;
+    let ask = async |body: Value| {
+        let (status, _, answer) =
+            http::send(&service.http(), "POST /api/v1/mappings/try", "", &body.to_string())
+                .await
+                .unwrap();
+        (status, serde_json::from_str::<Value>(&answer).unwrap())
+    };
+    let payload = "power w=9 1700000000000000000";
+    let body = json!({"topic": "lines/meter", "payload": payload, "toml": LINES});
+    let (status, tried) = ask(body).await;
+    assert_eq!(
+        (status, &tried["valid"], &tried["read_by"]),
+        (200, &json!(true), &json!("lines/{device}"))
+    );
+    let expected = json!([{"device": "meter", "metric": "power.w", "at": "2023-11-14T22:13:20.000000Z", "value": 9.0}]);
+    assert_eq!(
+        (&tried["readings"], &tried["list"], &tried["reason"]),
+        (&json!(1), &expected, &Value::Null)
+    );
+
+    // As the mappings are, it is no telemetry; and what is built in says what is wrong and where.
+    let (_, nobody) = ask(json!({"topic": "lines/meter", "payload": payload})).await;
+    assert_eq!((&nobody["read_by"], &nobody["readings"]), (&Value::Null, &json!(0)), "{nobody}");
+    let (_, bad) = ask(json!({"topic": "devices/a/telemetry", "payload_base64": "eyJ0Ijo="})).await;
+    assert_eq!(
+        (&bad["read_by"], &bad["reason"]),
+        (&json!("built in"), &json!("bad_json")),
+        "{bad}"
+    );
+    assert!(bad["detail"].as_str().is_some_and(|it| it.contains("column")), "{bad}");
+
+    let wrong = format!("{LINES}precision = 'h'\n");
+    let (status, wrong) =
+        ask(json!({"topic": "lines/meter", "payload": payload, "toml": wrong})).await;
+    assert_eq!((status, &wrong["valid"]), (200, &json!(false)), "{wrong}");
+    let mistake = &wrong["errors"][0];
+    assert_eq!((&mistake["line"], &mistake["column"]), (&json!(4), &json!(13)), "{mistake}");
+    for body in [
+        json!({"topic": "t"}),
+        json!({"topic": "t", "payload": "", "payload_base64": ""}),
+        json!({"topic": "t", "payload_base64": "?"}),
+        json!({"topic": "t", "payload": "x".repeat(64 * 1024 + 1)}),
+        json!({"topic": "t", "payload": "", "received_at": "yesterday"}),
+    ] {
+        let (status, answer) = ask(body).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_body")), "{answer}");
+    }
+    assert!(service.stop().await.success());
 }

@@ -11,16 +11,25 @@ use crate::support::server::Server;
 use crate::support::service::{Service, Settings, connect};
 
 /// Every view that is promised to stay.
-const VIEWS: [&str; 9] = [
+const VIEWS: [&str; 18] = [
     "readings",
     "readings_1m",
     "readings_1h",
     "readings_1d",
     "alerts",
     "alert_transitions",
+    "alert_steps",
+    "silences",
     "devices",
     "units",
     "commands",
+    "audit_log",
+    "fleet_1m",
+    "fleet_1h",
+    "fleet_1d",
+    "accounts",
+    "quarantined",
+    "storage",
 ];
 
 /// It may ask every view, and is refused everything else.

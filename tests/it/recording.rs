@@ -19,7 +19,7 @@ async fn said(sql: &tokio_postgres::Client) -> Vec<String> {
         .query(
             "SELECT rule, device, from_state, to_state, value, \
                     to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') \
-             FROM bellwire.transition ORDER BY position, ordinal",
+             FROM bellwire.transition WHERE step IS NULL ORDER BY position, ordinal",
             &[],
         )
         .await

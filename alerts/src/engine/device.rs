@@ -122,7 +122,9 @@ impl Device {
             return Place::Last;
         }
         if at <= self.base.end() {
-            // Of the very instant at which everything was settled.
+            // Of the very instant at which everything was settled. Event time is there again, whatever
+            // ticks have shown since.
+            self.shown = Timestamp::from_micros(i64::MIN);
             self.live.take(at, instant.readings, bench);
             self.settle();
             return Place::Last;

@@ -47,6 +47,13 @@ pub(crate) struct Ordinals {
 }
 
 impl Ordinals {
+    /// The next number of the record, which is used up.
+    pub(crate) fn take(&mut self, position: LogPosition) -> u32 {
+        let ordinal = self.peek(position);
+        self.next += 1;
+        ordinal
+    }
+
     fn peek(&mut self, position: LogPosition) -> u32 {
         if self.position != position {
             *self = Self { position, next: 0 };
@@ -153,6 +160,8 @@ impl Desk<'_> {
                 resolved_at: None,
                 value: None,
                 summary: String::new(),
+                labels: None,
+                handling: None,
             },
             last_at: at,
             note: None,
@@ -204,6 +213,7 @@ impl Desk<'_> {
             reason: reason.into(),
             correction: None,
             historical: self.cause.pace == Pace::Historical,
+            step: None,
         });
     }
 
@@ -212,8 +222,7 @@ impl Desk<'_> {
         step.position = self.cause.position;
         step.received_at = self.cause.received_at;
         step.historical = self.cause.pace == Pace::Historical;
-        step.ordinal = self.ordinals.peek(self.cause.position);
-        self.ordinals.next += 1;
+        step.ordinal = self.ordinals.take(self.cause.position);
         self.out.push(step);
     }
 

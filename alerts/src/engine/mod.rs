@@ -27,6 +27,7 @@ use bellwire_model::{
     Alert, DeviceKey, LogPosition, Names, Observation, Registry, Timestamp, Transition,
 };
 
+use crate::handling::Record;
 use crate::lang::program::Stack;
 use crate::rules::RuleSet;
 use clock::{Arrival, DeviceClock, Pace};
@@ -272,6 +273,21 @@ impl Engine {
             }
         }
         self.restart_groups(down, received_at);
+    }
+
+    /// When the latest record was received.
+    pub(crate) const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The record at `position`, for those who write behind what the engine says of it.
+    pub(crate) fn record<'a>(
+        &'a mut self,
+        (received_at, position): (Timestamp, LogPosition),
+        out: &'a mut Vec<Transition>,
+    ) -> Record<'a> {
+        let Self { rules, registry, ordinals, .. } = self;
+        Record { rules, registry, position, received_at, ordinals, out }
     }
 
     /// The earliest time at which a tick would change something, if readings do not come first.

@@ -451,5 +451,7 @@ fn load_alert(
         resolved_at: None,
         value: state.value,
         summary: state.summary.to_owned(),
+        labels: None,
+        handling: None,
     })
 }

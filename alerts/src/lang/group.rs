@@ -28,15 +28,15 @@ pub(crate) enum Aggregate {
 }
 
 /// One line of the table.
-struct Entry {
-    name: &'static str,
+pub(super) struct Entry {
+    pub(super) name: &'static str,
     aggregate: Aggregate,
-    usage: &'static str,
-    gives: &'static str,
+    pub(super) usage: &'static str,
+    pub(super) gives: &'static str,
 }
 
 /// All of them, by name.
-const AGGREGATES: [Entry; 7] = [
+pub(super) const AGGREGATES: [Entry; 7] = [
     Entry {
         name: "avg",
         aggregate: Aggregate::Avg,

@@ -37,6 +37,7 @@ pub(crate) mod place;
 pub(crate) mod program;
 pub(crate) mod select;
 pub(crate) mod template;
+pub(crate) mod words;
 
 /// The longest expression, template or selection, in bytes.
 pub(crate) const TEXT_BYTES_MAX: usize = 64 * 1024;

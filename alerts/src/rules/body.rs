@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::conditions::{Conditions, read_conditions};
 use super::field::{Field, Reader, number_in};
+use super::keys::NAMES;
 use super::options::OnError;
 use super::rule::{Group, InputKind, Rule};
 use super::{RuleSet, options};
@@ -32,29 +33,6 @@ const SUMMARY_DEFAULT: &str = "{rule} on {device}: {value}";
 /// The selections read so far, by text.
 pub(super) type Selects = HashMap<String, u32>;
 
-/// The keys of a rule.
-const KEYS: [&str; 19] = [
-    "name",
-    "when",
-    "levels",
-    "clear",
-    "for",
-    "repeat",
-    "keep_firing_for",
-    "max_gap",
-    "severity",
-    "select",
-    "params",
-    "override",
-    "no_data",
-    "no_data_after",
-    "on_error",
-    "flapping",
-    "active",
-    "time_zone",
-    "summary",
-];
-
 /// A rule for devices that a selection chooses, with other parameters than the rule's own.
 pub(crate) type Variant = (u32, Rule);
 
@@ -67,7 +45,7 @@ pub(super) fn read_rule(
     set: &mut RuleSet,
 ) -> Option<(Rule, Vec<Variant>)> {
     reader.rule = table.get("name").and_then(|name| name.get_ref().as_str()).map(str::to_owned);
-    let fields = Fields(reader.fields(table, KEYS));
+    let fields = Fields(reader.fields(table, NAMES));
     if fields.get("name").is_none() {
         reader.error(range.clone(), None, "the rule lacks `name`", None);
     }
@@ -94,11 +72,11 @@ pub(super) fn read_rule(
 }
 
 /// The fields of a rule by key.
-pub(super) struct Fields<'t, 'd>([Option<Field<'t, 'd>>; KEYS.len()]);
+pub(super) struct Fields<'t, 'd>([Option<Field<'t, 'd>>; NAMES.len()]);
 
 impl<'t, 'd> Fields<'t, 'd> {
     pub(super) fn get(&self, key: &'static str) -> Option<Field<'t, 'd>> {
-        KEYS.iter().position(|known| *known == key).and_then(|index| self.0[index])
+        NAMES.iter().position(|known| *known == key).and_then(|index| self.0[index])
     }
 }
 
@@ -114,7 +92,6 @@ fn read_body(
     let n_errors = reader.errors.len();
     let timing = read_timing(reader, fields);
     let severity = fields.get("severity").map(|field| read_severity(reader, field));
-    let select_text = fields.get("select").and_then(|field| field.get_ref().as_str());
     let select = fields.get("select").map(|field| read_select(reader, field, selects, set));
     let mut names = Names::new(params);
     let conditions = read_conditions(reader, fields, &mut names);
@@ -124,6 +101,7 @@ fn read_body(
     let on_error = options::read_on_error(reader, fields.get("on_error"));
     let flapping = fields.get("flapping").map(|field| options::read_flapping(reader, field));
     let schedule = options::read_schedule(reader, fields.get("active"), fields.get("time_zone"));
+    let latch = options::read_latch(reader, fields.get("latch"));
     if reader.errors.len() == n_errors
         && let Some(params) = fields.get("params")
     {
@@ -157,18 +135,18 @@ fn read_body(
         _ => Box::default(),
     };
     let Conditions { when, clear, severity: of_level, levels } = conditions;
-    let severity = of_level.or(severity.unwrap_or(Some(Severity::Warning)))?;
     Some(Rule {
         name: name?.clone(),
         when,
         clear,
         timing,
-        severity,
+        severity: of_level.or(severity.unwrap_or(Some(Severity::Warning)))?,
         levels,
         no_data,
         flapping: flapping.flatten(),
         schedule: schedule?,
-        select_text: select_text.map(Into::into),
+        latch,
+        select_text: fields.get("select").and_then(|it| it.get_ref().as_str()).map(Into::into),
         select: select.map_or(Some(None), |select| select.map(Some))?,
         summary_text: summary_text.into(),
         summary,

@@ -1,4 +1,4 @@
-//! Reads a rules file: `[[rule]]` and `[[labels]]` in TOML.
+//! Reads a rules file in TOML: `[[rule]]`, `[[labels]]`, `[[inhibit]]` and `[[escalation]]`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::body::{read_duration, read_rule};
 use super::field::{Field, Reader};
+use super::handling::{read_escalations, read_inhibits};
 use super::labels::{Glob, LabelRule};
 use super::{FILE_BYTES_MAX, LABELS_MAX, RULES_MAX, RuleSet, hash};
 use crate::error::RuleError;
@@ -33,11 +34,13 @@ pub(crate) fn read(text: &str) -> Result<RuleSet, Vec<RuleError>> {
     }
     let mut set = RuleSet { text: text.into(), version: hash(text), ..RuleSet::default() };
     if reader.errors.is_empty() {
-        let [rules, labels, lateness] =
-            reader.fields(table.get_ref(), ["rule", "labels", "lateness"]);
+        let [rules, labels, lateness, inhibits, escalations] =
+            reader.fields(table.get_ref(), ["rule", "labels", "lateness", "inhibit", "escalation"]);
         set.lateness = read_lateness(&mut reader, lateness);
         read_labels(&mut reader, labels, &mut set);
         read_rules(&mut reader, rules, &mut set);
+        read_inhibits(&mut reader, inhibits, &mut set);
+        read_escalations(&mut reader, escalations, &mut set);
     }
     if reader.errors.is_empty() {
         return Ok(set);

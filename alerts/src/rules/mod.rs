@@ -4,6 +4,8 @@ pub(crate) mod body;
 mod conditions;
 pub(crate) mod field;
 pub(crate) mod file;
+pub(crate) mod handling;
+pub(crate) mod keys;
 pub(crate) mod labels;
 pub mod one;
 pub(crate) mod options;
@@ -20,6 +22,7 @@ use hashbrown::HashMap;
 
 use crate::error::RuleError;
 use crate::lang::select::Select;
+use handling::{Escalation, Inhibit};
 use labels::LabelRule;
 use rule::Rule;
 
@@ -53,6 +56,8 @@ pub struct RuleSet {
     /// The selections, each text once.
     selects: Vec<Select>,
     labels: Vec<LabelRule>,
+    pub(crate) inhibits: Vec<Inhibit>,
+    pub(crate) escalations: Vec<Escalation>,
     /// The metrics that any rule uses, each once.
     inputs: HashMap<MetricName, u32>,
 }

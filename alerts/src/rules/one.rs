@@ -45,7 +45,7 @@ fn report_others(reader: &mut Reader<'_>, table: &DeTable<'_>) {
     for (key, _) in table {
         let (message, help) = match key.get_ref().as_ref() {
             "rule" => continue,
-            name @ ("labels" | "lateness") => (
+            name @ ("labels" | "lateness" | "inhibit" | "escalation") => (
                 format!("`{name}` does not belong to a rule"),
                 "it is for all rules: it stands in the rules file".to_owned(),
             ),
@@ -93,7 +93,8 @@ pub fn text_of<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     if !text[start..].starts_with("[[") {
         return text.get(entry.span());
     }
-    let after = starts("rule").into_iter().chain(starts("labels")).filter(|at| *at > start).min();
+    let others = ["rule", "labels", "inhibit", "escalation"].into_iter().flat_map(starts);
+    let after = others.filter(|at| *at > start).min();
     Some(without_tail(&text[start..after.unwrap_or(text.len())]))
 }
 
@@ -172,7 +173,8 @@ mod tests {
     fn a_rule_is_found_in_a_file() {
         let text = format!(
             "lateness = '2s'\n\n# Of hot ones.\n{HOT}[rule.params]\nlimit = 3\n\n# Of cold ones.\n\n\
-             [[labels]]\ndevice = '*'\nset = {{ a = 'b' }}\n[[rule]]\nname = 'cold'\nwhen = 't < 0'\n"
+             [[labels]]\ndevice = '*'\nset = {{ a = 'b' }}\n[[rule]]\nname = 'cold'\nwhen = 't < 0'\n\
+             [[inhibit]]\nsource = 'a=b'\ntarget = 'a=c'\n"
         );
         let hot = "[[rule]]\nname = 'hot'\nwhen = 't > limit' # degrees\n[rule.params]\nlimit = 3";
         assert_eq!(text_of(&text, "hot"), Some(hot));

@@ -149,6 +149,16 @@ pub(super) fn read_flapping(reader: &mut Reader<'_>, field: Field<'_, '_>) -> Op
     Some(Bounds { low, high })
 }
 
+/// Whether alerts stay in sight when they are over.
+pub(super) fn read_latch(reader: &mut Reader<'_>, field: Option<Field<'_, '_>>) -> Option<bool> {
+    let field = field?;
+    let latch = field.get_ref().as_bool();
+    if latch.is_none() {
+        reader.wrong_type("latch", field, "a boolean", None);
+    }
+    latch
+}
+
 pub(super) fn read_schedule(
     reader: &mut Reader<'_>,
     active: Option<Field<'_, '_>>,

@@ -25,6 +25,9 @@ pub struct Rule {
     pub(crate) no_data: NoData,
     pub(crate) flapping: Option<Bounds>,
     pub(crate) schedule: Option<Schedule>,
+    /// Whether its alerts stay in sight when they are over, until somebody acknowledges them, where it
+    /// says so.
+    pub(crate) latch: Option<bool>,
     /// As written.
     pub(crate) select_text: Option<Box<str>>,
     /// Which of the rule set's selections it is.
@@ -133,6 +136,13 @@ impl Rule {
     pub(crate) fn severity_at(&self, level: u8) -> Severity {
         let above = usize::from(level).checked_sub(1).and_then(|index| self.levels.get(index));
         above.map_or(self.severity, |level| level.severity)
+    }
+
+    /// Whether an alert that was as bad as this stays in sight when it is over, until somebody
+    /// acknowledges it (`latch`); critical ones do where the rule does not say.
+    #[must_use]
+    pub fn latches(&self, severity: Severity) -> bool {
+        self.latch.unwrap_or(severity == Severity::Critical)
     }
 
     /// Its name, unlike any other rule's.

@@ -7,6 +7,7 @@ mod docs;
 mod errors;
 mod files;
 mod groups;
+mod handling;
 mod hostile;
 
 mod kapacitor;

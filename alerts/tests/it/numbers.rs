@@ -1,6 +1,6 @@
 //! The engine's numbers, as Prometheus reads them.
 
-use bellwire_alerts::Metrics;
+use bellwire_alerts::{Handlings, Metrics};
 use prometheus::{Registry, TextEncoder};
 
 use crate::world::World;
@@ -13,12 +13,12 @@ fn metrics_follow_the_engine() {
         World::new("lateness = '3s'\n[[rule]]\nname = 'r'\nwhen = 'v > 5'\nkeep_firing_for = '9s'");
     for (second, value) in [(0, 9.0), (1, 1.0), (2, 9.0)] {
         world.read("d", second, &[("v", value)]);
-        metrics.record(&world.engine);
+        metrics.record(&world.engine, &Handlings::default());
     }
     world.read("e", 2, &[("v", 9.0)]);
     world.read("e", 1, &[("v", 0.0)]);
     world.read("e", -1, &[("v", 0.0)]);
-    metrics.record(&world.engine);
+    metrics.record(&world.engine, &Handlings::default());
     let text = TextEncoder::new().encode_to_string(&registry.gather()).expect("encodes");
     for line in [
         "bellwire_alerts_observations_total 6",

@@ -175,6 +175,23 @@ fn a_snapshot_inside_a_record_goes_on_counting() {
     assert_eq!(ordinals, [0, 1]);
 }
 
+/// Ticks had come further than the reading behind them, with which everything was settled.
+#[test]
+fn a_restart_changes_nothing_after_other_labels_and_a_reading_of_the_very_instant() {
+    let mut world = World::new(
+        "[[rule]]\nname = 'r'\nwhen = 'a > 2'\nkeep_firing_for = '3s'\n\
+         [[rule]]\nname = 's'\nwhen = 'a > 8'\nno_data = 'alert'\nno_data_after = '15s'\n",
+    );
+    world.read("d", 23, &[("a", 6.0)]);
+    world.tick(43);
+    world.relabel("d", 44, &[("site", "x")]);
+    world.receive("d", at(38), at(47), &[("a", Value::Number(1.0))]);
+    let open = world.open();
+    assert_eq!(open, ["d r recovering"]);
+    world.restart();
+    assert_eq!(world.open(), open);
+}
+
 #[test]
 fn damaged_snapshots_are_refused() {
     let mut world = World::new(RULES[0]);

@@ -9,51 +9,99 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use bellwire_model::{Alert, AlertId, AlertState, RuleName, Target, Transition};
+use bellwire_model::{Alert, AlertId, AlertState, Matchers, RuleName, Target, Transition};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::auth::within::Within;
+use crate::links::paged;
 use crate::params::Params;
-use crate::ports::{AlertsQuery, Place};
+use crate::ports::{AlertsQuery, Handled, Place};
 use crate::problem::Problem;
 use crate::views::{AlertView, TimesView, TransitionView};
 
-/// `GET alerts?state&device&rule&limit&cursor`. `state` may name several, with commas; without it,
-/// all open ones. Latest `since` first; open ones before ended ones.
-pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let params = Params::read(&uri, &["state", "device", "rule", "limit", "cursor"])?;
-    let query = AlertsQuery {
-        states: params.parsed("state", &states_known(), states)?.unwrap_or_else(open_states),
-        device: params
-            .parsed("device", "a device's or a group's name", |text| Target::new(text).ok())?,
-        rule: params.parsed("rule", "a rule's name", |text| RuleName::new(text).ok())?,
-        limit: params.limit()?,
-        after: params.page()?,
-    };
+/// `GET alerts?state&device&rule&acknowledged&silenced&latched&assigned_to&matchers&limit&cursor`. `state` may
+/// name several, with commas; without it, all open ones. Latest `since` first; open ones before ended ones.
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    within: Within,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let (query, matchers) = read(&Params::read(&uri, &KNOWN)?)?;
     // The next page of open ones begins with `open:`; those of history are its own.
     let from_open = match query.after.as_deref() {
         None => Some(0),
         Some(after) => after.strip_prefix("open:").map(|n| n.parse().unwrap_or(usize::MAX)),
     };
-    let Some(n_seen) = from_open else { return ended(&app, query, Vec::new()).await };
-    let mut open = open(&app, &query)?;
+    let wanted = (&within, &matchers);
+    let Some(n_seen) = from_open else { return ended(&app, query, wanted, Vec::new()).await };
+    let mut open = open(&app, &query, &matchers)?;
+    open.retain(|alert| within.has_alert(alert));
     open.drain(..n_seen.min(open.len()));
     if open.len() > query.limit {
         open.truncate(query.limit);
         let next = format!("open:{}", n_seen + open.len());
         return Ok(page(open.iter().map(|alert| &**alert), Some(&next)));
     }
-    ended(&app, AlertsQuery { after: None, ..query }, open).await
+    ended(&app, AlertsQuery { after: None, ..query }, wanted, open).await
 }
 
-/// The open alerts that match, latest first.
-fn open(app: &App, query: &AlertsQuery) -> Result<Vec<Arc<Alert>>, Problem> {
+/// The parameters of lists.
+const KNOWN: [&str; 10] = [
+    "state",
+    "device",
+    "rule",
+    "acknowledged",
+    "silenced",
+    "latched",
+    "assigned_to",
+    "matchers",
+    "limit",
+    "cursor",
+];
+
+/// What is asked for.
+fn read(params: &Params) -> Result<(AlertsQuery, Matchers), Problem> {
+    let flag = |name| {
+        params.parsed(name, "`true` or `false`", |text| match text {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        })
+    };
+    let handled = Handled {
+        acknowledged: flag("acknowledged")?,
+        silenced: flag("silenced")?,
+        latched: flag("latched")?,
+        assigned_to: params.text("assigned_to").map(str::to_owned),
+    };
+    let device =
+        params.parsed("device", "a device's or a group's name", |text| Target::new(text).ok())?;
+    let query = AlertsQuery {
+        states: params.parsed("state", &states_known(), states)?.unwrap_or_default(),
+        device,
+        rule: params.parsed("rule", "a rule's name", |text| RuleName::new(text).ok())?,
+        handled,
+        limit: params.limit()?,
+        after: params.page()?,
+    };
+    let matchers =
+        Matchers::parse(params.text("matchers").unwrap_or_default()).map_err(|error| {
+            Problem::bad_request("invalid_parameter", format!("`matchers` is wrong: {error}."))
+        })?;
+    Ok((query, matchers))
+}
+
+/// The open alerts that match, latest first. Without states: all of them, latched ones too.
+fn open(app: &App, query: &AlertsQuery, matchers: &Matchers) -> Result<Vec<Arc<Alert>>, Problem> {
     let open = app.hub.open_alerts();
     let mut open =
         open.ok_or_else(|| Problem::later("starting", "The service is still starting.", 1))?;
     open.retain(|alert| {
-        query.states.contains(&alert.state)
+        (query.states.is_empty() || query.states.contains(&alert.state))
+            && query.handled.is_met_by(alert)
+            && matchers.is_match(|name| alert.label(name))
             && query.device.as_ref().is_none_or(|device| *device == alert.device)
             && query.rule.as_ref().is_none_or(|rule| *rule == alert.rule)
     });
@@ -61,10 +109,39 @@ fn open(app: &App, query: &AlertsQuery) -> Result<Vec<Arc<Alert>>, Problem> {
     Ok(open)
 }
 
+/// Whether there are these alerts for whoever asks.
+///
+/// # Errors
+/// A problem if there is one not, or it cannot be found out.
+pub(crate) async fn check_within(
+    app: &App,
+    within: &Within,
+    ids: &[AlertId],
+) -> Result<(), Problem> {
+    if within.is_everything() {
+        return Ok(());
+    }
+    for &id in ids {
+        let open = app.hub.with_feed(|feed| feed.open_alert(id).map(|it| Arc::clone(&it.alert)));
+        let is_there = match open {
+            Some(alert) => within.has_alert(&alert),
+            None => {
+                let kept = app.history(|history| history.alert(id)).await?;
+                kept.is_some_and(|it| within.has_alert(&it.alert))
+            }
+        };
+        if !is_there {
+            return Err(no_such_alert());
+        }
+    }
+    Ok(())
+}
+
 /// Adds ended alerts, if they are asked for and there is room.
 async fn ended(
     app: &App,
     query: AlertsQuery,
+    (within, matchers): (&Within, &Matchers),
     before: Vec<Arc<Alert>>,
 ) -> Result<Response, Problem> {
     let mut states = query.states;
@@ -80,7 +157,11 @@ async fn ended(
         return Ok(page(before, Some(&next)));
     }
     let query = AlertsQuery { states, limit, ..query };
-    let found = app.history(|history| history.alerts(query)).await?;
+    let mut found = app.history(|history| history.alerts(query)).await?;
+    // Latched ones are among the open ones. Labels are not asked of history: a page may have fewer rows.
+    app.hub.with_feed(|feed| found.rows.retain(|alert| feed.open_alert(alert.id).is_none()));
+    found.rows.retain(|alert| within.has_alert(alert));
+    found.rows.retain(|alert| matchers.is_match(|name| alert.label(name)));
     Ok(page(before.chain(&found.rows), found.next.as_deref()))
 }
 
@@ -90,7 +171,7 @@ fn page<'a>(alerts: impl Iterator<Item = &'a Alert>, next: Option<&str>) -> Resp
         alerts: Vec<AlertView<'a>>,
         next: Option<&'a str>,
     }
-    Json(Alerts { alerts: alerts.map(AlertView).collect(), next }).into_response()
+    paged(Json(Alerts { alerts: alerts.map(AlertView).collect(), next }).into_response(), next)
 }
 
 fn states(text: &str) -> Option<Vec<AlertState>> {
@@ -100,10 +181,6 @@ fn states(text: &str) -> Option<Vec<AlertState>> {
 fn states_known() -> String {
     let labels: Vec<_> = AlertState::ALL.iter().map(|state| state.label()).collect();
     format!("one or more of {}, with commas", labels.join(", "))
-}
-
-fn open_states() -> Vec<AlertState> {
-    AlertState::ALL.iter().copied().filter(|state| !state.is_over()).collect()
 }
 
 #[derive(Serialize)]
@@ -119,6 +196,7 @@ struct One<'a> {
 /// `GET alerts/{id}`: the alert, and how it came to stand there.
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
+    within: Within,
     id: Result<Path<String>, axum::extract::rejection::PathRejection>,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -139,21 +217,22 @@ pub(crate) async fn one(
     let kept = kept.filter(|it| newer.is_none_or(|newer| Place::of(it) < newer));
     let transitions = kept
         .map(|transition| kept_json(&app, transition))
-        .chain(recent.iter().map(|entry| entry.text.to_string()))
+        .chain(recent.iter().map(|entry| entry.frame.text().to_owned()))
         .map(|text| RawValue::from_string(text).expect("frames are JSON"))
         .collect();
     let alert = open.as_deref().or(found.as_ref().map(|found| &found.alert));
+    let alert = alert.filter(|alert| within.has_alert(alert));
     let alert = AlertView(alert.ok_or_else(no_such_alert)?);
     Ok(Json(One { alert, transitions, complete }).into_response())
 }
 
-fn parse_id(text: &str) -> Option<AlertId> {
+pub(crate) fn parse_id(text: &str) -> Option<AlertId> {
     (text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()))
         .then(|| text.parse().ok())
         .flatten()
 }
 
-fn no_such_alert() -> Problem {
+pub(crate) fn no_such_alert() -> Problem {
     Problem::not_found("alert_not_found", "There is no alert with this id.")
 }
 

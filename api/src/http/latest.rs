@@ -13,7 +13,9 @@ use bellwire_model::{DeviceId, MetricName, Value};
 use serde::Serialize;
 
 use crate::app::{App, no_such_device};
+use crate::auth::within::Within;
 use crate::http::Named;
+use crate::links::paged;
 use crate::params::{LIMIT_MAX, Params, invalid};
 use crate::ports::{LatestReading, LatestReadings};
 use crate::problem::Problem;
@@ -43,25 +45,34 @@ pub(crate) async fn of_one(
 }
 
 /// `GET latest?metric&limit&cursor`: of all devices, by device and metric.
-pub(crate) async fn of_all(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn of_all(
+    State(app): State<Arc<App>>,
+    within: Within,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let params = Params::read(&uri, &["metric", "limit", "cursor"])?;
     let metric = params.parsed("metric", "a metric's name", |text| MetricName::new(text).ok())?;
     let limit = params.text("limit").map_or(Ok(LIMIT_MAX), |_| params.limit())?;
     let after = params.page()?.map(|after| DeviceId::new(&after)).transpose();
     let after = after.map_err(|_| invalid("cursor", "what the list gave as `next`"))?;
     let found = app.ports.present.latest_of_all(metric.as_ref(), after.as_ref(), limit + 1);
-    let body = write(&found, limit);
-    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+    let body = write(&found, limit, &within);
+    let answer = ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    Ok(paged(answer, next(&found, limit)))
 }
 
-/// The readings of at most `limit` devices, and the last device if there are more.
-fn write(found: &LatestReadings, limit: usize) -> Vec<u8> {
+/// The readings of at most `limit` devices, those that there are for whoever asks, and the last device
+/// if there are more.
+fn write(found: &LatestReadings, limit: usize, within: &Within) -> Vec<u8> {
     let mut body = Vec::with_capacity(ROW_BYTES * (found.readings.len() + 1));
     body.extend_from_slice(b"{\"latest\":[");
     let (mut rest, mut name) = (&found.readings[..], Vec::new());
     for (device, n_readings) in found.devices.iter().take(limit) {
         let (mine, others) = rest.split_at(*n_readings);
         rest = others;
+        if !within.has(device) {
+            continue;
+        }
         name.clear();
         put(&mut name, device.as_str());
         for reading in mine {
@@ -72,11 +83,15 @@ fn write(found: &LatestReadings, limit: usize) -> Vec<u8> {
         body.pop();
     }
     body.extend_from_slice(b"],\"next\":");
-    let last = limit.checked_sub(1).and_then(|index| found.devices.get(index));
-    let next = last.filter(|_| found.devices.len() > limit).map(|(device, _)| device.as_str());
-    put(&mut body, next);
+    put(&mut body, next(found, limit));
     body.push(b'}');
     body
+}
+
+/// The last device that is shown, if there are more.
+fn next(found: &LatestReadings, limit: usize) -> Option<&str> {
+    let last = limit.checked_sub(1).and_then(|index| found.devices.get(index));
+    last.filter(|_| found.devices.len() > limit).map(|(device, _)| device.as_str())
 }
 
 /// The fields of [`ReadingView`], after the device, whose name is JSON already; then a comma.
@@ -141,6 +156,7 @@ mod tests {
                 })
                 .collect()
         };
+        let all = Within::default();
         let counts = [2, 0, 1, 0];
         let found = LatestReadings {
             devices: devices.iter().cloned().zip(counts).collect(),
@@ -149,9 +165,9 @@ mod tests {
         for (limit, n, next) in
             [(4, 3, Json::Null), (3, 3, json!("c")), (1, 2, json!(devices[0].as_str()))]
         {
-            let written: Json = serde_json::from_slice(&write(&found, limit)).unwrap();
+            let written: Json = serde_json::from_slice(&write(&found, limit, &all)).unwrap();
             assert_eq!(written, json!({"latest": expected(n), "next": next}), "{limit}");
         }
-        assert_eq!(write(&LatestReadings::default(), 5), b"{\"latest\":[],\"next\":null}");
+        assert_eq!(write(&LatestReadings::default(), 5, &all), b"{\"latest\":[],\"next\":null}");
     }
 }

@@ -10,7 +10,9 @@ use bellwire_model::{DeviceId, Quarantined, RejectReason};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::auth::within::Within;
 use crate::base64;
+use crate::links::paged;
 use crate::params::Params;
 use crate::ports::QuarantineQuery;
 use crate::problem::Problem;
@@ -37,7 +39,11 @@ struct Row<'a> {
 }
 
 /// `GET quarantine?device&reason&topic&from&to&limit&cursor`: latest first.
-pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    within: Within,
+    uri: Uri,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Quarantine<'a> {
         quarantine: Vec<Row<'a>>,
@@ -57,8 +63,15 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
         after: params.page()?,
     };
     let page = app.history(|history| history.quarantine(query)).await?;
-    let quarantine = page.rows.iter().map(row).collect();
-    Ok(Json(Quarantine { quarantine, next: page.next.as_deref() }).into_response())
+    let shown = page.rows.iter().filter(|it| is_shown(&within, it.device.as_ref()));
+    let quarantine = shown.map(row).collect();
+    let next = page.next.as_deref();
+    Ok(paged(Json(Quarantine { quarantine, next }).into_response(), next))
+}
+
+/// Of which device a payload is, is not always known: then it is for those who see everything.
+fn is_shown(within: &Within, device: Option<&DeviceId>) -> bool {
+    within.is_everything() || device.is_some_and(|device| within.has(device))
 }
 
 fn row(it: &Quarantined) -> Row<'_> {

@@ -13,8 +13,12 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bellwire_model::{DeviceId, LogPosition, Quarantined, RejectReason, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::app::App;
+use crate::auth::layer::out_of_scope;
+use crate::auth::within::Within;
+use crate::changed::{Changed, Unchanged};
 use crate::http::body;
 use crate::params::Params;
 use crate::ports::{Left, LeftReason, QuarantineQuery, ReplayMode, ShelfError};
@@ -59,6 +63,7 @@ struct LeftView<'a> {
 /// `POST quarantine/replay`.
 pub(crate) async fn replay(
     State(app): State<Arc<App>>,
+    within: Within,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -66,7 +71,13 @@ pub(crate) async fn replay(
     Params::read(&uri, &[])?;
     let request: Request = body::read(&app, &headers, body).await?;
     let mode = if request.dry_run { ReplayMode::Try } else { ReplayMode::Replay };
-    let replayed = app.ports.shelf.replay(query(request)?, mode).await.map_err(problem)?;
+    let query = query(request)?;
+    // Whoever sees a part of the fleet says which device it is about.
+    if !within.is_everything() && !query.device.as_ref().is_some_and(|device| within.has(device)) {
+        return Err(out_of_scope());
+    }
+    let target = target(&query);
+    let replayed = app.ports.shelf.replay(query, mode).await.map_err(problem)?;
     let answer = Answer {
         dry_run: mode == ReplayMode::Try,
         replayed: replayed.n_payloads,
@@ -74,11 +85,32 @@ pub(crate) async fn replay(
         left: replayed.left.iter().map(view).collect(),
         next: replayed.next.as_deref(),
     };
-    let status = match mode {
-        ReplayMode::Try => StatusCode::OK,
-        ReplayMode::Replay => StatusCode::ACCEPTED,
-    };
-    Ok((status, Json(answer)).into_response())
+    if mode == ReplayMode::Try {
+        return Ok(Unchanged.noted((StatusCode::OK, Json(answer)).into_response()));
+    }
+    let after = json!({
+        "replayed": replayed.n_payloads,
+        "readings": replayed.n_readings,
+        "left": replayed.left.len(),
+    });
+    let changed = Changed { action: "quarantine.replay", target, before: None, after: Some(after) };
+    Ok(changed.noted((StatusCode::ACCEPTED, Json(answer)).into_response()))
+}
+
+/// What the audit log calls the payloads that were asked for.
+fn target(query: &QuarantineQuery) -> String {
+    let QuarantineQuery { device, reason, topic, from, to, places, .. } = query;
+    let text = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
+    let all = [
+        text("ids", places.as_ref().map(|places| places.len().to_string())),
+        text("device", device.as_ref().map(ToString::to_string)),
+        text("reason", reason.map(|reason| reason.label().to_owned())),
+        text("topic", topic.clone()),
+        text("from", from.map(|at| at.to_string())),
+        text("to", to.map(|at| at.to_string())),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    if all.is_empty() { "all".to_owned() } else { all.join(" ") }
 }
 
 fn problem(error: ShelfError) -> Problem {

@@ -16,7 +16,8 @@ use bellwire_model::DeviceId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::app::App;
+use crate::app::{App, no_such_device};
+use crate::auth::within::Within;
 use crate::http::body;
 use crate::params::Params;
 use crate::ports::{Post, Posts, TelemetryError};
@@ -43,6 +44,7 @@ struct Accepted {
 /// `POST telemetry`.
 pub(crate) async fn take(
     State(app): State<Arc<App>>,
+    within: Within,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
@@ -51,6 +53,9 @@ pub(crate) async fn take(
     let key = key(&headers)?;
     let bytes = body::read_json(&app, &headers, body).await?;
     let posts = posts(&bytes)?;
+    if let Some(post) = posts.iter().find(|post| !within.has(&post.device)) {
+        return Err(no_such_device(post.device.as_str()));
+    }
     let accepted = posts.len();
     app.ports.telemetry.take(Posts { key, posts }).await.map_err(|error| match error {
         TelemetryError::Later => Problem::later(
@@ -72,7 +77,10 @@ pub(crate) async fn take(
 pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().map(str::trim);
-    let key = key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let is_key = |key: &&str| {
+        (1..=KEY_BYTES_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    };
+    let key = key.filter(is_key);
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {
         let detail =
             format!("`Idempotency-Key` has 1 to {KEY_BYTES_MAX} visible characters of ASCII.");

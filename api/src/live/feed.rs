@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bellwire_model::{Alert, AlertId, Cursor, LogId, LogPosition};
 
+use crate::live::filter::{Before, Facts};
 use crate::live::frames::Entry;
 use crate::ports::Place;
 
@@ -15,6 +16,8 @@ use crate::ports::Place;
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     pub(crate) alert: Arc<Alert>,
+    /// What filters look at.
+    pub(crate) facts: Arc<Facts>,
     pub(crate) json: Arc<str>,
 }
 
@@ -72,6 +75,11 @@ impl Feed {
         self.open = open;
     }
 
+    /// The first place that is not in the present; none until someone says what that is.
+    pub(crate) const fn next_place(&self) -> Option<Place> {
+        self.next
+    }
+
     /// Whether someone has said what the present is.
     pub(crate) fn is_ready(&self) -> bool {
         self.next.is_some()
@@ -79,17 +87,18 @@ impl Feed {
 
     /// Takes the next transition. One that is already in the present is left out: *judge* may say
     /// the same twice after a restart.
-    pub(crate) fn push(&mut self, entry: Arc<Entry>, open: Option<Open>) -> bool {
+    pub(crate) fn push(&mut self, mut entry: Entry, open: Option<Open>) -> bool {
         match self.next {
             Some(next) if entry.place >= next => {}
             _ => return false,
         }
         self.next = Some(entry.place.after());
-        match open {
-            Some(open) => drop(self.open.insert(entry.alert, open)),
-            None => drop(self.open.remove(&entry.alert)),
-        }
-        self.ring.push_back(entry);
+        let before = match open {
+            Some(open) => self.open.insert(entry.alert, open),
+            None => self.open.remove(&entry.alert),
+        };
+        entry.before = before.map_or(Before::Nothing, |open| Before::Open(open.facts));
+        self.ring.push_back(Arc::new(entry));
         if self.ring.len() > self.ring_max
             && let Some(oldest) = self.ring.pop_front()
         {
@@ -155,7 +164,7 @@ impl Feed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::testing::{entry, open};
+    use crate::live::testing::{open, plain_entry as entry};
 
     fn feed(ring_max: usize) -> Feed {
         let mut feed = Feed::new(LogId(1), ring_max);

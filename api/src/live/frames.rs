@@ -1,13 +1,16 @@
 //! What the live feed says, as JSON text: each frame is made once, whoever gets it.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use axum::extract::ws::Utf8Bytes;
 use bellwire_model::{
-    AlertId, Cursor, DeviceId, DeviceKey, MetricKey, MetricName, Timestamp, Transition, Value,
+    AlertId, Cursor, DeviceId, DeviceKey, MetricKey, MetricName, Names, Reading, Timestamp,
+    Transition, Value,
 };
 use serde::{Serialize, Serializer};
 
+use crate::live::encoded::Encoded;
+use crate::live::filter::{AlertSpec, Before, Facts, Verdict};
+use crate::live::interest::{Devices, ReadingSpec};
 use crate::ports::Place;
 use crate::rfc3339::Rfc3339;
 use crate::views::{AlertView, Text, TimesView, TransitionView};
@@ -25,21 +28,50 @@ pub(crate) fn alert(alert: &bellwire_model::Alert) -> Box<str> {
     json(&AlertView(alert)).into_boxed_str()
 }
 
-/// A transition's frame, as the ring keeps it.
+/// A transition, as the ring keeps it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) place: Place,
+    /// What a client has seen that has heard of this.
+    pub(crate) cursor: Cursor,
     pub(crate) alert: AlertId,
-    pub(crate) text: Utf8Bytes,
+    /// When the record that caused it was received.
+    pub(crate) received: Timestamp,
+    pub(crate) frame: Encoded,
+    /// The alert before and after it, as filters look at it.
+    pub(crate) before: Before,
+    pub(crate) after: Arc<Facts>,
+    gone: OnceLock<Encoded>,
 }
 
 impl Entry {
-    pub(crate) fn new(cursor: Cursor, transition: &Transition, times: TimesView) -> Self {
+    /// `before` is not known yet: it is the feed that does.
+    pub(crate) fn new(
+        cursor: Cursor,
+        transition: &Transition,
+        times: TimesView,
+        after: Arc<Facts>,
+    ) -> Self {
+        let view = TransitionView::new(cursor, transition, times);
         Self {
             place: Place::of(transition),
+            cursor,
             alert: transition.alert.id,
-            text: json(&TransitionView::new(cursor, transition, times)).into(),
+            received: transition.received_at,
+            frame: Encoded::new(view.r#type, Some(cursor), &json(&view)),
+            before: Before::Unknown,
+            after,
+            gone: OnceLock::new(),
         }
+    }
+
+    /// What those hear who have seen the alert open and are not to hear of it any more.
+    fn gone(&self) -> &Encoded {
+        self.gone.get_or_init(|| {
+            let (cursor, alert) = (self.cursor, self.alert);
+            let text = format!(r#"{{"type":"gone","cursor":"{cursor}","id":"{alert}"}}"#);
+            Encoded::new("gone", Some(cursor), &text)
+        })
     }
 }
 
@@ -62,10 +94,12 @@ pub(crate) enum Resume {
     TooOld,
     /// What it missed lies in the database, which is away.
     HistoryAway,
+    /// It has asked for other alerts.
+    Subscribed,
 }
 
 impl Resume {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Fresh,
         Self::FromMemory,
         Self::FromHistory,
@@ -74,6 +108,7 @@ impl Resume {
         Self::Ahead,
         Self::TooOld,
         Self::HistoryAway,
+        Self::Subscribed,
     ];
 
     pub(crate) const fn label(self) -> &'static str {
@@ -86,12 +121,13 @@ impl Resume {
             Self::Ahead => "ahead",
             Self::TooOld => "too_old",
             Self::HistoryAway => "history_away",
+            Self::Subscribed => "subscribed",
         }
     }
 
-    /// Whether the client has now got every transition since its cursor.
+    /// Whether the client has now got every transition since its cursor, of those it asked for.
     pub(crate) const fn resumed(self) -> bool {
-        matches!(self, Self::FromMemory | Self::FromHistory)
+        matches!(self, Self::FromMemory | Self::FromHistory | Self::Subscribed)
     }
 }
 
@@ -100,7 +136,7 @@ pub(crate) fn snapshot<'a>(
     cursor: Cursor,
     resume: Resume,
     alerts: impl ExactSizeIterator<Item = &'a str>,
-) -> Utf8Bytes {
+) -> Encoded {
     let (resumed, how) = (resume.resumed(), resume.label());
     let mut text = String::with_capacity(160 + alerts.len() * 384);
     text.push_str(&format!(
@@ -113,33 +149,38 @@ pub(crate) fn snapshot<'a>(
         text.push_str(alert);
     }
     text.push_str("]}");
-    text.into()
+    Encoded::new("snapshot", Some(cursor), &text)
 }
 
-/// The sign of life.
-pub(crate) fn heartbeat(now: Timestamp) -> Utf8Bytes {
-    format!(r#"{{"type":"heartbeat","at":"{}"}}"#, Rfc3339(now)).into()
+/// The sign of life; `cursor` is of a client that has heard everything up to here.
+pub(crate) fn heartbeat(now: Timestamp, cursor: Cursor) -> Encoded {
+    let now = Rfc3339(now);
+    let text = format!(r#"{{"type":"heartbeat","at":"{now}","cursor":"{cursor}"}}"#);
+    Encoded::new("heartbeat", Some(cursor), &text)
 }
 
-/// The answer to a subscription.
-pub(crate) fn subscribed(devices: &impl Serialize) -> Utf8Bytes {
+/// The answer to a subscription: what is asked for from now on.
+pub(crate) fn subscribed(readings: &ReadingSpec, alerts: &AlertSpec) -> Encoded {
     #[derive(Serialize)]
-    struct Subscribed<'a, T> {
+    struct Subscribed<'a> {
         r#type: &'static str,
-        devices: &'a T,
+        devices: &'a Devices,
+        readings: &'a ReadingSpec,
+        alerts: &'a AlertSpec,
     }
-    json(&Subscribed { r#type: "subscribed", devices }).into()
+    let it = Subscribed { r#type: "subscribed", devices: &readings.devices, readings, alerts };
+    Encoded::new("subscribed", None, &json(&it))
 }
 
 /// The answer to a message we do not understand, and the last event of an SSE stream.
-pub(crate) fn error(code: &'static str, detail: &str) -> Utf8Bytes {
+pub(crate) fn error(code: &'static str, detail: &str) -> Encoded {
     #[derive(Serialize)]
     struct Refusal<'a> {
         r#type: &'static str,
         code: &'static str,
         detail: &'a str,
     }
-    json(&Refusal { r#type: "error", code, detail }).into()
+    Encoded::new("error", None, &json(&Refusal { r#type: "error", code, detail }))
 }
 
 /// A reading on its way to those who asked for its device. Its text is made when the first of
@@ -151,12 +192,23 @@ pub(crate) struct LiveReading {
     pub(crate) metric: MetricName,
     pub(crate) at: Timestamp,
     pub(crate) value: Value,
-    pub(crate) text: OnceLock<Utf8Bytes>,
+    pub(crate) frame: OnceLock<Encoded>,
 }
 
 impl LiveReading {
-    pub(crate) fn text(&self) -> &Utf8Bytes {
-        self.text.get_or_init(|| json(self).into())
+    pub(crate) fn new(reading: &Reading, names: &Names) -> Self {
+        Self {
+            series: (reading.device, reading.metric),
+            device: names.device(reading.device).clone(),
+            metric: names.metric(reading.metric).clone(),
+            at: reading.at,
+            value: reading.value.clone(),
+            frame: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn frame(&self) -> &Encoded {
+        self.frame.get_or_init(|| Encoded::new("reading", None, &json(self)))
     }
 }
 
@@ -187,16 +239,46 @@ impl Serialize for LiveReading {
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     /// An edge between states.
-    Transition(std::sync::Arc<Entry>),
+    Transition(Arc<Entry>),
+    /// An alert that the client has seen open is not of those it asked for any more.
+    Gone(Arc<Entry>),
     /// A reading of a device that was asked for.
-    Reading(std::sync::Arc<LiveReading>),
+    Reading(Arc<LiveReading>),
+    /// Who is here.
+    Operators(Arc<Encoded>),
 }
 
 impl Frame {
-    pub(crate) fn text(&self) -> Utf8Bytes {
+    pub(crate) fn encoded(&self) -> &Encoded {
         match self {
-            Self::Transition(entry) => entry.text.clone(),
-            Self::Reading(reading) => reading.text().clone(),
+            Self::Transition(entry) => &entry.frame,
+            Self::Gone(entry) => entry.gone(),
+            Self::Reading(reading) => reading.frame(),
+            Self::Operators(frame) => frame,
+        }
+    }
+
+    /// What a client is told of `entry` whose filter says so of it.
+    pub(crate) fn of(entry: &Arc<Entry>, verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Told => Some(Self::Transition(Arc::clone(entry))),
+            Verdict::Gone => Some(Self::Gone(Arc::clone(entry))),
+            Verdict::Passed => None,
+        }
+    }
+
+    pub(crate) fn transition(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Self::Transition(entry) => Some(entry),
+            _ => None,
+        }
+    }
+
+    /// What a client has seen that has this frame, if it tells.
+    pub(crate) fn cursor(&self) -> Option<Cursor> {
+        match self {
+            Self::Transition(entry) | Self::Gone(entry) => Some(entry.cursor),
+            Self::Reading(_) | Self::Operators(_) => None,
         }
     }
 }

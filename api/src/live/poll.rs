@@ -6,17 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bellwire_model::Cursor;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::auth::Who;
+use crate::auth::vigil::Vigil;
+use crate::gzip::takes_gzip;
 use crate::live::client::Subscriber;
+use crate::live::deflate;
+use crate::live::encoded::Encoded;
 use crate::live::frames::Frame;
+use crate::live::message::PARAMETERS;
 use crate::live::resume::{CatchUp, Claim, Step};
 use crate::live::websocket::join;
 use crate::metrics::{Counted, Ended, Transport};
@@ -28,8 +33,11 @@ use crate::views::Text;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long it takes if the client does not say.
 const WAIT_DEFAULT: Duration = Duration::from_secs(25);
-/// The most missed transitions in one answer; the next poll gets the rest.
-const FRAMES_MAX: usize = 1_000;
+/// The most transitions in one answer, and as many as there are if the client does not say; the next poll
+/// gets the rest.
+pub(crate) const LIMIT_MAX: usize = 1_000;
+/// Shorter answers are not compressed.
+const GZIP_BYTES_MIN: usize = 1_024;
 
 #[derive(Serialize)]
 struct Answer {
@@ -37,83 +45,140 @@ struct Answer {
     frames: Vec<Box<RawValue>>,
 }
 
-pub(crate) async fn poll(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
-    let params = Params::read(&uri, &["cursor", "wait"])?;
+pub(crate) async fn poll(
+    State(app): State<Arc<App>>,
+    who: Who,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let params = Params::read(&uri, &[&PARAMETERS[..], &["wait", "limit"]].concat())?;
     let wait = params
         .parsed("wait", "from 1s to 60s", |text| duration(text).filter(|wait| *wait <= WAIT_MAX))?;
-    let mut subscriber = join(&app)?;
+    let limit = params.parsed("limit", "a whole number from 1 to 1000", |text| {
+        text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit))
+    })?;
+    let limit = limit.unwrap_or(LIMIT_MAX);
+    let mut subscriber = join(&app, &who, &params)?;
     let _counted = Counted::new(&app.metrics.live, Transport::Poll);
     let claim = Claim::read(params.text("cursor"));
-    let start = if let Claim::Seen(cursor) = claim { Some(cursor) } else { None };
-    let mut texts = missed(claim, &mut subscriber, &app).await;
-    if texts.is_empty() {
+    let mut heard = missed(claim, &mut subscriber, &app, limit).await;
+    if heard.is_empty() {
         let wait = wait.unwrap_or(WAIT_DEFAULT);
-        let frames = tokio::time::timeout(wait, next(&mut subscriber, &app)).await;
-        texts.extend(frames.unwrap_or_default().iter().map(Frame::text));
+        let mut vigil = Vigil::over(&app, &who);
+        let frames = tokio::select! {
+            frames = tokio::time::timeout(wait, next(&mut subscriber, &app)) => frames,
+            // Who asks again is asked again who they are.
+            () = vigil.ended() => Ok(Vec::new()),
+        };
+        heard.extend(frames.unwrap_or_default().into_iter().map(Heard::Frame));
     }
-    let frames: Vec<Box<RawValue>> = texts
-        .iter()
-        .map(|text| RawValue::from_string(text.to_string()).expect("frames are JSON"))
-        .collect();
-    // The cursor is in the last frame: read it there, since it is what the client has seen.
-    let cursor = texts.last().and_then(|text| cursor_of(text)).or(start);
-    let cursor = Text(cursor.unwrap_or_else(|| app.hub.with_feed(crate::live::feed::Feed::cursor)));
+    let last = cut(&mut heard, limit);
+    let frames: Vec<Box<RawValue>> = heard.iter().map(Heard::json).collect();
+    for frame in &heard {
+        if let Heard::Frame(frame) = frame {
+            app.metrics.live.sent(std::slice::from_ref(frame));
+        }
+    }
+    let answer = Answer { cursor: Text(last.unwrap_or_else(|| subscriber.cursor())), frames };
     app.metrics.live.ended(Ended::Left).inc();
-    Ok(Json(Answer { cursor, frames }).into_response())
+    Ok(respond(&answer, &headers))
+}
+
+/// The answer; compressed if the client asks for that and it is worth it.
+fn respond(answer: &Answer, headers: &HeaderMap) -> Response {
+    let text = serde_json::to_vec(answer).expect("frames and a cursor always serialize");
+    let is_gzip = text.len() >= GZIP_BYTES_MIN && takes_gzip(headers);
+    let text = if is_gzip { deflate::gzip(&text) } else { text };
+    let mut response = text.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if is_gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// What an answer tells.
+enum Heard {
+    Frame(Frame),
+    Snapshot(Arc<Encoded>),
+}
+
+impl Heard {
+    fn cursor(&self) -> Option<Cursor> {
+        match self {
+            Self::Frame(frame) => frame.cursor(),
+            // It is the last one, if there is one.
+            Self::Snapshot(_) => None,
+        }
+    }
+
+    fn json(&self) -> Box<RawValue> {
+        let frame = match self {
+            Self::Frame(frame) => frame.encoded(),
+            Self::Snapshot(frame) => frame,
+        };
+        RawValue::from_string(frame.text().to_owned()).expect("frames are JSON")
+    }
+}
+
+/// Leaves the transitions beyond `limit` for the next poll. Then the cursor of the last that stays says how
+/// far this one came. Readings, of which a poll tells as they come, stay.
+fn cut(heard: &mut Vec<Heard>, limit: usize) -> Option<Cursor> {
+    let (mut n_kept, mut last, mut is_cut) = (0, None, false);
+    heard.retain(|it| {
+        let Some(cursor) = it.cursor() else { return true };
+        is_cut |= n_kept == limit;
+        if is_cut {
+            return false;
+        }
+        n_kept += 1;
+        last = Some(cursor);
+        true
+    });
+    last.filter(|_| is_cut)
 }
 
 /// What the client missed, or the snapshot if it cannot go on from its cursor.
-async fn missed(
-    claim: Claim,
-    subscriber: &mut Subscriber,
-    app: &App,
-) -> Vec<axum::extract::ws::Utf8Bytes> {
-    let mut texts = Vec::new();
+async fn missed(claim: Claim, subscriber: &mut Subscriber, app: &App, limit: usize) -> Vec<Heard> {
+    let mut heard = Vec::new();
     let mut catch_up = CatchUp::new(claim, subscriber);
     loop {
         match catch_up.step(subscriber, app).await {
             Step::Missed(frames) => {
-                texts.extend(frames.iter().map(Frame::text));
-                if texts.len() >= FRAMES_MAX {
-                    texts.truncate(FRAMES_MAX);
-                    app.metrics.live.transitions_sent.inc_by(FRAMES_MAX as u64);
-                    return texts;
+                heard.extend(frames.into_iter().map(Heard::Frame));
+                if heard.len() > limit {
+                    return heard;
                 }
             }
             Step::Snapshot(snapshot) => {
-                app.metrics.live.transitions_sent.inc_by(texts.len() as u64);
                 if !snapshot.resumed() {
-                    texts.push(snapshot.text(subscriber.hub()));
+                    let frame = snapshot.frame(subscriber.hub(), subscriber.filter());
+                    heard.push(Heard::Snapshot(frame));
                 }
-                return texts;
+                return heard;
             }
         }
     }
 }
 
-/// The next transitions; none if the service stops or the client was overrun meanwhile.
+/// The next frames; none if the service stops or the client was overrun meanwhile. Who is here is
+/// no news for a poll: asking makes it so.
 async fn next(subscriber: &mut Subscriber, app: &App) -> Vec<Frame> {
     loop {
-        match subscriber.take() {
-            Ok(waiting) if waiting.frames.is_empty() => {}
-            Ok(waiting) => {
-                app.metrics.live.transitions_sent.inc_by(waiting.frames.len() as u64);
-                return waiting.frames;
-            }
-            Err(_) => return Vec::new(),
+        let Ok(waiting) = subscriber.take() else { return Vec::new() };
+        let mut frames = waiting.frames;
+        frames.retain(|frame| !matches!(frame, Frame::Operators(_)));
+        if !frames.is_empty() {
+            subscriber.delivered(&frames);
+            return frames;
         }
         tokio::select! {
             () = app.closing.cancelled() => return Vec::new(),
-            () = subscriber.woken() => {}
+            () = std::future::ready(()), if waiting.more => {}
+            () = subscriber.woken(), if !waiting.more => {}
         }
     }
-}
-
-/// The cursor in a frame's text.
-fn cursor_of(text: &str) -> Option<Cursor> {
-    #[derive(serde::Deserialize)]
-    struct Has {
-        cursor: String,
-    }
-    serde_json::from_str::<Has>(text).ok()?.cursor.parse().ok()
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::Utf8Bytes;
-use bellwire_model::Cursor;
+use bellwire_model::{AlertId, AlertState, Cursor, Transition};
+use hashbrown::HashMap;
 use tracing::warn;
 
 use crate::app::App;
 use crate::live::client::Subscriber;
-use crate::live::feed::{Feed, Seek};
-use crate::live::frames::{Entry, Frame, Resume};
+use crate::live::encoded::Encoded;
+use crate::live::feed::{Feed, Overrun, Seek};
+use crate::live::filter::{AlertSpec, Before, Facts, Filter, Verdict};
+use crate::live::frames::{self, Entry, Frame, Resume};
 use crate::live::hub::{Hub, Present};
 use crate::ports::Place;
 use crate::views::TimesView;
@@ -60,16 +62,41 @@ impl Snapshot {
         self.outcome.resumed()
     }
 
-    /// The cursor of a client that has it.
-    pub(crate) fn cursor(&self) -> Cursor {
-        self.present.cursor
-    }
-
-    /// The frame.
-    pub(crate) fn text(self, hub: &Hub) -> Utf8Bytes {
+    /// The frame, of the alerts that `filter` shows: made once for all who come to it the same way.
+    pub(crate) fn frame(self, hub: &Hub, filter: &Filter) -> Arc<Encoded> {
         hub.metrics().live.resumed(self.outcome).inc();
         hub.metrics().live.snapshots_sent.inc();
-        hub.snapshot_text(self.head, self.outcome, &self.present)
+        let Self { present, head, outcome } = self;
+        filter.snapshot(outcome, head, || {
+            let shown = present.alerts.iter().filter(|(facts, _)| filter.shows(facts));
+            let alerts: Vec<&str> = shown.map(|(_, json)| &**json).collect();
+            frames::snapshot(present.cursor, outcome, alerts.into_iter())
+        })
+    }
+}
+
+/// Has a client that is up to date ask for other alerts: what it had asked for before is sent up to
+/// here, then the present as it has asked for it now.
+///
+/// # Errors
+/// [`Overrun`] if transitions were lost to this client.
+pub(crate) fn ask_for_others(
+    subscriber: &mut Subscriber,
+    spec: AlertSpec,
+) -> Result<(Vec<Frame>, Snapshot), Overrun> {
+    let mut frames = Vec::new();
+    let spec = AlertSpec { within: subscriber.within(), ..spec };
+    let filter = subscriber.hub().change_filter(subscriber.client(), subscriber.filter(), spec);
+    loop {
+        let mut some = Vec::new();
+        subscriber.take_transitions(&mut some)?;
+        frames.append(&mut some);
+        // A transition may come between the look and this.
+        let (present, head) = subscriber.hub().with_feed(|feed| (present(feed), feed.head()));
+        if subscriber.lag_to(head) == 0 {
+            subscriber.filter_by(filter);
+            return Ok((frames, Snapshot { present, head, outcome: Resume::Subscribed }));
+        }
     }
 }
 
@@ -78,6 +105,8 @@ impl Snapshot {
 pub(crate) struct CatchUp {
     stage: Stage,
     n_left: usize,
+    /// Open alerts of which history has told, as they were then.
+    told: HashMap<AlertId, Arc<Facts>>,
 }
 
 #[derive(Debug)]
@@ -93,7 +122,7 @@ enum Stage {
 impl CatchUp {
     pub(crate) fn new(claim: Claim, subscriber: &Subscriber) -> Self {
         let n_left = subscriber.hub().config().resume_transitions_max.get();
-        Self { stage: Stage::Begin(claim), n_left }
+        Self { stage: Stage::Begin(claim), n_left, told: HashMap::new() }
     }
 
     /// The next thing to send. After [`Step::Snapshot`] this is done with.
@@ -126,14 +155,14 @@ impl CatchUp {
         let (seek, missed, present, head) = subscriber.hub().with_feed(|feed| {
             let seek = feed.seek(from);
             let missed = match seek {
-                Seek::InRing(number) => frames_since(feed, number),
+                Seek::InRing(number) => frames_since(feed, number, subscriber.filter()),
                 Seek::BeforeRing(_) | Seek::Ahead => Vec::new(),
             };
             (seek, missed, present(feed), feed.head())
         });
         match seek {
             Seek::InRing(_) => {
-                subscriber.go_on_from(head);
+                subscriber.go_on_from(head, present.cursor);
                 self.stage = Stage::UpToDate(Some(Snapshot { present, head, outcome }));
                 (!missed.is_empty()).then_some(missed)
             }
@@ -153,7 +182,6 @@ impl CatchUp {
         subscriber: &mut Subscriber,
         app: &App,
     ) -> Option<Vec<Frame>> {
-        let hub = subscriber.hub();
         let limit = PAGE.min(self.n_left);
         if limit == 0 {
             self.stage = snapshot(subscriber, Resume::TooOld);
@@ -178,7 +206,6 @@ impl CatchUp {
             }
         };
         self.n_left -= page.len().min(self.n_left);
-        let sent = hub.now();
         // Only what is in order and new, whatever history says: a client never hears twice. What
         // begins at `floor` is the ring's to tell, which may not have heard of it yet.
         let mut next = from;
@@ -187,17 +214,43 @@ impl CatchUp {
             let place = Place::of(transition);
             if place >= next && place < floor {
                 next = place.after();
-                let cursor = next.cursor(hub.log());
-                let times = TimesView::kept(transition, Some(sent));
-                let entry = Entry::new(cursor, transition, times);
-                missed.push(Frame::Transition(Arc::new(entry)));
+                missed.extend(self.frame_of(transition, subscriber));
             }
         }
         // A short page means that history has no more; it had all that was before `floor`.
         let reached = page.last().is_some_and(|last| Place::of(last) >= floor);
         let from = if page.len() < limit || reached { next.max(floor) } else { next };
         self.stage = Stage::Missing { from, outcome: Resume::FromHistory };
+        subscriber.has_seen(from.cursor(subscriber.hub().log()));
         (!missed.is_empty()).then_some(missed)
+    }
+
+    /// What a client hears of a transition from history.
+    fn frame_of(&mut self, transition: &Transition, subscriber: &Subscriber) -> Option<Frame> {
+        let hub = subscriber.hub();
+        let facts = hub.facts_of(&transition.alert);
+        let before = if transition.alert.is_open() {
+            self.told.insert(transition.alert.id, Arc::clone(&facts))
+        } else {
+            self.told.remove(&transition.alert.id)
+        };
+        let cursor = Place::of(transition).after().cursor(hub.log());
+        let times = TimesView::kept(transition, Some(hub.now()));
+        let mut entry = Entry::new(cursor, transition, times, facts);
+        entry.before = match before {
+            Some(facts) => Before::Open(facts),
+            None if transition.from == AlertState::Inactive => Before::Nothing,
+            None => Before::Unknown,
+        };
+        frame_of(subscriber.filter().look_at(&entry), Arc::new(entry))
+    }
+}
+
+fn frame_of(verdict: Verdict, entry: Arc<Entry>) -> Option<Frame> {
+    match verdict {
+        Verdict::Told => Some(Frame::Transition(entry)),
+        Verdict::Gone => Some(Frame::Gone(entry)),
+        Verdict::Passed => None,
     }
 }
 
@@ -217,17 +270,16 @@ fn begin(claim: &Claim, subscriber: &mut Subscriber) -> Stage {
 /// The present, and from there on.
 fn snapshot(subscriber: &mut Subscriber, outcome: Resume) -> Stage {
     let (present, head) = subscriber.hub().with_feed(|feed| (present(feed), feed.head()));
-    subscriber.go_on_from(head);
+    subscriber.go_on_from(head, present.cursor);
     Stage::UpToDate(Some(Snapshot { present, head, outcome }))
 }
 
 fn present(feed: &Feed) -> Present {
-    let alerts = feed.open().map(|open| Arc::clone(&open.json)).collect();
-    Present { cursor: feed.cursor(), alerts }
+    let alerts = feed.open().map(|open| (Arc::clone(&open.facts), Arc::clone(&open.json)));
+    Present { cursor: feed.cursor(), alerts: alerts.collect() }
 }
 
-fn frames_since(feed: &Feed, number: u64) -> Vec<Frame> {
-    feed.since(number, usize::MAX)
-        .map(|entries| entries.map(|entry| Frame::Transition(Arc::clone(entry))).collect())
-        .unwrap_or_default()
+fn frames_since(feed: &Feed, number: u64, filter: &Filter) -> Vec<Frame> {
+    let Ok(entries) = feed.since(number, usize::MAX) else { return Vec::new() };
+    entries.filter_map(|entry| frame_of(filter.look_at(entry), Arc::clone(entry))).collect()
 }

@@ -8,11 +8,12 @@ use bellwire_model::{
 
 use super::{
     AlertHistory, AlertsQuery, BacktestError, BacktestFuture, BacktestRequest, Backtests,
-    BucketRow, BucketsQuery, ChangedBy, DeviceInfo, Health, HealthStatus, History, Known,
-    LatestReading, LatestReadings, NewRule, NoCommands, Page, Place, PortError, PortFuture, Ports,
-    Posts, Present, QuarantineQuery, Readiness, ReadingRow, ReadingsQuery, ReplayMode, RuleCheck,
-    RuleDeed, RuleDetail, RuleInfo, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture, Shelf,
-    ShelfError, ShelfFuture, Telemetry, TelemetryError, TelemetryFuture,
+    BucketRow, BucketsQuery, ChangedBy, ChangedRule, DeviceInfo, Health, HealthStatus, History,
+    Known, LatestReading, LatestReadings, MappingMistake, MappingTrial, NewRule, NoChannels,
+    NoCommands, Page, Place, PortError, PortFuture, Ports, Posts, Present, QuarantineQuery,
+    Readiness, ReadingRow, ReadingsQuery, ReplayMode, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
+    RuleTests, RuleTestsOutcome, RuleTrial, RuleVersion, RuleWords, Rules, RulesError, RulesFuture,
+    Shelf, ShelfError, ShelfFuture, Telemetry, TelemetryError, TelemetryFuture, TriedMapping,
 };
 
 impl Ports {
@@ -29,7 +30,12 @@ impl Ports {
             telemetry: Arc::clone(&nothing) as _,
             shelf: nothing,
             commands: Arc::new(NoCommands),
+            handling: Arc::new(()),
             registry: Arc::new(()),
+            channels: Arc::new(NoChannels),
+            people: None,
+            audit: Arc::new(()),
+            provider: None,
         }
     }
 }
@@ -57,6 +63,10 @@ impl Rules for Nothing {
         None
     }
 
+    fn words(&self) -> RuleWords {
+        RuleWords::default()
+    }
+
     fn create(&self, _: NewRule, _: ChangedBy) -> RulesFuture<'_, RuleDetail> {
         Box::pin(std::future::ready(Err(RulesError::Waiting)))
     }
@@ -67,11 +77,15 @@ impl Rules for Nothing {
         _: RuleDeed,
         _: Known,
         _: ChangedBy,
-    ) -> RulesFuture<'_, Option<RuleDetail>> {
+    ) -> RulesFuture<'_, ChangedRule> {
         Box::pin(std::future::ready(Err(RulesError::Waiting)))
     }
 
     fn check(&self, _: RuleTrial) -> RulesFuture<'_, RuleCheck> {
+        Box::pin(std::future::ready(Err(RulesError::Waiting)))
+    }
+
+    fn test(&self, _: RuleTests) -> RulesFuture<'_, RuleTestsOutcome> {
         Box::pin(std::future::ready(Err(RulesError::Waiting)))
     }
 }
@@ -146,6 +160,10 @@ impl Health for Nothing {
 impl Shelf for Nothing {
     fn replay(&self, _: QuarantineQuery, _: ReplayMode) -> ShelfFuture<'_> {
         Box::pin(std::future::ready(Err(ShelfError::Later)))
+    }
+
+    fn try_mapping(&self, _: &MappingTrial) -> Result<TriedMapping, Vec<MappingMistake>> {
+        Ok(TriedMapping::default())
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use bellwire_model::{ClockSkew, DeviceId, DevicePatch, Timestamp};
+use bellwire_model::{ClockSkew, DeviceId, DevicePatch, Labels, Timestamp};
 
 use super::PortError;
 
@@ -112,8 +113,20 @@ pub enum RegistryError {
     Port(#[from] PortError),
 }
 
+/// What the registry says of a device before and after a change; `None` where it does not have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedDevice {
+    /// Of which.
+    pub device: DeviceId,
+    /// Before.
+    pub before: Option<LabelMap>,
+    /// After.
+    pub after: Option<LabelMap>,
+}
+
 /// What [`DeviceRegistry`] answers with.
-pub type RegistryFuture<'a> = Pin<Box<dyn Future<Output = Result<(), RegistryError>> + Send + 'a>>;
+pub type RegistryFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<ChangedDevice>, RegistryError>> + Send + 'a>>;
 
 /// Says which devices there are, and changes what the registry says of them.
 pub trait DeviceRegistry: Send + Sync + Debug {
@@ -129,12 +142,41 @@ pub trait DeviceRegistry: Send + Sync + Debug {
         limit: usize,
     ) -> Result<Vec<DeviceInfo>, SelectionError>;
 
+    /// A choice of devices, written as `select` of a rule.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn chooser(&self, select: &str) -> Result<Arc<dyn Chooser>, SelectionError>;
+
     /// Makes all changes, if what the client has seen is so of each. Done when they are on disk and
-    /// everything received later is judged with them.
+    /// everything received later is judged with them. Tells the changes of the first 100 devices.
     ///
     /// # Cancel safety
     /// A change that was begun goes on.
     fn change(&self, changes: Vec<(DeviceId, DevicePatch)>, seen: Seen) -> RegistryFuture<'_>;
+}
+
+/// A choice of devices by their labels, as they are at the moment that it is asked. Answers from memory.
+pub trait Chooser: Send + Sync + Debug {
+    /// Whether it chooses this device.
+    fn chooses(&self, device: &DeviceId) -> bool;
+
+    /// Whether it chooses every device of a group that has these labels in common.
+    fn chooses_group(&self, labels: &Labels) -> bool;
+}
+
+/// Chooses nobody.
+#[derive(Debug)]
+pub(crate) struct Nobody;
+
+impl Chooser for Nobody {
+    fn chooses(&self, _: &DeviceId) -> bool {
+        false
+    }
+
+    fn chooses_group(&self, _: &Labels) -> bool {
+        false
+    }
 }
 
 /// No registry, and no devices.
@@ -146,6 +188,10 @@ impl DeviceRegistry for () {
         _: usize,
     ) -> Result<Vec<DeviceInfo>, SelectionError> {
         Ok(Vec::new())
+    }
+
+    fn chooser(&self, _: &str) -> Result<Arc<dyn Chooser>, SelectionError> {
+        Ok(Arc::new(Nobody))
     }
 
     fn change(&self, _: Vec<(DeviceId, DevicePatch)>, _: Seen) -> RegistryFuture<'_> {

@@ -139,6 +139,15 @@ pub struct ChangedBy {
     pub comment: Option<String>,
 }
 
+/// A rule before and after a change; `None` where it is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedRule {
+    /// As it was.
+    pub before: Option<RuleDetail>,
+    /// As it is now.
+    pub after: Option<RuleDetail>,
+}
+
 /// A rule that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRule {
@@ -219,6 +228,46 @@ pub struct RuleMistake {
     pub found: String,
 }
 
+/// A rule and its users' tests of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTests {
+    /// The rule's text.
+    pub toml: String,
+    /// The tests' text.
+    pub tests: String,
+}
+
+/// What came of tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleTestsOutcome {
+    /// They were run, in their order.
+    Ran(Vec<RuleTestOutcome>),
+    /// The rule's text has mistakes.
+    WrongRule(Vec<RuleMistake>),
+    /// The tests' text has mistakes.
+    WrongTests(Vec<RuleMistake>),
+}
+
+/// What came of one test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTestOutcome {
+    /// What it is called.
+    pub name: String,
+    /// Where it begins, from 1.
+    pub line: usize,
+    /// What is not as expected, or why it cannot be run.
+    pub found: Result<Vec<RuleTestMismatch>, String>,
+}
+
+/// Something that is not as a test expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleTestMismatch {
+    /// Where that is expected, from 1.
+    pub line: usize,
+    /// What was expected, and what was found.
+    pub text: String,
+}
+
 /// Why rules are not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
@@ -269,6 +318,30 @@ pub enum RulesError {
     Port(#[from] PortError),
 }
 
+/// A word of the rules' language, with what an editor says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleWord {
+    /// It.
+    pub name: &'static str,
+    /// How it is written.
+    pub usage: &'static str,
+    /// What it gives or means.
+    pub gives: &'static str,
+}
+
+/// The words of the rules' language.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleWords {
+    /// Functions of a device's metrics.
+    pub functions: Vec<RuleWord>,
+    /// Functions of the members of a group.
+    pub aggregates: Vec<RuleWord>,
+    /// The keys of a rule.
+    pub keys: Vec<RuleWord>,
+    /// Words with a meaning of their own within a condition.
+    pub keywords: Vec<&'static str>,
+}
+
 /// An answer of this port that may have to wait. What was begun goes on when it is dropped.
 pub type RulesFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, RulesError>> + Send + 'a>>;
 
@@ -282,14 +355,18 @@ pub trait Rules: Send + Sync + Debug {
     fn versions(&self, name: &RuleName) -> Option<Vec<RuleVersion>>;
     /// Makes a rule.
     fn create(&self, new: NewRule, by: ChangedBy) -> RulesFuture<'_, RuleDetail>;
-    /// Changes a rule; gives it as it then is, `None` if it is not there any more.
+    /// Changes a rule.
     fn change(
         &self,
         name: RuleName,
         deed: RuleDeed,
         known: Known,
         by: ChangedBy,
-    ) -> RulesFuture<'_, Option<RuleDetail>>;
+    ) -> RulesFuture<'_, ChangedRule>;
+    /// What rules are written in.
+    fn words(&self) -> RuleWords;
     /// Says what would come of a change, and changes nothing.
     fn check(&self, trial: RuleTrial) -> RulesFuture<'_, RuleCheck>;
+    /// Runs tests of a rule, which is alone there; changes nothing.
+    fn test(&self, tests: RuleTests) -> RulesFuture<'_, RuleTestsOutcome>;
 }

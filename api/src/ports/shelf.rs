@@ -1,9 +1,11 @@
-//! Reading quarantined payloads again, as the API asks for it.
+//! Reading quarantined payloads again, and trying mappings on payloads, as the API asks for it.
 
 use std::fmt::Debug;
 use std::pin::Pin;
 
-use bellwire_model::{Quarantined, RejectReason};
+use bellwire_model::{
+    DeviceId, Label, MetricName, Presence, Quarantined, RejectReason, Timestamp, Value,
+};
 
 use super::{PortError, QuarantineQuery};
 
@@ -68,8 +70,68 @@ pub enum ShelfError {
 /// What [`Shelf`] answers with.
 pub type ShelfFuture<'a> = Pin<Box<dyn Future<Output = Result<Replayed, ShelfError>> + Send + 'a>>;
 
+/// A payload, and the mappings to try on it.
+#[derive(Clone, Debug)]
+pub struct MappingTrial {
+    /// Where it would be published.
+    pub topic: String,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// The mappings as TOML; those in force if absent.
+    pub toml: Option<String>,
+    /// When it would be received.
+    pub received_at: Timestamp,
+}
+
+/// One reading that would be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialReading {
+    /// Whose.
+    pub device: DeviceId,
+    /// Of what.
+    pub metric: MetricName,
+    /// Event time.
+    pub at: Timestamp,
+    /// What was read.
+    pub value: Value,
+}
+
+/// What a payload would come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TriedMapping {
+    /// The pattern of the mapping that reads the topic, or `built in`; absent if it is no telemetry.
+    pub read_by: Option<String>,
+    /// What would be stored, in order.
+    pub readings: Vec<TrialReading>,
+    /// Which devices are there by it, or no more.
+    pub presence: Vec<(DeviceId, Presence)>,
+    /// What devices say of themselves.
+    pub labels: Vec<(DeviceId, Label)>,
+    /// Why it would be in quarantine, and what and where that is, for a person.
+    pub fault: Option<(RejectReason, Box<str>)>,
+}
+
+/// One thing that is wrong in a text of mappings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingMistake {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right, if that can be said.
+    pub help: Option<String>,
+}
+
 /// Reads quarantined payloads again, as the mappings say now.
 pub trait Shelf: Debug + Send + Sync {
     /// Takes one page of them; done when they are on disk.
     fn replay(&self, query: QuarantineQuery, mode: ReplayMode) -> ShelfFuture<'_>;
+
+    /// What a payload would come to; nothing is stored. It takes as long as reading it does.
+    ///
+    /// # Errors
+    /// Every mistake in the mappings.
+    fn try_mapping(&self, trial: &MappingTrial) -> Result<TriedMapping, Vec<MappingMistake>>;
 }

@@ -174,25 +174,32 @@ async fn what_is_wrong_before_the_first_row_is_a_problem_as_everywhere() {
 
 #[tokio::test]
 async fn exports_have_so_many_places_and_give_them_back() {
-    let service = Service::start().await;
-    // More than the sockets' buffers and the page on its way hold: no export can end meanwhile.
-    let long = "x".repeat(1_000);
-    *service.kept.readings.lock().expect("whole") =
-        (0..40_000).map(|secs| text(secs, &long)).collect();
+    let service = Service::start_with(|config| {
+        // Nobody's patience ends meanwhile, and a page finds room beside the exports.
+        config.history_timeout_ms = 3_600_000.try_into().expect("not zero");
+        config.history_queries_max = 17.try_into().expect("not zero");
+    })
+    .await;
+    *service.kept.readings.lock().expect("whole") = vec![text(0, "a"), text(1, "b")];
+    // Each has its place when it asks for its first page, and waits there until it is let go.
+    service.kept.stuck.store(true, Ordering::Relaxed);
     let path = format!("{READINGS}&format=csv");
     let mut clients = Vec::new();
-    for _ in 0..16 {
+    for n_asked in 1..=16 {
         let mut stream = TcpStream::connect(service.addr).await.expect("it listens");
         let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("it reads");
-        within("a first byte", stream.read_u8()).await.expect("an answer");
         clients.push(stream);
+        let all_ask = || service.kept.asked.lock().expect("whole").len() == n_asked;
+        until("it asks history", all_ask).await;
     }
     let refused = service.get(&path).await;
     assert_eq!((refused.status, &refused.json()["code"]), (503, &"too_many_exports".into()));
     assert_eq!(refused.header("retry-after"), "10");
+    service.kept.stuck.store(false, Ordering::Relaxed);
     assert_eq!(service.get(READINGS).await.status, 200, "pages are still given");
     drop(clients);
+    service.kept.release.notify_waiters();
     let open = "bellwire_http_connections";
     until("all have gone", || service.metric(open) == 0.0).await;
     assert_eq!(file(&service, &format!("{path}&limit=1")).await.lines().count(), 2);

@@ -3,7 +3,8 @@
 use std::sync::Mutex;
 
 use bellwire_api::ports::{
-    Left, LeftReason, QuarantineQuery, ReplayMode, Replayed, Shelf, ShelfError, ShelfFuture,
+    Left, LeftReason, MappingMistake, MappingTrial, QuarantineQuery, ReplayMode, Replayed, Shelf,
+    ShelfError, ShelfFuture, TriedMapping,
 };
 use bellwire_model::{LogPosition, Quarantined, RejectReason, Timestamp};
 use serde_json::{Value as Json, json};
@@ -16,6 +17,8 @@ pub(crate) struct Bin {
     pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) answer: Mutex<Replayed>,
     pub(crate) is_full: Mutex<bool>,
+    /// Nothing is answered while somebody holds it.
+    pub(crate) gate: tokio::sync::Mutex<()>,
 }
 
 impl Shelf for Bin {
@@ -24,15 +27,31 @@ impl Shelf for Bin {
         let answer = self.answer.lock().expect("whole").clone();
         let is_full = *self.is_full.lock().expect("whole");
         let answer = if is_full { Err(ShelfError::Later) } else { Ok(answer) };
-        Box::pin(std::future::ready(answer))
+        Box::pin(async move {
+            let _open = self.gate.lock().await;
+            answer
+        })
+    }
+
+    /// Whatever is tried comes to nothing, unless it is `wrong`.
+    fn try_mapping(&self, trial: &MappingTrial) -> Result<TriedMapping, Vec<MappingMistake>> {
+        if trial.toml.as_deref() != Some("wrong") {
+            return Ok(TriedMapping::default());
+        }
+        let (message, help) = ("it is wrong".to_owned(), None);
+        Err(vec![MappingMistake { line: 1, column: 1, message, help }])
     }
 }
 
 async fn post(service: &Service, body: &Json) -> Answer {
+    post_to(service, "quarantine/replay", body).await
+}
+
+async fn post_to(service: &Service, path: &str, body: &Json) -> Answer {
     let body = body.to_string();
     let length = body.len();
     let request = format!(
-        "POST /api/v1/quarantine/replay HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+        "POST /api/v1/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     );
     service.send(&request).await
@@ -103,4 +122,17 @@ async fn a_full_log_and_mistakes_are_problems() {
                  content-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     let answer = service.send(plain).await;
     assert_eq!(answer.status, 415, "a page of another origin could send that");
+}
+
+#[tokio::test]
+async fn a_mapping_is_tried_and_what_is_wrong_with_it_is_an_answer() {
+    let service = Service::start().await;
+    let mut body = json!({"topic": "t", "payload": "p"});
+    let answer = post_to(&service, "mappings/try", &body).await;
+    assert_eq!((answer.status, &answer.json()["read_by"]), (200, &Json::Null));
+    body["toml"] = json!("wrong");
+    let answer = post_to(&service, "mappings/try", &body).await;
+    assert_eq!((answer.status, &answer.json()["errors"][0]["column"]), (200, &json!(1)));
+    let answer = post_to(&service, "mappings/try", &json!({"topic": "t"})).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("invalid_body")));
 }

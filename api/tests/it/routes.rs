@@ -213,8 +213,9 @@ async fn open_alerts_come_from_memory_and_ended_ones_from_history() {
         json!({"id": "0000000000000001", "rule": "too-warm", "device": "freezer-1",
             "severity": "critical", "state": "firing", "since": "2023-11-14T22:30:00.000000Z",
             "fired_at": "2023-11-14T22:30:00.000000Z", "resolved_at": null, "value": -3.5,
-            "summary": "freezer-1 is at -3.5 °C", "acknowledged_by": null, "latched": false,
-            "silenced": false})
+            "summary": "freezer-1 is at -3.5 °C", "acknowledged_by": null, "acknowledged_at": null,
+            "assigned_to": null, "snoozed_until": null, "latched": false, "silenced": false,
+            "inhibited": false, "escalation": 0, "labels": {}})
     );
     let none = service.get("/api/v1/alerts?state=pending&device=freezer-1").await.json();
     assert_eq!(none, json!({"alerts": [], "next": null}));
@@ -357,7 +358,7 @@ async fn pages_may_load_nothing_from_elsewhere() {
         assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
         assert_eq!(page.header("x-content-type-options"), "nosniff");
     }
-    let api = service.get("/api/v1/rules").await;
+    let api = service.get("/api/v1/devices").await;
     assert_eq!(api.header("cache-control"), "no-store");
     assert_eq!(api.header("content-type"), "application/json");
 }

@@ -3,11 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use bellwire_api::ports::{
-    AlertFate, ChangedBy, Known, LastChange, NewRule, PortError, RuleCheck, RuleDeed, RuleDetail,
-    RuleInfo, RuleMistake, RuleSource, RuleTrial, RuleVersion, Rules, RulesError, RulesFuture,
+    AlertFate, ChangedBy, ChangedRule, Known, LastChange, NewRule, PortError, RuleCheck, RuleDeed,
+    RuleDetail, RuleInfo, RuleMistake, RuleSource, RuleTestMismatch, RuleTestOutcome, RuleTests,
+    RuleTestsOutcome, RuleTrial, RuleVersion, RuleWord, RuleWords, Rules, RulesError, RulesFuture,
 };
 use bellwire_model::{AlertState, RuleName, Severity, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::backtests::check;
 use crate::support::{Answer, Service, transition};
@@ -77,6 +78,11 @@ impl Rules for Book {
         (name.as_str() == "too-warm").then(|| self.versions.lock().expect("whole").clone())
     }
 
+    fn words(&self) -> RuleWords {
+        let word = RuleWord { name: "abs", usage: "abs(number)", gives: "the number" };
+        RuleWords { functions: vec![word], keywords: vec!["and"], ..RuleWords::default() }
+    }
+
     fn create(&self, new: NewRule, by: ChangedBy) -> RulesFuture<'_, RuleDetail> {
         self.answer(format!("{new:?} {by:?}"), Self::with_one())
     }
@@ -87,9 +93,10 @@ impl Rules for Book {
         deed: RuleDeed,
         known: Known,
         by: ChangedBy,
-    ) -> RulesFuture<'_, Option<RuleDetail>> {
-        let rule = (deed != RuleDeed::Delete).then(Self::with_one);
-        self.answer(format!("{name} {deed:?} {known:?} {by:?}"), rule)
+    ) -> RulesFuture<'_, ChangedRule> {
+        let after = (deed != RuleDeed::Delete).then(Self::with_one);
+        let changed = ChangedRule { before: self.rule(&name), after };
+        self.answer(format!("{name} {deed:?} {known:?} {by:?}"), changed)
     }
 
     fn check(&self, trial: RuleTrial) -> RulesFuture<'_, RuleCheck> {
@@ -103,6 +110,30 @@ impl Rules for Book {
             alerts: Vec::new(),
         };
         self.answer(format!("{trial:?}"), check.unwrap_or(nothing))
+    }
+
+    fn test(&self, tests: RuleTests) -> RulesFuture<'_, RuleTestsOutcome> {
+        let RuleTests { toml, tests } = tests;
+        let mistake = || RuleMistake {
+            key: None,
+            line: 3,
+            column: 1,
+            length: 4,
+            message: "unknown key".to_owned(),
+            help: None,
+            found: "wenn".to_owned(),
+        };
+        let outcome = match (&*toml, &*tests) {
+            ("wrong", _) => RuleTestsOutcome::WrongRule(vec![mistake()]),
+            (_, "wrong") => RuleTestsOutcome::WrongTests(vec![mistake()]),
+            _ => {
+                let mismatch = RuleTestMismatch { line: 9, text: "found inactive".to_owned() };
+                let found = [Ok(Vec::new()), Ok(vec![mismatch]), Err("too many names".to_owned())];
+                let test = |found| RuleTestOutcome { name: "warm".to_owned(), line: 1, found };
+                RuleTestsOutcome::Ran(found.map(test).into())
+            }
+        };
+        self.answer(String::new(), outcome)
     }
 }
 
@@ -210,8 +241,12 @@ async fn what_is_wrong_with_a_change_is_a_problem() {
         (PortError::Failed("a disk".into()).into(), 500, "internal"),
     ] {
         service.book.refuses(error);
-        let put = format!("PUT {RULE}");
-        let answer = send(&service, &put, "if-match: \"1\"\r\n", r#"{"toml": "x"}"#).await;
+        let (what, body) = match code {
+            "rule_exists" => (post.to_owned(), r#"{"toml": "x"}"#),
+            "version_not_found" | "version_is_deletion" => (format!("{restore}?version=3"), ""),
+            _ => (format!("PUT {RULE}"), r#"{"toml": "x"}"#),
+        };
+        let answer = send(&service, &what, "if-match: \"1\"\r\n", body).await;
         check(&answer, status, code);
         assert_eq!(answer.json().get("errors"), None);
     }
@@ -220,6 +255,17 @@ async fn what_is_wrong_with_a_change_is_a_problem() {
         check(&answer, 405, "method_not_allowed");
         assert!(!answer.header("allow").is_empty(), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn the_words_of_rules_are_told() {
+    let service = Service::start().await;
+    let answer = service.get("/api/v1/rule-words").await;
+    let abs = json!({"name": "abs", "usage": "abs(number)", "gives": "the number"});
+    let words = json!({"functions": [abs], "aggregates": [], "keys": [], "keywords": ["and"]});
+    assert_eq!(answer.json(), words);
+    let tag = format!("if-none-match: {}\r\n", answer.header("etag"));
+    assert_eq!(send(&service, "GET /api/v1/rule-words", &tag, "").await.status, 304);
 }
 
 #[tokio::test]
@@ -261,6 +307,34 @@ async fn mistakes_come_with_their_places() {
     service.book.refuses(RulesError::Wrong(vec![mistake()]));
     let answer = send(&service, "POST /api/v1/rules/check", "", r#"{"toml": "x"}"#).await;
     assert_eq!((answer.status, answer.json()), (200, json!({"valid": false, "errors": errors})));
+}
+
+#[tokio::test]
+async fn tests_of_a_rule_say_what_came_of_each() {
+    let service = Service::start().await;
+    let ask = async |body: &str| {
+        let answer = send(&service, "POST /api/v1/rule-tests", "", body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()
+    };
+    let test = |passed, problem: Value, mismatches: Value| json!({"name": "warm", "line": 1, "passed": passed, "problem": problem, "mismatches": mismatches});
+    let tests = [
+        test(true, Value::Null, json!([])),
+        test(false, Value::Null, json!([{"line": 9, "text": "found inactive"}])),
+        test(false, json!("too many names"), json!([])),
+    ];
+    let ran = json!({"valid": true, "passed": 1, "failed": 2, "tests": tests});
+    assert_eq!(ask(r#"{"toml": "x", "tests": "y"}"#).await, ran);
+    for (of, body) in [
+        ("rule", r#"{"toml": "wrong", "tests": "y"}"#),
+        ("tests", r#"{"toml": "x", "tests": "wrong"}"#),
+    ] {
+        let found = ask(body).await;
+        assert_eq!((&found["valid"], &found["of"]), (&json!(false), &json!(of)));
+        assert_eq!(found["errors"][0]["line"], 3);
+    }
+    let answer = send(&service, "POST /api/v1/rule-tests", "", r#"{"toml": "x"}"#).await;
+    check(&answer, 400, "invalid_body");
 }
 
 #[tokio::test]

@@ -63,3 +63,41 @@ async fn what_does_not_finish_in_time_is_cut_off() {
     drop(within("the end", tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut rest)).await);
     assert_eq!(rest, b"", "nothing half said");
 }
+
+#[tokio::test]
+async fn what_changes_something_is_answered_before_all_else_ends() {
+    let service = Service::start().await;
+    let mut client = service.live("").await;
+    client.expect("snapshot").await;
+    let gate = service.bin.gate.lock().await;
+    let request = "POST /api/v1/quarantine/replay HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                   content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let asking = service.send(request);
+    let ending = async {
+        until("it was asked", || !service.bin.asked.lock().expect("whole").is_empty()).await;
+        let ending = service.intake.clone().end();
+        tokio::pin!(ending);
+        let over = tokio::select! {
+            biased;
+            () = ending.as_mut() => true,
+            // Nobody comes in any more; and still it waits.
+            () = refused(&service) => false,
+        };
+        assert!(!over, "it waits for what was begun");
+        drop(gate);
+        within("it has ended", ending).await;
+    };
+    let (answer, ()) = tokio::join!(asking, ending);
+    assert_eq!(answer.status, 202);
+    service.shutdown.cancel();
+    assert_eq!(client.end().await.0, 1_001, "live clients stay until the end");
+    service.tracker.close();
+    within("all tasks have ended", service.tracker.wait()).await;
+}
+
+/// Waits until nobody can connect any more.
+async fn refused(service: &Service) {
+    while tokio::net::TcpStream::connect(service.addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}

@@ -7,29 +7,33 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bellwire_api::ports::{
-    DeviceFilter, DeviceInfo, DeviceRegistry, HealthStatus, LabelSources, LatestReading,
-    LatestReadings, Readiness, RegistryError, RegistryFuture, Seen, SelectionError,
+    Chooser, DeviceFilter, DeviceInfo, DeviceLabels, DeviceRegistry, HealthStatus, LabelSources,
+    LatestReading, LatestReadings, Readiness, RegistryError, RegistryFuture, Seen, SelectionError,
 };
-use bellwire_api::{Api, Config, Health, Hub, Metrics, Ports, Present};
+use bellwire_api::{Api, Config, Fleet, Health, Hub, Intake, Metrics, Ports, Present};
 use bellwire_model::{
-    Alert, AlertId, AlertState, Clock, DeviceId, DevicePatch, LogId, LogPosition, MetricName,
-    Reading, RuleName, Severity, SharedNames, StageTimes, Timestamp, Transition, Value,
+    Alert, AlertId, AlertState, Clock, DeviceId, DevicePatch, Labels, LogId, LogPosition,
+    MetricName, Reading, RuleName, Severity, SharedNames, StageTimes, Timestamp, Transition, Value,
 };
-use futures_util::{SinkExt, StreamExt};
 use prometheus::Registry;
-use serde_json::Value as Json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::connect_async;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auditing::Deeds;
 use crate::backtests::Trials;
+use crate::channels::Wires;
+use crate::handling::Hands;
 use crate::kept::Kept;
 use crate::replay::Bin;
 use crate::rules::Book;
 use crate::telemetry::Basket;
+
+mod client;
+
+pub(crate) use client::{Answer, Client, position};
 
 /// The log of all tests.
 pub(crate) const LOG: LogId = LogId(0x1234);
@@ -76,6 +80,8 @@ pub(crate) fn transition(position: u64, id: u64, to: AlertState) -> Transition {
         resolved_at: (to == AlertState::Resolved).then_some(at),
         value: Some(-3.5),
         summary: "freezer-1 is at -3.5 °C".to_owned(),
+        labels: None,
+        handling: None,
     };
     let from = if to == AlertState::Resolved { AlertState::Firing } else { AlertState::Inactive };
     Transition {
@@ -90,6 +96,7 @@ pub(crate) fn transition(position: u64, id: u64, to: AlertState) -> Transition {
         reason: format!("#{position}").into(),
         correction: None,
         historical: false,
+        step: None,
     }
 }
 
@@ -114,6 +121,20 @@ pub(crate) struct Memory {
     pub(crate) changes: Mutex<Vec<Change>>,
 }
 
+/// Chooses everybody.
+#[derive(Debug)]
+struct Everybody;
+
+impl Chooser for Everybody {
+    fn chooses(&self, _: &DeviceId) -> bool {
+        true
+    }
+
+    fn chooses_group(&self, _: &bellwire_model::Labels) -> bool {
+        true
+    }
+}
+
 impl DeviceRegistry for Memory {
     fn find(
         &self,
@@ -133,15 +154,29 @@ impl DeviceRegistry for Memory {
         Ok(wanted.take(limit).map(|(_, info)| info.clone()).collect())
     }
 
+    fn chooser(&self, select: &str) -> Result<Arc<dyn Chooser>, SelectionError> {
+        if select == "wrong" {
+            return Err(SelectionError { column: 6, message: "the selection ends".into() });
+        }
+        Ok(Arc::new(Everybody))
+    }
+
     fn change(&self, changes: Vec<(DeviceId, DevicePatch)>, seen: Seen) -> RegistryFuture<'_> {
         let mut all = self.changes.lock().expect("whole");
         all.push((changes, seen));
         let answer = match all.len() {
-            1..5 => Ok(()),
+            1..5 => Ok(Vec::new()),
             5 => Err(RegistryError::Changed { revision: 7 }),
             _ => Err(RegistryError::Full),
         };
         Box::pin(std::future::ready(answer))
+    }
+}
+
+impl DeviceLabels for Memory {
+    fn labels(&self, device: &DeviceId) -> Labels {
+        let known = self.device(device).map(|info| info.labels).unwrap_or_default();
+        known.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into())).collect()
     }
 }
 
@@ -190,11 +225,14 @@ pub(crate) struct Service {
     pub(crate) book: Arc<Book>,
     pub(crate) basket: Arc<Basket>,
     pub(crate) bin: Arc<Bin>,
+    pub(crate) deeds: Arc<Deeds>,
+    pub(crate) hands: Arc<Hands>,
     pub(crate) condition: Arc<Condition>,
     pub(crate) names: SharedNames,
     pub(crate) registry: Registry,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) shutdown: CancellationToken,
+    pub(crate) intake: Intake,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -225,13 +263,16 @@ impl Service {
         let book = Arc::new(Book::default());
         let basket = Arc::new(Basket::default());
         let bin = Arc::new(Bin::default());
+        let deeds = Arc::new(Deeds::default());
+        let hands = Arc::new(Hands::default());
         let condition = Arc::new(Condition(Mutex::new(ready)));
         for name in ["freezer-1", "freezer-2"] {
             names.write(|names| names.add_device(&device(name)));
             memory.devices.lock().expect("whole").insert(device(name), info(name));
         }
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let hub = Hub::new(LOG, config.live.clone(), names.clone(), Arc::clone(&as_clock), metrics);
+        let fleet = Fleet { names: names.clone(), labels: Arc::clone(&memory) as _ };
+        let hub = Hub::new(LOG, config.live.clone(), fleet, Arc::clone(&as_clock), metrics);
         let ports = Ports {
             present: Arc::clone(&memory) as _,
             history: Arc::clone(&kept) as _,
@@ -241,14 +282,19 @@ impl Service {
             telemetry: Arc::clone(&basket) as _,
             shelf: Arc::clone(&bin) as _,
             commands: Arc::new(bellwire_api::ports::NoCommands),
+            handling: Arc::clone(&hands) as _,
             registry: Arc::clone(&memory) as _,
+            channels: Arc::new(Wires),
+            people: None,
+            audit: Arc::clone(&deeds) as _,
+            provider: None,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();
         let api =
             Api::bind(config, ports, Arc::clone(&hub), registry.clone(), as_clock, tracker.clone());
         let api = api.await.expect("a free port");
-        let addr = api.local_addr();
+        let (addr, intake) = (api.local_addr(), api.intake());
         tracker.spawn(api.run(shutdown.clone()));
         Self {
             addr,
@@ -259,11 +305,14 @@ impl Service {
             book,
             basket,
             bin,
+            deeds,
+            hands,
             condition,
             names,
             registry,
             clock,
             shutdown,
+            intake,
             tracker,
         }
     }
@@ -297,7 +346,9 @@ impl Service {
         let mut bytes = Vec::new();
         // A reset after the answer is no matter.
         drop(within("an answer", stream.read_to_end(&mut bytes)).await);
-        Answer::read(&String::from_utf8_lossy(&bytes))
+        let answer = Answer::read(&String::from_utf8_lossy(&bytes));
+        answer.conforms(request);
+        answer
     }
 
     pub(crate) async fn live(&self, query: &str) -> Client {
@@ -333,82 +384,4 @@ pub(crate) fn times(transition: &Transition) -> StageTimes {
     let (durable, judged) =
         (received + Duration::from_millis(1), received + Duration::from_millis(2));
     StageTimes { received, durable, judged }
-}
-
-/// An HTTP answer.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) body: String,
-}
-
-impl Answer {
-    pub(crate) fn read(text: &str) -> Self {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no HTTP: {text:?}"));
-        Self { status, head: head.to_lowercase(), body: body.to_owned() }
-    }
-
-    pub(crate) fn json(&self) -> Json {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> &str {
-        let line = self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        line.unwrap_or_default()
-    }
-}
-
-/// A live WebSocket client.
-pub(crate) struct Client {
-    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-}
-
-impl Client {
-    /// The next frame that is no heartbeat; the close code and reason where it ends.
-    pub(crate) async fn next(&mut self) -> Result<Json, (u16, String)> {
-        loop {
-            match within("a frame", self.socket.next()).await {
-                Some(Ok(Message::Text(text))) => {
-                    let frame: Json = serde_json::from_str(&text).expect("JSON");
-                    if frame["type"] != "heartbeat" {
-                        return Ok(frame);
-                    }
-                }
-                Some(Ok(Message::Close(Some(close)))) => {
-                    return Err((close.code.into(), close.reason.to_string()));
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err((0, "lost".to_owned())),
-            }
-        }
-    }
-
-    /// The next frame, of this type.
-    pub(crate) async fn expect(&mut self, kind: &str) -> Json {
-        let frame = self.next().await.unwrap_or_else(|end| panic!("no {kind}: {end:?}"));
-        assert_eq!(frame["type"], kind, "{frame}");
-        frame
-    }
-
-    /// How it ends, whatever comes before.
-    pub(crate) async fn end(&mut self) -> (u16, String) {
-        loop {
-            if let Err(end) = self.next().await {
-                return end;
-            }
-        }
-    }
-
-    pub(crate) async fn say(&mut self, text: &str) {
-        within("a send", self.socket.send(Message::text(text))).await.expect("sent");
-    }
-}
-
-/// The position a transition's frame tells of.
-pub(crate) fn position(frame: &Json) -> u64 {
-    let reason = frame["reason"].as_str().expect("a transition");
-    reason.trim_start_matches('#').parse().expect("a position")
 }

@@ -63,10 +63,50 @@ pub(crate) struct DoorMetrics {
     pub(crate) sources: IntGauge,
     pub(crate) throttled: IntGauge,
     pub(crate) throttles: IntCounter,
+    pub(crate) tls: TlsMetrics,
+}
+
+/// What is counted of certificates.
+#[derive(Clone, Debug)]
+pub struct TlsMetrics {
     pub(crate) reloaded: IntCounter,
     pub(crate) reload_failed: IntCounter,
     /// Without a child as long as there is no certificate.
     expires: IntGaugeVec,
+}
+
+impl TlsMetrics {
+    /// Makes them known to `registry`, for the door of this name: `mqtt`, `http`.
+    ///
+    /// # Errors
+    /// If one of the names is taken.
+    pub fn register(registry: &Registry, door: &str) -> Result<Self, prometheus::Error> {
+        let reloads = register_int_counter_vec_with_registry!(
+            Opts::new(
+                format!("bellwire_{door}_certificate_reloads_total"),
+                "Changed certificate files that were read again, by how that went.",
+            ),
+            &["result"],
+            registry
+        )?;
+        Ok(Self {
+            reloaded: reloads.with_label_values(&["ok"]),
+            reload_failed: reloads.with_label_values(&["failed"]),
+            expires: register_int_gauge_vec_with_registry!(
+                Opts::new(
+                    format!("bellwire_{door}_certificate_expires_timestamp_seconds"),
+                    "When our certificate expires, in seconds since 1970.",
+                ),
+                &["certificate"],
+                registry
+            )?,
+        })
+    }
+
+    /// Shows when our certificate expires, in seconds since 1970.
+    pub(crate) fn set_expiry(&self, at_s: i64) {
+        self.expires.with_label_values(&["server"]).set(at_s);
+    }
 }
 
 impl DoorMetrics {
@@ -87,11 +127,6 @@ impl DoorMetrics {
             "bellwire_mqtt_handshakes_failed_total",
             "PROXY headers, TLS handshakes and WebSocket upgrades that failed, by why.",
             "reason",
-        )?;
-        let reloads = counters(
-            "bellwire_mqtt_certificate_reloads_total",
-            "Changed certificate files that were read again, by how that went.",
-            "result",
         )?;
         let refusals = Refusal::ALL.iter().filter(|it| **it != Refusal::HandshakesFull);
         Ok(Self {
@@ -117,16 +152,7 @@ impl DoorMetrics {
                 "bellwire_mqtt_throttles_total",
                 "Times that a connection was not read from for that reason.",
             )?,
-            reloaded: reloads.with_label_values(&["ok"]),
-            reload_failed: reloads.with_label_values(&["failed"]),
-            expires: register_int_gauge_vec_with_registry!(
-                Opts::new(
-                    "bellwire_mqtt_certificate_expires_timestamp_seconds",
-                    "When our certificate expires, in seconds since 1970.",
-                ),
-                &["certificate"],
-                r
-            )?,
+            tls: TlsMetrics::register(r, "mqtt")?,
         })
     }
 
@@ -136,10 +162,5 @@ impl DoorMetrics {
 
     pub(crate) fn failed(&self, failure: Failure) -> &IntCounter {
         &self.failed[failure as usize]
-    }
-
-    /// Shows when our certificate expires, in seconds since 1970.
-    pub(crate) fn set_expiry(&self, at_s: i64) {
-        self.expires.with_label_values(&["server"]).set(at_s);
     }
 }

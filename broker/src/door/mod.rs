@@ -16,6 +16,7 @@ mod upgrade;
 mod websocket;
 
 pub(crate) use entrance::{Callers, Door, Way};
+pub use metrics::TlsMetrics;
 pub use network::{Network, NetworkError};
 pub use tls::{Reload, TlsError, TlsFacts, TlsHandle, look as look_at_tls};
 

@@ -1,12 +1,9 @@
 //! Who has how much at the door: connections, handshakes and the rate of new ones, of each source
 //! and of all together. Pure: `now` is an argument.
-//!
-//! A source is an IPv4 address, or the first 64 bits of an IPv6 address: one customer has as many
-//! addresses below those as he likes.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
+use bellwire_model::Source;
 use hashbrown::HashMap;
 
 use super::config::DoorLimits;
@@ -14,26 +11,6 @@ use crate::rate::{Bucket, Taken};
 
 /// Entries beyond twice the connections there may be: room for sources that have just left.
 const SPARE_ENTRIES: usize = 1024;
-
-/// Where connections come from, as far as limits tell sources apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    V4([u8; 4]),
-    /// The first 64 bits.
-    V6([u8; 8]),
-}
-
-impl Source {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
-        }
-    }
-}
 
 /// Which limit of a source is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,14 +126,6 @@ mod tests {
 
     fn start() -> Instant {
         tokio::time::Instant::now().into_std()
-    }
-
-    #[test]
-    fn neighbours_in_a_64_bit_network_are_one_source() {
-        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
-        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
-        assert_ne!(source("10.0.0.1"), source("10.0.0.2"));
-        assert_eq!(source("::ffff:10.0.0.1"), source("10.0.0.1"));
     }
 
     #[test]

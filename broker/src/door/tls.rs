@@ -18,7 +18,7 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::config::{ClientCertificates, TlsConfig};
 use super::identity;
-use super::metrics::DoorMetrics;
+use super::metrics::TlsMetrics;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +95,9 @@ struct Inner {
     current: ArcSwap<ServerConfig>,
     /// What `current` was made from.
     contents: Mutex<Contents>,
-    metrics: DoorMetrics,
+    metrics: TlsMetrics,
+    /// What is spoken within, the best first; empty: nobody is asked.
+    protocols: &'static [&'static [u8]],
 }
 
 impl fmt::Debug for TlsHandle {
@@ -119,16 +121,26 @@ pub fn look(config: &TlsConfig) -> Result<TlsFacts, TlsError> {
 }
 
 impl TlsHandle {
-    pub(crate) fn open(config: &TlsConfig, metrics: DoorMetrics) -> Result<Self, TlsError> {
+    /// Reads the files that `config` names. `protocols` is what is spoken within, the best first (ALPN);
+    /// where it is empty, clients are not asked.
+    ///
+    /// # Errors
+    /// [`TlsError`] if they cannot be used.
+    pub fn open(
+        config: &TlsConfig,
+        protocols: &'static [&'static [u8]],
+        metrics: TlsMetrics,
+    ) -> Result<Self, TlsError> {
         let contents = read(config)?;
-        let current = ArcSwap::from_pointee(build(config, &contents)?);
+        let current = ArcSwap::from_pointee(speaking(protocols, build(config, &contents)?));
         metrics.set_expiry(facts(config, &contents)?.expires_at.as_micros() / 1_000_000);
         let contents = Mutex::new(contents);
-        Ok(Self(Arc::new(Inner { config: config.clone(), current, contents, metrics })))
+        Ok(Self(Arc::new(Inner { config: config.clone(), current, contents, metrics, protocols })))
     }
 
     /// The settings for the next handshake.
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+    #[must_use]
+    pub fn current(&self) -> Arc<ServerConfig> {
         self.0.current.load_full()
     }
 
@@ -165,7 +177,7 @@ impl TlsHandle {
             Ok(None) => Ok(Reload::Same),
             Ok(Some((contents, server, facts))) => {
                 *known = contents;
-                inner.current.store(Arc::new(server));
+                inner.current.store(Arc::new(speaking(inner.protocols, server)));
                 inner.metrics.set_expiry(facts.expires_at.as_micros() / 1_000_000);
                 inner.metrics.reloaded.inc();
                 Ok(Reload::Changed)
@@ -282,6 +294,12 @@ fn build(config: &TlsConfig, contents: &Contents) -> Result<ServerConfig, TlsErr
         server.send_tls13_tickets = 0;
     }
     Ok(server)
+}
+
+/// The same, with what is spoken within.
+fn speaking(protocols: &[&[u8]], mut server: ServerConfig) -> ServerConfig {
+    server.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    server
 }
 
 fn verifier(

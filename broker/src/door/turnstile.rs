@@ -7,13 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bellwire_model::Source;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::warn;
 
 use super::config::DoorLimits;
 use super::metrics::{DoorMetrics, Refusal};
-use super::sources::{Source, Sources, TooMuch};
+use super::sources::{Sources, TooMuch};
 use crate::rate::{Bucket, Taken};
 
 /// At most one line per reason in this time: a flood of connections is no flood of lines.

@@ -2,9 +2,10 @@
 
 use bellwire_model::publish::PublishIter;
 use bellwire_model::{
-    Command, LogId, LogPosition, Observation, SharedNames, SharedRegistry, Timestamp,
+    AuditEntry, Command, LogId, LogPosition, Observation, SharedNames, SharedRegistry, Timestamp,
 };
 
+use crate::audit::SharedAudit;
 use crate::commands::{Commands, SharedCommands};
 use crate::decode::Decoder;
 use crate::group::{Fate, Group};
@@ -32,6 +33,7 @@ pub struct Judge<R> {
     window: Window,
     replays: Replays,
     commands: SharedCommands,
+    audit: SharedAudit,
     pub(super) rules: R,
 }
 
@@ -57,6 +59,7 @@ impl<R: Rules> Judge<R> {
             window: Window::new(window),
             replays: Replays::default(),
             commands: SharedCommands::default(),
+            audit: SharedAudit::default(),
             rules,
         }
     }
@@ -65,6 +68,12 @@ impl<R: Rules> Judge<R> {
     #[must_use]
     pub fn with_commands(self, commands: SharedCommands) -> Self {
         Self { commands, ..self }
+    }
+
+    /// The same, and others see the last of what people did.
+    #[must_use]
+    pub fn with_audit(self, audit: SharedAudit) -> Self {
+        Self { audit, ..self }
     }
 
     /// Puts a snapshot in place; the window is still empty, see [`Judge::rebuild`].
@@ -150,6 +159,18 @@ impl<R: Rules> Judge<R> {
                         present.connection(*device, *presence);
                     }
                 });
+            }
+            // What was done has its own record; this says who did it.
+            Record::Audit(deed) => {
+                let Moment { position, received_at } = moment;
+                let entry = AuditEntry { position, received_at, deed: *deed };
+                self.audit.push(entry.clone());
+                group.audit.push(entry);
+            }
+            Record::Action(action) => {
+                let mut silences = Vec::new();
+                self.rules.act(&action, moment, out, &mut silences);
+                group.silences.extend(silences.into_iter().map(|it| (moment.position, it)));
             }
             Record::Refused(counts) => unpack_refused(moment, &counts, &mut self.decoder, group),
             Record::Replay(replay) => self.judge_again(moment, &replay, group),

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use super::core::Judge;
+use crate::audit::SharedAudit;
 use crate::commands::SharedCommands;
 use crate::group::Group;
 use crate::handoff::Handoff;
@@ -73,6 +74,8 @@ pub struct JudgeParts<R, F> {
     pub sessions: Arc<dyn Sessions>,
     /// Commands, empty.
     pub commands: SharedCommands,
+    /// What people did last, empty.
+    pub audit: SharedAudit,
     /// Where snapshots lie.
     pub snapshots: Snapshots,
     /// The time.
@@ -195,6 +198,7 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
             terms,
             sessions,
             commands,
+            audit,
             snapshots,
             clock,
             metrics,
@@ -202,7 +206,8 @@ impl<R: Rules, F: Feed> JudgeThread<R, F> {
         let base = *committed.borrow();
         let known = (present, registry);
         let mut core = Judge::new(log.id(), names, known, terms.clone(), config.window, rules)
-            .with_commands(commands);
+            .with_commands(commands)
+            .with_audit(audit);
         let (position, reader) =
             begin(log.as_ref(), &snapshots, base, &mut core, sessions.as_ref())?;
         terms.set(position, core.terms());

@@ -77,6 +77,7 @@ enum Place {
 impl Appender {
     /// Works until the queue is closed and empty, or the disk fails.
     pub(super) fn run(mut self) {
+        self.shared.metrics.log_bytes_max.set(i64::try_from(self.config.bytes_max).unwrap_or(0));
         if let Err(error) = self.serve() {
             let source = std::error::Error::source(&error).map(ToString::to_string);
             error!(source, "The log has failed and acknowledges nothing more: {error}.");
@@ -250,6 +251,7 @@ impl Appender {
         self.space.checked_at = Some(now);
         // Should statvfs fail, the write finds out.
         let free_bytes = self.disk.free_bytes(&self.shared.dir).unwrap_or(u64::MAX);
+        self.shared.metrics.disk_free_bytes.set(i64::try_from(free_bytes).unwrap_or(0));
         self.space.low = free_bytes < self.config.disk_reserve_bytes;
         self.space.low
     }

@@ -3,13 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use bellwire_model::{ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt};
+use bellwire_model::{
+    Action, AuditDeed, ClientId, Delivery, DeviceId, Presence, PublishBatch, Receipt,
+};
 
 use super::body::{POLICY_BYTES, write_policy, write_presence, write_refused};
 use super::devices::{self, DeviceChange};
 use super::record::{RecordError, RecordKind};
 use super::replay::{self, Replay};
+use crate::audit;
 use crate::commands::{self, CommandEvent};
+use crate::handling;
 use crate::mapping::Mappings;
 use crate::policy::TimePolicy;
 
@@ -35,6 +39,8 @@ pub(super) enum EntryBody {
     Refused(Box<[(DeviceId, u32)]>),
     Commands(Box<[u8]>),
     Devices(Box<[DeviceChange]>),
+    Action(Box<[u8]>),
+    Audit(Box<[u8]>),
 }
 
 impl Entry {
@@ -120,6 +126,18 @@ impl Entry {
         Self { body: EntryBody::Commands(commands::write(events).into()), receipt: None }
     }
 
+    /// An operator does something with alerts or silences.
+    #[must_use]
+    pub fn action(action: &Action) -> Self {
+        Self { body: EntryBody::Action(handling::write(action).into()), receipt: None }
+    }
+
+    /// Somebody did this, or tried to.
+    #[must_use]
+    pub fn audit(deed: &AuditDeed) -> Self {
+        Self { body: EntryBody::Audit(audit::write(deed).into()), receipt: None }
+    }
+
     /// A payload from quarantine is to be read again. It counts as data: it waits while the log is
     /// full.
     #[must_use]
@@ -149,6 +167,8 @@ impl Entry {
             EntryBody::Refused(_) => RecordKind::Refused,
             EntryBody::Commands(_) => RecordKind::Commands,
             EntryBody::Devices(_) => RecordKind::Devices,
+            EntryBody::Action(_) => RecordKind::Action,
+            EntryBody::Audit(_) => RecordKind::Audit,
         }
     }
 
@@ -185,7 +205,9 @@ impl Entry {
             EntryBody::Rules(text) | EntryBody::Mappings(text) => text.len(),
             EntryBody::TimePolicy(_) => POLICY_BYTES,
             EntryBody::Replay(body) => body.len(),
-            EntryBody::Commands(body) => body.len(),
+            EntryBody::Commands(body) | EntryBody::Audit(body) | EntryBody::Action(body) => {
+                body.len()
+            }
             EntryBody::Devices(changes) => devices::bytes(changes),
             EntryBody::Refused(counts) => {
                 counts.iter().map(|(device, _)| 6 + device.as_str().len()).sum()
@@ -220,7 +242,9 @@ impl Entry {
             EntryBody::TimePolicy(policy) => write_policy(policy, buffer),
             EntryBody::Presence(changes) => write_presence(changes, buffer),
             EntryBody::Replay(body) => buffer.extend_from_slice(body),
-            EntryBody::Commands(body) => buffer.extend_from_slice(body),
+            EntryBody::Commands(body) | EntryBody::Audit(body) | EntryBody::Action(body) => {
+                buffer.extend_from_slice(body);
+            }
             EntryBody::Devices(changes) => devices::write(changes, buffer),
             EntryBody::Refused(counts) => write_refused(counts, buffer),
         }
@@ -243,6 +267,8 @@ impl fmt::Debug for EntryBody {
             Self::Replay(body) => write!(f, "Replay({} bytes)", body.len()),
             Self::Devices(changes) => write!(f, "Devices({} devices)", changes.len()),
             Self::Commands(body) => write!(f, "Commands({} bytes)", body.len()),
+            Self::Action(body) => write!(f, "Action({} bytes)", body.len()),
+            Self::Audit(body) => write!(f, "Audit({} bytes)", body.len()),
             Self::Refused(counts) => write!(f, "Refused({} devices)", counts.len()),
         }
     }

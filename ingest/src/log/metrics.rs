@@ -25,6 +25,10 @@ pub struct Metrics {
     pub queue_bytes: IntGauge,
     /// `bellwire_log_bytes`: bytes of records on disk.
     pub log_bytes: IntGauge,
+    /// `bellwire_log_bytes_max`: how many there may be.
+    pub log_bytes_max: IntGauge,
+    /// `bellwire_log_disk_free_bytes`: free on the log's disk, as of the last look.
+    pub disk_free_bytes: IntGauge,
     /// `bellwire_log_segments`: segment files.
     pub segments: IntGauge,
     /// `bellwire_log_recovery_cut_bytes`: bytes cut off the end at start-up.
@@ -86,6 +90,14 @@ impl Metrics {
                 "Bytes in memory on their way to the disk.",
             )?,
             log_bytes: gauge("bellwire_log_bytes", "Bytes of records on disk.")?,
+            log_bytes_max: gauge(
+                "bellwire_log_bytes_max",
+                "Bytes of records on disk at which devices are held back.",
+            )?,
+            disk_free_bytes: gauge(
+                "bellwire_log_disk_free_bytes",
+                "Bytes free on the log's disk, looked up once a second while something comes in; 0 before.",
+            )?,
             segments: gauge("bellwire_log_segments", "Segment files of the log.")?,
             recovery_cut_bytes: gauge(
                 "bellwire_log_recovery_cut_bytes",
@@ -99,7 +111,7 @@ impl Metrics {
 
     /// The counter of records of `kind`.
     #[must_use]
-    pub const fn records(&self, kind: RecordKind) -> &IntCounter {
+    pub fn records(&self, kind: RecordKind) -> &IntCounter {
         &self.records[kind.index()]
     }
 

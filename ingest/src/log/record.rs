@@ -2,12 +2,14 @@
 //! memory and as bytes.
 
 use bellwire_model::publish::PublishIter;
-use bellwire_model::{DevicePatch, Presence};
+use bellwire_model::{Action, AuditDeed, DevicePatch, Presence};
 
 use super::body::{read_policy, read_presence, read_refused, split_session};
 use super::devices;
 use super::replay::{self, Replay};
+use crate::audit;
 use crate::commands::{self, CommandEvent};
+use crate::handling;
 use crate::policy::TimePolicy;
 
 /// The most bytes the body of one record may have: 32 MiB. A delivery beyond it is rejected.
@@ -41,11 +43,15 @@ pub enum RecordKind {
     Commands = 11,
     /// This is what the registry says of devices from here on.
     Devices = 12,
+    /// An operator does something with alerts or silences.
+    Action = 13,
+    /// Somebody did something, or tried to.
+    Audit = 14,
 }
 
 impl RecordKind {
     /// All of them, by number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Publishes,
         Self::Tick,
         Self::Started,
@@ -58,11 +64,13 @@ impl RecordKind {
         Self::Refused,
         Self::Commands,
         Self::Devices,
+        Self::Action,
+        Self::Audit,
     ];
 
     /// Its place among [`RecordKind::ALL`].
-    pub(super) const fn index(self) -> usize {
-        self as usize - 1
+    pub(super) fn index(self) -> usize {
+        Self::ALL.iter().position(|kind| *kind == self).unwrap_or_default()
     }
 
     /// Whether it comes from clients or people in any number, and waits while the log is full.
@@ -87,6 +95,8 @@ impl RecordKind {
             Self::Refused => "refused",
             Self::Commands => "commands",
             Self::Devices => "devices",
+            Self::Action => "action",
+            Self::Audit => "audit",
         }
     }
 
@@ -106,6 +116,8 @@ impl RecordKind {
             10 => Some(Self::Refused),
             11 => Some(Self::Commands),
             12 => Some(Self::Devices),
+            13 => Some(Self::Action),
+            14 => Some(Self::Audit),
             _ => None,
         }
     }
@@ -171,6 +183,10 @@ pub enum Record<'a> {
     Commands(Vec<CommandEvent>),
     /// This is what the registry says of devices from here on, in order.
     Devices(Vec<(&'a str, DevicePatch)>),
+    /// An operator does something with alerts or silences.
+    Action(Box<Action>),
+    /// Somebody did something, or tried to.
+    Audit(Box<AuditDeed>),
 }
 
 impl<'a> Record<'a> {
@@ -206,6 +222,8 @@ impl<'a> Record<'a> {
             RecordKind::Replay => Self::Replay(replay::read(body).ok_or(malformed)?.into()),
             RecordKind::Commands => Self::Commands(commands::read(body).ok_or(malformed)?),
             RecordKind::Devices => Self::Devices(devices::read(body).ok_or(malformed)?),
+            RecordKind::Action => Self::Action(handling::read(body).ok_or(malformed)?.into()),
+            RecordKind::Audit => Self::Audit(audit::read(body).ok_or(malformed)?.into()),
         })
     }
 }

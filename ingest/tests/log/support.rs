@@ -317,7 +317,9 @@ pub(crate) fn read_on(reader: &mut LogReader, log: &dyn Log, budget_bytes: usize
                 Record::Mappings { text } => Said::Control(text.into()),
                 Record::Refused(counts) => Said::Control(format!("{counts:?}")),
                 Record::Replay(replay) => Said::Control(replay.topic.into()),
+                Record::Audit(deed) => Said::Control(format!("{deed:?}")),
                 Record::Commands(events) => Said::Control(format!("{events:?}")),
+                Record::Action(action) => Said::Control(format!("{action:?}")),
             };
             seen.push(Seen { position: frame.position, received_at: frame.received_at, said });
         }

@@ -8,8 +8,8 @@ use bellwire_ingest::ledger::StoredLedger;
 use bellwire_ingest::log::Replay;
 use bellwire_ingest::ports::{BatchSink, Opened, RefusedPublish, SinkError};
 use bellwire_model::{
-    DeviceId, KeepBatch, LogId, LogPosition, Names, Reading, RejectReason, SharedNames, Transition,
-    Value,
+    AuditEntry, DeviceId, KeepBatch, LogId, LogPosition, Names, Reading, RejectReason, SharedNames,
+    Transition, Value,
 };
 use tokio::sync::Notify;
 
@@ -41,6 +41,7 @@ pub(crate) struct Tables {
     kept: Vec<Box<[u64]>>,
     unshelved: Vec<(LogPosition, u32)>,
     transitions: Vec<Transition>,
+    audit: Vec<AuditEntry>,
     accounts: BTreeMap<String, Account>,
     online: BTreeMap<String, bool>,
     /// The transaction whose answer was lost.
@@ -92,6 +93,7 @@ impl Database {
         assert_eq!(tables.shelved, model.shelved);
         assert_eq!(tables.unshelved, model.unshelved);
         assert_eq!(tables.transitions, model.transitions);
+        assert_eq!(tables.audit, model.audit);
         let expected = model.at(end);
         assert_eq!(tables.accounts, expected.accounts);
         assert_eq!(tables.online, expected.online);
@@ -130,6 +132,7 @@ impl Tables {
             self.unshelved.push(*place);
         }
         self.transitions.extend(batch.transitions.iter().cloned());
+        self.audit.extend(batch.audit.iter().cloned());
         let online = batch
             .presence
             .iter()
@@ -185,6 +188,9 @@ impl Tables {
         let said = before.n_transitions..after.n_transitions;
         assert_eq!(self.transitions.get(said.clone()), model.transitions.get(said), "{place}");
         assert_eq!(self.transitions.len(), after.n_transitions, "transitions {place}");
+        let done = before.n_audit..after.n_audit;
+        assert_eq!(self.audit.get(done.clone()), model.audit.get(done), "{place}");
+        assert_eq!(self.audit.len(), after.n_audit, "the audit log {place}");
         assert_eq!(self.online, after.online, "who is there {place}");
         if batch.ledger.is_some() {
             assert_eq!(self.accounts, after.accounts, "accounts {place}");

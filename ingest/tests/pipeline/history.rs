@@ -11,8 +11,8 @@ use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::snapshot::Snapshots;
 use bellwire_model::{
-    ClientId, Clock, Delivery, DeviceId, LogPosition, Presence, PublishBatch, PublishRef, QoS,
-    Receipt,
+    Action, ActionId, AlertDeed, AlertId, AuditDeed, AuditOutcome, ClientId, Clock, Deed, Delivery,
+    DeviceId, LogPosition, Presence, PublishBatch, PublishRef, QoS, Receipt,
 };
 use prometheus::Registry;
 use tempfile::TempDir;
@@ -177,12 +177,14 @@ impl History {
         match self.dice.below(100) {
             0..46 => self.publish(life),
             46..50 => self.replay(life),
+            50 if self.dice.percent(50) => self.act(life),
             50 => self.append(life, Entry::tick()),
             51 if self.dice.percent(50) => self.come_and_go(life),
             51 => self.refuse(life),
             52..54 => {
                 let limit = (20 + self.dice.below(60)).to_string();
                 self.append(life, Entry::rules(limit).expect("short"));
+                self.append(life, Entry::audit(&deed(self.seen.n_stops)));
             }
             54 => self.change_mappings(life),
             55..58 => self.clock.forward(Duration::from_secs(100 + self.dice.below(700))),
@@ -202,6 +204,16 @@ impl History {
         if life.gate.take_tick() {
             self.append(life, Entry::tick());
         }
+    }
+
+    /// An operator does something with alerts.
+    fn act(&mut self, life: &Life) {
+        let author = self.dice.pick(&["oven", "freezer", "pump", "mute"]).into();
+        let ids = (0..self.dice.below(3)).map(AlertId).collect();
+        let what = AlertDeed::Acknowledge;
+        let deed = Deed::Alerts { ids, what, seen: None, comment: None };
+        let action = Action { id: ActionId(1), request: 0, author, deed };
+        self.append(life, Entry::action(&action));
     }
 
     /// Connections begin and end, also of a device that never says anything.
@@ -411,10 +423,27 @@ impl History {
         self.seen.n_presences = model.n_presences;
         [self.seen.n_unmapped, self.seen.n_mapped] = model.n_mapped;
         self.seen.n_replayed = model.unshelved.len() as u64;
+        self.seen.n_deeds = model.audit.len() as u64;
         self.seen.n_commits = tables.n_commits;
         self.seen.n_lost_answers = tables.n_lost_answers;
         self.seen.n_refused = tables.n_refused;
         self.seen
+    }
+}
+
+/// Somebody did this for the so-manieth time.
+fn deed(n: u64) -> AuditDeed {
+    AuditDeed {
+        who: "anne".into(),
+        via: "token".into(),
+        address: None,
+        request: None,
+        action: "rule.update".into(),
+        target: n.to_string().into(),
+        outcome: AuditOutcome::Done,
+        status: 200,
+        before: None,
+        after: Some("{}".into()),
     }
 }
 

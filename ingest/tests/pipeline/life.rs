@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bellwire_ingest::audit::SharedAudit;
 use bellwire_ingest::commands::SharedCommands;
 use bellwire_ingest::group::Group;
 use bellwire_ingest::handoff::Handoff;
@@ -151,6 +152,11 @@ pub(crate) fn open_log(
     Arc::new(LocalLog::open(Options { config, disk, ..options }).expect("the log opens"))
 }
 
+fn journal(dir: &Path, sizes: &Sizes) -> Arc<Journal> {
+    let journal = Journal::with_file_bytes(&dir.join("journal"), sizes.journal);
+    Arc::new(journal.expect("made"))
+}
+
 impl Life {
     /// Starts the service on an open log.
     pub(crate) fn start(
@@ -172,8 +178,7 @@ impl Life {
         let committed = opened.as_ref().map_or(snapshots.committed(), |it| it.ledger_position);
         let (committed, n_snapshots) = (watch::Sender::new(committed), Arc::new(AtomicU64::new(0)));
         let (names, terms) = (SharedNames::default(), SharedTerms::default());
-        let journal = Journal::with_file_bytes(&dir.join("journal"), sizes.journal).map(Arc::new);
-        let journal = journal.expect("made");
+        let journal = journal(dir, sizes);
         let handoff = Arc::new(Handoff::with_limit(sizes.handoff));
         let metrics = Metrics::register(&registry).expect("fresh registry");
         let (gate, feed) = (Gate::new(Arc::clone(&log)), SimFeed::default());
@@ -192,12 +197,13 @@ impl Life {
             terms: terms.clone(),
             sessions: Arc::new(()),
             commands: SharedCommands::default(),
+            audit: SharedAudit::default(),
             snapshots,
             clock: Arc::<SimClock>::clone(clock),
             metrics: metrics.clone(),
         };
-        let judge = JudgeThread::recover(parts, committed.subscribe(), sizes.judge);
-        let judge = judge.expect("what recovery needs is there");
+        let judge =
+            JudgeThread::recover(parts, committed.subscribe(), sizes.judge).expect("all there");
         let (judged, give_up) = (judge.judged(), CancellationToken::new());
         let parts = KeepParts {
             log: Arc::<LocalLog>::clone(&log),

@@ -8,7 +8,8 @@ use bellwire_ingest::policy::TimePolicy;
 use bellwire_ingest::ports::Moment;
 use bellwire_ingest::skew::SkewEstimator;
 use bellwire_model::{
-    DeviceLedger, LogPosition, Presence, PublishRef, QoS, SeqLedger, Timestamp, Transition,
+    AuditEntry, DeviceLedger, LogPosition, Presence, PublishRef, QoS, SeqLedger, Timestamp,
+    Transition,
 };
 
 use crate::payload::{Meaning, Said, Told};
@@ -50,6 +51,7 @@ pub(crate) struct Totals {
     pub(crate) n_shelved: usize,
     pub(crate) n_unshelved: usize,
     pub(crate) n_transitions: usize,
+    pub(crate) n_audit: usize,
     pub(crate) accounts: BTreeMap<String, Account>,
     /// Of each device that came or went: whether it is there.
     pub(crate) online: BTreeMap<String, bool>,
@@ -102,6 +104,8 @@ pub(crate) struct Model {
     /// The rows that are stored of each payload on the shelf.
     pub(super) stored_of: HashMap<(LogPosition, u32), Vec<Row>>,
     pub(crate) transitions: Vec<Transition>,
+    /// What people did.
+    pub(crate) audit: Vec<AuditEntry>,
     pub(crate) n_duplicates: u64,
     /// What every payload that was ever sent means.
     pub(crate) meanings: HashMap<(String, Vec<u8>), Meaning>,
@@ -150,6 +154,7 @@ impl Model {
             n_shelved: self.shelved.len(),
             n_unshelved: self.unshelved.len(),
             n_transitions: self.transitions.len(),
+            n_audit: self.audit.len(),
             accounts: self.accounts.clone(),
             online: self.online(),
         }
@@ -187,8 +192,13 @@ impl Model {
                     self.come_or_go(device, presence, now);
                 }
             }
+            Record::Audit(deed) => {
+                let (position, received_at) = (frame.position, frame.received_at);
+                self.audit.push(AuditEntry { position, received_at, deed: *deed });
+            }
             // Nobody gives any here.
             Record::Commands(_) => {}
+            Record::Action(action) => self.rules.act(&action, now, &mut self.transitions),
             // What is said of devices changes no rule here.
             Record::Devices(_) => {}
             Record::Mappings { text } => self.mapped = !text.is_empty(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bellwire_ingest::ports::{Moment, Rules};
 use bellwire_model::{
-    Alert, AlertId, AlertState, DeviceId, DeviceKey, LogPosition, Names, Observation, Presence,
-    Profile, Registry, RuleName, Severity, Timestamp, Transition,
+    Action, Alert, AlertId, AlertState, Deed, DeviceId, DeviceKey, LogPosition, Names, Observation,
+    Presence, Profile, Registry, RuleName, Severity, Silence, Timestamp, Transition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,14 @@ impl RuleState {
         }
     }
 
+    /// Says something of the device that the author is named after, once for each alert.
+    pub(crate) fn act(&self, action: &Action, moment: Moment, out: &mut Vec<Transition>) {
+        let Deed::Alerts { ids, .. } = &action.deed else { return };
+        if self.devices.contains_key(&*action.author) {
+            ids.iter().for_each(|_| self.say(&action.author, AlertState::Error, moment, out));
+        }
+    }
+
     fn next_deadline(&self) -> Option<Timestamp> {
         self.devices
             .values()
@@ -133,6 +141,8 @@ impl RuleState {
             resolved_at: None,
             value: Some(state.t),
             summary: format!("{} of {}, start {}", state.t, self.limit, self.n_started),
+            labels: None,
+            handling: None,
         };
         let from = AlertState::Inactive;
         let reason = format!("observation {}", state.n_observed).into();
@@ -149,6 +159,7 @@ impl RuleState {
             reason,
             correction: None,
             historical: false,
+            step: None,
         });
     }
 }
@@ -201,6 +212,16 @@ impl Rules for SimRules {
         _: &Names,
         _: &mut Vec<Transition>,
     ) {
+    }
+
+    fn act(
+        &mut self,
+        action: &Action,
+        moment: Moment,
+        out: &mut Vec<Transition>,
+        _silences: &mut Vec<Arc<Silence>>,
+    ) {
+        self.state.act(action, moment, out);
     }
 
     fn judged(&self) {}

@@ -27,10 +27,11 @@ pub(crate) struct Seen {
     pub(crate) n_replays: u64,
     pub(crate) n_replayed: u64,
     pub(crate) n_refusals: u64,
+    pub(crate) n_deeds: u64,
 }
 
 impl Seen {
-    fn fields(&mut self) -> [&mut u64; 24] {
+    fn fields(&mut self) -> [&mut u64; 25] {
         [
             &mut self.n_records,
             &mut self.n_rows,
@@ -56,6 +57,7 @@ impl Seen {
             &mut self.n_replays,
             &mut self.n_replayed,
             &mut self.n_refusals,
+            &mut self.n_deeds,
         ]
     }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::{Desk, PATIENCE, list};
-use crate::app::spine;
+use crate::app::durably;
 
 /// Commands, as the API gives and shows them.
 #[derive(Debug)]
@@ -121,9 +121,8 @@ impl Desk {
     /// Puts an event into the log; returns when it is judged.
     async fn append(&self, event: &CommandEvent) -> Result<(), CommandsError> {
         let entry = Entry::commands(std::slice::from_ref(event));
-        let taken = async {
-            spine::append_durably(&self.log, entry).await.is_ok() && self.wait_judged().await
-        };
+        let taken =
+            async { durably::append(&self.log, entry).await.is_ok() && self.wait_judged().await };
         match timeout(PATIENCE, taken).await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(CommandsError::Later),

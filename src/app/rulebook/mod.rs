@@ -10,17 +10,19 @@ mod show;
 #[cfg(test)]
 mod tests;
 mod trial;
+mod tried;
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use anyhow::Context;
-use bellwire_alerts::{RuleSet, read_one};
+use bellwire_alerts::{RuleSet, Word, read_one};
 use bellwire_api::Hub;
 use bellwire_api::ports::{
-    ChangedBy, Known, NewRule, PortError, RuleCheck, RuleDeed, RuleDetail, RuleInfo, RuleTrial,
-    RuleVersion, Rules, RulesError, RulesFuture,
+    ChangedBy, ChangedRule, Known, NewRule, PortError, RuleCheck, RuleDeed, RuleDetail, RuleInfo,
+    RuleTests, RuleTestsOutcome, RuleTrial, RuleVersion, RuleWord, RuleWords, Rules, RulesError,
+    RulesFuture,
 };
 use bellwire_ingest::log::{Entry, Log};
 use bellwire_ingest::present::SharedPresent;
@@ -30,8 +32,8 @@ use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::durably;
 use super::rules::PreparedRules;
-use super::spine;
 use crate::rulebook::effective::{Aside, Effective, FileRules, compose, others};
 use crate::rulebook::file::{HistoryFile, Opened};
 use plan::{Intent, Now, Plan};
@@ -150,11 +152,7 @@ impl Rulebook {
     }
 
     /// Begins a change when it is its turn; it goes on if nobody waits for it any more.
-    async fn change(
-        &self,
-        intent: Intent,
-        by: ChangedBy,
-    ) -> Result<Option<RuleDetail>, RulesError> {
+    async fn change(&self, intent: Intent, by: ChangedBy) -> Result<ChangedRule, RulesError> {
         let inner = Arc::clone(&self.0);
         let turn = Arc::clone(&inner.turn).lock_owned();
         let turn = tokio::time::timeout(PATIENCE, turn).await.map_err(|_| RulesError::Busy)?;
@@ -181,7 +179,7 @@ impl Inner {
         turn: OwnedMutexGuard<HistoryFile>,
         intent: Intent,
         by: ChangedBy,
-    ) -> Result<Option<RuleDetail>, RulesError> {
+    ) -> Result<ChangedRule, RulesError> {
         let inner = Arc::clone(&self);
         let keeping = tokio::task::spawn_blocking(move || {
             let mut turn = turn;
@@ -191,7 +189,9 @@ impl Inner {
         let failed = |error: JoinError| PortError::Failed(error.into());
         let (turn, kept) = keeping.await.map_err(failed)?;
         let (name, plan) = kept?;
-        let Some(plan) = plan else { return Ok(self.read().rule(&name)) };
+        // Nobody else changes it while it is our turn.
+        let before = self.read().rule(&name);
+        let Some(plan) = plan else { return Ok(ChangedRule { after: before.clone(), before }) };
         let is_same = plan.effective.set.text() == self.read().effective.set.text();
         let logged = if is_same { Ok(()) } else { self.put_in_force(&plan.effective.set).await };
         let showing = tokio::task::spawn_blocking(move || {
@@ -201,7 +201,7 @@ impl Inner {
         });
         let shown = showing.await.map_err(failed)?;
         logged.map_err(|_| RulesError::Stopping)?;
-        Ok(shown)
+        Ok(ChangedRule { before, after: shown })
     }
 
     /// Makes a change durable: whose, and what is to come into force; no plan where it is so already.
@@ -254,7 +254,7 @@ impl Inner {
     /// Puts the rules into the log; returns when they are durable there.
     async fn put_in_force(&self, set: &Arc<RuleSet>) -> anyhow::Result<()> {
         self.prepared.store(Some(Arc::clone(set)));
-        spine::append_durably(&self.log, Entry::rules(set.text())?).await
+        durably::append(&self.log, Entry::rules(set.text())?).await
     }
 
     fn devices(&self) -> Vec<DeviceId> {
@@ -278,11 +278,27 @@ impl Rules for Rulebook {
         self.0.read().versions(name)
     }
 
+    fn words(&self) -> RuleWords {
+        let all = |words: &[Word]| {
+            words
+                .iter()
+                .map(|&Word { name, usage, gives }| RuleWord { name, usage, gives })
+                .collect()
+        };
+        let words = bellwire_alerts::words();
+        RuleWords {
+            functions: all(&words.functions),
+            aggregates: all(&words.aggregates),
+            keys: all(&words.keys),
+            keywords: words.keywords,
+        }
+    }
+
     fn create(&self, new: NewRule, by: ChangedBy) -> RulesFuture<'_, RuleDetail> {
         Box::pin(async move {
             let made = self.change(Intent::Create(new), by).await?;
             // Only if it was deleted again before this answer.
-            made.ok_or_else(|| PortError::Failed("the rule is gone already".into()).into())
+            made.after.ok_or_else(|| PortError::Failed("the rule is gone already".into()).into())
         })
     }
 
@@ -292,7 +308,7 @@ impl Rules for Rulebook {
         deed: RuleDeed,
         known: Known,
         by: ChangedBy,
-    ) -> RulesFuture<'_, Option<RuleDetail>> {
+    ) -> RulesFuture<'_, ChangedRule> {
         Box::pin(Self::change(self, Intent::Change(name, deed, known), by))
     }
 
@@ -306,6 +322,13 @@ impl Rules for Rulebook {
                 let registry = inner.concerned.registry.read().clone();
                 trial::run(&inner.read(), trial, (&devices, &registry), &alerts)
             });
+            trying.await.map_err(|error| PortError::Failed(error.into()))?
+        })
+    }
+
+    fn test(&self, tests: RuleTests) -> RulesFuture<'_, RuleTestsOutcome> {
+        Box::pin(async move {
+            let trying = self.0.tracker.spawn_blocking(move || tried::run(&tests));
             trying.await.map_err(|error| PortError::Failed(error.into()))?
         })
     }

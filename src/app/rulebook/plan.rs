@@ -164,9 +164,12 @@ pub(super) fn misfit(misfit: Misfit) -> RulesError {
 
 /// Reads the text of a rule.
 pub(super) fn read(toml: &str) -> Result<Rule, RulesError> {
-    read_one(toml).map_err(|errors| {
-        RulesError::Wrong(errors.into_iter().map(|error| mistake(error, toml)).collect())
-    })
+    read_one(toml).map_err(|errors| RulesError::Wrong(mistakes(errors, toml)))
+}
+
+/// What is wrong in a text, as the API says it.
+pub(super) fn mistakes(errors: Vec<RuleError>, text: &str) -> Vec<RuleMistake> {
+    errors.into_iter().map(|error| mistake(error, text)).collect()
 }
 
 /// The most of a line that is given back.

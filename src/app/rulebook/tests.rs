@@ -58,7 +58,7 @@ impl Fixture {
         let hub = Hub::new(
             log.id(),
             bellwire_api::LiveConfig::default(),
-            names.clone(),
+            bellwire_api::Fleet::nothing(),
             Arc::clone(&clock),
             metrics,
         );
@@ -83,7 +83,8 @@ impl Fixture {
     }
 
     async fn change(&self, of: &str, deed: RuleDeed) -> Result<Option<RuleDetail>, RulesError> {
-        Rules::change(&self.book, name(of), deed, Known::Any, by("Bo")).await
+        let changed = Rules::change(&self.book, name(of), deed, Known::Any, by("Bo")).await?;
+        Ok(changed.after)
     }
 
     /// The texts of all rules that were put into the log.
@@ -246,6 +247,8 @@ fn firing(rule: &str, device: &str) -> Alert {
         resolved_at: None,
         value: Some(1.0),
         summary: String::new(),
+        labels: None,
+        handling: None,
     }
 }
 

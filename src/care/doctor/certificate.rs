@@ -1,15 +1,15 @@
-//! The certificates of the TLS listeners: whether they can be used, and for how long.
+//! The certificates of the TLS listeners and of HTTPS: whether they can be used, and for how long.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use bellwire_broker::{TlsFacts, look_at_tls};
+use bellwire_broker::{TlsConfig, TlsFacts, look_at_tls};
 use bellwire_model::{Clock, Timestamp};
 
 use super::log::shown;
 use super::{Check, Status};
-use crate::app::chain;
+use crate::app::{chain, https_files};
 use crate::clock::SystemClock;
 use crate::config::Config;
 
@@ -17,33 +17,41 @@ use crate::config::Config;
 /// before.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-const NAME: &str = "mqtt-certificate";
+const MQTT: &str = "mqtt-certificate";
+const HTTPS: &str = "https-certificate";
 
 /// Nothing, if there is no TLS.
 pub(super) fn look(config: &Config) -> Vec<Check> {
-    let tls = &config.mqtt.tls;
+    let mut checks = of(MQTT, "mqtt.tls", &config.mqtt.tls);
+    checks.extend(of(HTTPS, "http.tls", &https_files(config)));
+    checks
+}
+
+fn of(name: &'static str, key_of_config: &str, tls: &TlsConfig) -> Vec<Check> {
     if tls.cert_file.is_none() {
         return Vec::new();
     }
     let facts = match look_at_tls(tls) {
         Ok(facts) => facts,
         Err(error) => {
-            let remedy = "mend the files that mqtt.tls names; `serve` does not start with these";
-            return vec![Check::fail(NAME, chain(&error), remedy)];
+            let remedy = format!(
+                "mend the files that {key_of_config} names; `serve` does not start with these"
+            );
+            return vec![Check::fail(name, chain(&error), remedy)];
         }
     };
-    let mut checks = of_facts(&facts, SystemClock.now());
-    checks.extend(tls.key_file.as_deref().and_then(key));
+    let mut checks = of_facts(name, &facts, SystemClock.now());
+    checks.extend(tls.key_file.as_deref().and_then(|path| key(name, path)));
     checks
 }
 
-fn of_facts(facts: &TlsFacts, now: Timestamp) -> Vec<Check> {
+fn of_facts(name: &'static str, facts: &TlsFacts, now: Timestamp) -> Vec<Check> {
     let remedy = "renew it: the new file is taken up at once, and sessions stay";
     let expiry = format!("it expires at {}", shown(facts.expires_at));
     let mut checks = vec![match left(facts.expires_at, now) {
-        Status::Ok => Check::ok(NAME, expiry),
-        Status::Warn => Check::warn(NAME, expiry, remedy),
-        Status::Fail => Check::fail(NAME, format!("{expiry}: devices refuse it"), remedy),
+        Status::Ok => Check::ok(name, expiry),
+        Status::Warn => Check::warn(name, expiry, remedy),
+        Status::Fail => Check::fail(name, format!("{expiry}: clients refuse it"), remedy),
     }];
     // A list that is overdue is used still: devices would otherwise all be locked out.
     if let Some(due_at) = facts.revocations_due_at
@@ -51,7 +59,7 @@ fn of_facts(facts: &TlsFacts, now: Timestamp) -> Vec<Check> {
     {
         let detail = format!("client_crl_file should have been replaced at {}", shown(due_at));
         let remedy = "get the newer list: devices revoked since are let in";
-        checks.push(Check::warn(NAME, detail, remedy));
+        checks.push(Check::warn(name, detail, remedy));
     }
     checks
 }
@@ -67,12 +75,12 @@ fn left(expires_at: Timestamp, now: Timestamp) -> Status {
 }
 
 /// Something to say of the key's file, if others may read it.
-fn key(path: &Path) -> Option<Check> {
+fn key(name: &'static str, path: &Path) -> Option<Check> {
     const OTHERS: u32 = 0o007;
     let mode = std::fs::metadata(path).ok()?.mode();
     (mode & OTHERS != 0).then(|| {
         let detail = format!("everyone on this machine may read {}", path.display());
-        Check::warn(NAME, detail, format!("`chmod o= {}`", path.display()))
+        Check::warn(name, detail, format!("`chmod o= {}`", path.display()))
     })
 }
 
@@ -92,8 +100,8 @@ mod tests {
     fn an_overdue_list_of_revocations_is_spoken_of() {
         let now = Timestamp::from_secs(1_705_320_000);
         let facts = |due_at| TlsFacts { expires_at: now + 2 * SOON, revocations_due_at: due_at };
-        assert_eq!(of_facts(&facts(None), now).len(), 1);
-        assert_eq!(of_facts(&facts(Some(now + SOON)), now).len(), 1);
-        assert_eq!(of_facts(&facts(Some(now)), now)[1].status, Status::Warn);
+        assert_eq!(of_facts(MQTT, &facts(None), now).len(), 1);
+        assert_eq!(of_facts(MQTT, &facts(Some(now + SOON)), now).len(), 1);
+        assert_eq!(of_facts(MQTT, &facts(Some(now)), now)[1].status, Status::Warn);
     }
 }

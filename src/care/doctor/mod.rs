@@ -2,9 +2,11 @@
 
 mod bridge;
 mod certificate;
+mod channels;
 mod database;
 mod log;
 mod machine;
+mod people;
 
 pub(crate) use self::log::shown as shown_time;
 
@@ -84,6 +86,8 @@ pub(crate) async fn look(config: &Config, source: &str, data_dir: &Path) -> Repo
     checks.extend(database::look(config, data_dir, contents.as_ref(), service).await);
     checks.extend(machine::ports(config, service));
     checks.extend(certificate::look(config));
+    checks.push(people::look(config, data_dir));
+    checks.extend(channels::look(config, data_dir));
     checks.extend(bridge::look(config, data_dir, service).await);
     checks.push(machine::open_files(config));
     let status = checks.iter().map(|check| check.status).max().unwrap_or(Status::Ok);

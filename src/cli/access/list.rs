@@ -12,7 +12,7 @@ use crate::care::access::Credentials;
 use crate::cli::{EXIT_OK, Failure, print_json};
 
 /// RFC 3339, to the second.
-fn date(micros: i64) -> String {
+pub(in crate::cli) fn date(micros: i64) -> String {
     let at = DateTime::from_timestamp_micros(micros).unwrap_or_default();
     at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -5,6 +5,8 @@
 
 mod list;
 
+pub(super) use list::date;
+
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -165,7 +167,7 @@ fn pattern(text: &str) -> Result<DevicePattern, String> {
 }
 
 /// A whole number and its unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is no duration, as in 30m or 24h");
     let unit = text.strip_prefix(|c: char| c.is_ascii_digit()).ok_or_else(wrong)?;
     let unit = unit.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -196,23 +198,32 @@ fn with<T>(
     })
 }
 
-/// The file is made before the token is: what cannot be shown is not to be valid.
+impl Output {
+    /// Shows what `make` makes. The file is made before it is: what cannot be shown is not to be valid.
+    pub(super) fn show<E: From<anyhow::Error>>(
+        &self,
+        make: impl FnOnce() -> Result<String, E>,
+    ) -> Result<(), E> {
+        let Some(path) = &self.token_file else {
+            println!("{}", make()?);
+            return Ok(());
+        };
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let mut file = made.with_context(|| format!("cannot make {}", path.display()))?;
+        let token = make().inspect_err(|_| remove(path))?;
+        writeln!(file, "{token}")
+            .and_then(|()| file.sync_all())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(())
+    }
+}
+
 fn show(
     output: &Output,
     common: &Common,
     make: impl AsyncFnOnce(&Credentials) -> anyhow::Result<Token>,
 ) -> Result<u8, Failure> {
-    let Some(path) = &output.token_file else {
-        let token = with(common, make)?;
-        println!("{}", token.as_str());
-        return Ok(EXIT_OK);
-    };
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = made.with_context(|| format!("cannot make {}", path.display()))?;
-    let token = with(common, make).inspect_err(|_| remove(path))?;
-    writeln!(file, "{}", token.as_str())
-        .and_then(|()| file.sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    output.show(|| with(common, make).map(|token| token.as_str().to_owned()))?;
     Ok(EXIT_OK)
 }
 

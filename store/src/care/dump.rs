@@ -126,7 +126,8 @@ impl Database {
             said: source.as_db_error().map_or_else(|| source.to_string(), |e| e.message().into()),
         };
         let quoted = version.replace('\'', "''");
-        let create = format!("CREATE EXTENSION IF NOT EXISTS timescaledb VERSION '{quoted}'");
+        let create =
+            format!("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public VERSION '{quoted}'");
         let link = self.target().connect("bellwire restore").await?;
         link.client.batch_execute(&create).await.map_err(failed)?;
         drop(link);

@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 
 use super::{Queries, row_limit, word};
 use crate::Error;
+use crate::handling::{self, SELECT as HANDLING};
 use crate::metrics::QueryKind;
 use crate::types::{At, int8, unsigned};
 
@@ -21,10 +22,25 @@ pub struct AlertPage {
     pub device: Option<Target>,
     /// Only this rule's.
     pub rule: Option<RuleName>,
+    /// Only those that are handled so.
+    pub handled: HandlingFilter,
     /// Only those after the alert with this `since` and id, the last of the page before.
     pub after: Option<(Timestamp, AlertId)>,
     /// The most of them.
     pub limit: usize,
+}
+
+/// How alerts are handled; what is `None` does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandlingFilter {
+    /// Whether somebody has acknowledged them.
+    pub acknowledged: Option<bool>,
+    /// Whether a silence mutes them.
+    pub silenced: Option<bool>,
+    /// Whether they are over and kept in sight.
+    pub latched: Option<bool>,
+    /// Who is to see to them.
+    pub assigned_to: Option<String>,
 }
 
 impl Queries {
@@ -38,14 +54,18 @@ impl Queries {
             .run(
                 QueryKind::Alerts,
                 "reading alerts",
-                "SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, \
-                        summary \
+                &format!("SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, \
+                        summary, {HANDLING} \
                  FROM bellwire.alert \
                  WHERE (cardinality($1::text[]) = 0 OR state = ANY($1)) \
                    AND ($2::text IS NULL OR device = $2) \
                    AND ($3::timestamptz IS NULL OR (since, id) < ($3, $4::text)) \
                    AND ($6::text IS NULL OR rule = $6) \
-                 ORDER BY since DESC, id DESC LIMIT $5",
+                   AND ($7::boolean IS NULL OR (acknowledged_by IS NOT NULL) = $7) \
+                   AND ($8::boolean IS NULL OR (silenced_by IS NOT NULL) = $8) \
+                   AND ($9::boolean IS NULL OR latched = $9) \
+                   AND ($10::text IS NULL OR assigned_to = $10) \
+                 ORDER BY since DESC, id DESC LIMIT $5"),
                 &[
                     &states,
                     &page.device.as_ref().map(Target::as_str),
@@ -53,10 +73,14 @@ impl Queries {
                     &page.after.map(|(_, id)| id.to_string()),
                     &row_limit(page.limit),
                     &page.rule.as_ref().map(RuleName::as_str),
+                    &page.handled.acknowledged,
+                    &page.handled.silenced,
+                    &page.handled.latched,
+                    &page.handled.assigned_to,
                 ],
             )
             .await?;
-        rows.iter().map(|row| read_alert(row, 0)).collect()
+        rows.iter().map(read_alert).collect()
     }
 
     /// One alert as it stands.
@@ -68,13 +92,13 @@ impl Queries {
             .run(
                 QueryKind::Alerts,
                 "reading an alert",
-                "SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, \
-                        summary \
-                 FROM bellwire.alert WHERE id = $1",
+                &format!("SELECT id, rule, device, severity, state, since, fired_at, resolved_at, value, \
+                        summary, {HANDLING} \
+                 FROM bellwire.alert WHERE id = $1"),
                 &[&id.to_string()],
             )
             .await?;
-        rows.first().map(|row| read_alert(row, 0)).transpose()
+        rows.first().map(read_alert).transpose()
     }
 
     /// One alert's transitions, in order; none if it is not known.
@@ -86,11 +110,11 @@ impl Queries {
             .run(
                 QueryKind::Transitions,
                 "reading an alert's transitions",
-                "SELECT alert_id, rule, device, severity, to_state, since, fired_at, resolved_at, \
-                        value, summary, position, ordinal, from_state, at, received_at, \
-                        rule_version, reason, correction, historical \
+                &format!("SELECT alert_id, rule, device, severity, to_state, since, fired_at, resolved_at, \
+                        value, summary, {HANDLING}, position, ordinal, from_state, at, received_at, \
+                        rule_version, reason, correction, historical, step, step_by, step_text \
                  FROM bellwire.transition WHERE alert_id = $1 \
-                 ORDER BY position, ordinal LIMIT $2",
+                 ORDER BY position, ordinal LIMIT $2"),
                 &[&id.to_string(), &row_limit(super::ROWS_MAX)],
             )
             .await?;
@@ -111,17 +135,19 @@ impl Queries {
             .run(
                 QueryKind::Transitions,
                 "reading transitions",
-                "SELECT t.alert_id, t.rule, t.device, t.severity, t.to_state, t.since, \
-                        t.fired_at, t.resolved_at, t.value, t.summary, t.position, t.ordinal, \
-                        t.from_state, t.at, t.received_at, t.rule_version, t.reason, \
-                        t.correction, t.historical \
+                &format!(
+                    "SELECT t.alert_id, t.rule, t.device, t.severity, t.to_state, t.since, \
+                        t.fired_at, t.resolved_at, t.value, t.summary, {HANDLING}, t.position, \
+                        t.ordinal, t.from_state, t.at, t.received_at, t.rule_version, t.reason, \
+                        t.correction, t.historical, t.step, t.step_by, t.step_text \
                  FROM bellwire.log_position l \
                  LEFT JOIN LATERAL ( \
                      SELECT * FROM bellwire.transition \
                      WHERE log_id = l.id AND (position, ordinal) > ($2, $3) \
                      ORDER BY position, ordinal LIMIT $4) t ON true \
                  WHERE l.log = $1 \
-                 ORDER BY t.position, t.ordinal",
+                 ORDER BY t.position, t.ordinal"
+                ),
                 &[
                     &cursor.log.to_string(),
                     &int8(cursor.position.0),
@@ -135,48 +161,57 @@ impl Queries {
         }
         // A log without transitions is one row of NULLs.
         rows.iter()
-            .filter(|row| row.get::<_, Option<i64>>(10).is_some())
+            .filter(|row| row.get::<_, Option<i64>>(N_ALERT).is_some())
             .map(read_transition)
             .collect::<Result<_, _>>()
             .map(Some)
     }
 }
 
-/// The alert in ten columns of `row` from `first` on.
-fn read_alert(row: &Row, first: usize) -> Result<Alert, Error> {
-    let time = |index| row.get::<_, Option<At>>(first + index).map(|At(at)| at);
-    let At(since) = row.get(first + 5);
-    Ok(Alert {
-        id: word("an alert's id", row.get(first), |text| text.parse().ok())?,
-        rule: word("a rule's name", row.get(first + 1), |text| RuleName::new(text).ok())?,
-        device: word("a device", row.get(first + 2), |text| Target::new(text).ok())?,
-        severity: word("a severity", row.get(first + 3), Severity::from_label)?,
-        state: word("a state", row.get(first + 4), AlertState::from_label)?,
+/// How many columns an alert takes.
+const N_ALERT: usize = 10 + handling::N_COLUMNS;
+
+/// The alert in the first columns of `row`.
+fn read_alert(row: &Row) -> Result<Alert, Error> {
+    let time = |index| row.get::<_, Option<At>>(index).map(|At(at)| at);
+    let At(since) = row.get(5);
+    let mut alert = Alert {
+        id: word("an alert's id", row.get(0), |text| text.parse().ok())?,
+        rule: word("a rule's name", row.get(1), |text| RuleName::new(text).ok())?,
+        device: word("a device", row.get(2), |text| Target::new(text).ok())?,
+        severity: word("a severity", row.get(3), Severity::from_label)?,
+        state: word("a state", row.get(4), AlertState::from_label)?,
         since,
         fired_at: time(6),
         resolved_at: time(7),
-        value: row.get(first + 8),
-        summary: row.get(first + 9),
-    })
+        value: row.get(8),
+        summary: row.get(9),
+        labels: None,
+        handling: None,
+    };
+    handling::read(row, 10, &mut alert)?;
+    Ok(alert)
 }
 
 fn read_transition(row: &Row) -> Result<Transition, Error> {
-    let alert = read_alert(row, 0)?;
-    let (At(at), At(received_at)) = (row.get(13), row.get(14));
+    const AT: usize = N_ALERT;
+    let alert = read_alert(row)?;
+    let (At(at), At(received_at)) = (row.get(AT + 3), row.get(AT + 4));
     Ok(Transition {
-        position: LogPosition(unsigned(row.get(10))),
-        ordinal: u32::try_from(row.get::<_, i32>(11)).unwrap_or(0),
+        position: LogPosition(unsigned(row.get(AT))),
+        ordinal: u32::try_from(row.get::<_, i32>(AT + 1)).unwrap_or(0),
         to: alert.state,
         alert,
-        from: word("a state", row.get(12), AlertState::from_label)?,
+        from: word("a state", row.get(AT + 2), AlertState::from_label)?,
         at,
         received_at,
-        rule_version: row.get::<_, i64>(15).cast_unsigned(),
-        reason: row.get::<_, String>(16).into(),
+        rule_version: row.get::<_, i64>(AT + 5).cast_unsigned(),
+        reason: row.get::<_, String>(AT + 6).into(),
         correction: row
-            .get::<_, Option<&str>>(17)
+            .get::<_, Option<&str>>(AT + 7)
             .map(|text| word("a correction", text, Correction::from_label))
             .transpose()?,
-        historical: row.get(18),
+        historical: row.get(AT + 8),
+        step: handling::read_step(row, AT + 9)?,
     })
 }

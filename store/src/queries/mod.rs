@@ -4,6 +4,7 @@
 //! `database.statement_timeout_ms`, each answer at most [`ROWS_MAX`] rows, or [`BUCKETS_MAX`] buckets.
 
 mod alerts;
+mod audit;
 mod buckets;
 mod commands;
 mod devices;
@@ -29,7 +30,8 @@ use tokio_postgres::{NoTls, Row};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-pub use self::alerts::AlertPage;
+pub use self::alerts::{AlertPage, HandlingFilter};
+pub use self::audit::AuditFilter;
 pub use self::buckets::{BUCKETS_MAX, Bucket};
 pub use self::devices::{DeviceRow, StoredLedger};
 use self::names::MetricNames;
@@ -167,7 +169,11 @@ fn row_limit(limit: usize) -> i64 {
 }
 
 /// Reads back a word that we wrote.
-fn word<T>(what: &'static str, text: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, Error> {
+pub(crate) fn word<T>(
+    what: &'static str,
+    text: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, Error> {
     read(text).ok_or_else(|| Error::Damaged { what, value: text.into() })
 }
 

@@ -93,6 +93,8 @@ pub(crate) fn transition(position: u64, from: AlertState, to: AlertState) -> Tra
             resolved_at: (to == AlertState::Resolved).then_some(at),
             value: Some(-3.5),
             summary: "device-0 is at -3.5 °C".into(),
+            labels: None,
+            handling: None,
         },
         from,
         to,
@@ -102,6 +104,7 @@ pub(crate) fn transition(position: u64, from: AlertState, to: AlertState) -> Tra
         reason: "temperature > -15".into(),
         correction: None,
         historical: false,
+        step: None,
     }
 }
 

@@ -16,6 +16,11 @@ impl Dice {
         Self(seed)
     }
 
+    /// Another source, whose numbers depend on this one's.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX))
+    }
+
     /// A number from 0 to `end`, `end` excluded.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

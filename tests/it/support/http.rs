@@ -31,13 +31,24 @@ pub(crate) async fn send(
         "{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
     );
-    ask(address, &request).await
+    let (status, head, body) = ask(address, &request).await?;
+    Ok((status, head.to_ascii_lowercase(), body))
+}
+
+/// Asks for `path` with more lines of head; the status, the head as it is, and the body.
+pub(crate) async fn get_whole_as(
+    address: &str,
+    path: &str,
+    headers: &str,
+) -> io::Result<(u16, String, String)> {
+    let head = format!("Host: {address}\r\nConnection: close\r\n{headers}");
+    ask(address, &format!("GET {path} HTTP/1.1\r\n{head}\r\n")).await
 }
 
 /// Asks for `path`; the status, the head in lower case, and the body.
 pub(crate) async fn get_whole(address: &str, path: &str) -> io::Result<(u16, String, String)> {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    ask(address, &request).await
+    let (status, head, body) = get_whole_as(address, path, "").await?;
+    Ok((status, head.to_ascii_lowercase(), body))
 }
 
 async fn ask(address: &str, request: &str) -> io::Result<(u16, String, String)> {
@@ -49,14 +60,23 @@ async fn ask(address: &str, request: &str) -> io::Result<(u16, String, String)> 
     let bad = || io::Error::new(io::ErrorKind::InvalidData, answer.to_string());
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(bad)?;
     let status = head.split(' ').nth(1).and_then(|text| text.parse().ok()).ok_or_else(bad)?;
-    let head = head.to_ascii_lowercase();
-    let chunked = head.contains("transfer-encoding: chunked");
-    Ok((status, head, if chunked { dechunk(body) } else { body.to_owned() }))
+    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    Ok((status, head.to_owned(), if chunked { dechunk(body) } else { body.to_owned() }))
 }
 
 /// Asks for `path`; the status and the body as JSON, null if it is none.
 pub(crate) async fn get_json(address: &str, path: &str) -> io::Result<(u16, Value)> {
     let (status, body) = get(address, path).await?;
+    Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
+}
+
+/// The same, with more lines of head.
+pub(crate) async fn get_json_as(
+    address: &str,
+    path: &str,
+    headers: &str,
+) -> io::Result<(u16, Value)> {
+    let (status, _, body) = get_whole_as(address, path, headers).await?;
     Ok((status, serde_json::from_str(&body).unwrap_or(Value::Null)))
 }
 

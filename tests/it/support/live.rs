@@ -5,6 +5,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderName;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::service::PATIENCE;
@@ -18,10 +20,29 @@ pub(crate) struct Screen {
 impl Screen {
     /// Connects to the live feed at `host:port`, going on behind `cursor` if there is one.
     pub(crate) async fn open(address: &str, cursor: Option<&str>) -> Self {
+        Self::open_as(address, cursor, "").await
+    }
+
+    /// The same as whoever these lines of head show.
+    pub(crate) async fn open_as(address: &str, cursor: Option<&str>, headers: &str) -> Self {
+        Self::try_open_as(address, cursor, headers).await.expect("it is let in")
+    }
+
+    /// The same; `None` if nobody answers, or it is refused.
+    pub(crate) async fn try_open_as(
+        address: &str,
+        cursor: Option<&str>,
+        headers: &str,
+    ) -> Option<Self> {
         let query = cursor.map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
         let url = format!("ws://{address}/api/v1/live{query}");
-        let (socket, _) = connect_async(url).await.unwrap();
-        Self { socket }
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers.lines().filter_map(|line| line.split_once(": ")) {
+            let name: HeaderName = name.parse().unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        let (socket, _) = connect_async(request).await.ok()?;
+        Some(Self { socket })
     }
 
     /// Sends a message.

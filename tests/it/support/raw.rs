@@ -162,7 +162,8 @@ pub(crate) fn publish(packet_id: u16, topic: &[u8], payload: &[u8]) -> Vec<u8> {
     packet(0x32, &body)
 }
 
-fn push_text(body: &mut Vec<u8>, text: &[u8]) {
+/// Adds a text as MQTT writes it: its length, then itself.
+pub(crate) fn push_text(body: &mut Vec<u8>, text: &[u8]) {
     body.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
     body.extend_from_slice(text);
 }

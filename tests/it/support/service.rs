@@ -260,9 +260,17 @@ impl Service {
         }
     }
 
+    /// What programs on this machine come in with, as a line of a request's head; empty where nobody asks.
+    pub(crate) fn authorization(&self) -> String {
+        match std::fs::read_to_string(self.data_dir().join("local-token")) {
+            Ok(token) => format!("Authorization: Bearer {}\r\n", token.trim()),
+            Err(_) => String::new(),
+        }
+    }
+
     /// Asks the API; the status and the JSON body.
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
-        http::get_json(&self.http(), path).await.unwrap()
+        http::get_json_as(&self.http(), path, &self.authorization()).await.unwrap()
     }
 
     /// Waits until the API's answer satisfies `done`, and gives it.
@@ -271,7 +279,7 @@ impl Service {
         let mut poll = poll();
         loop {
             poll.tick().await;
-            let answer = http::get_json(&self.http(), path).await;
+            let answer = http::get_json_as(&self.http(), path, &self.authorization()).await;
             match &answer {
                 Ok((200, body)) if done(body) => return body.clone(),
                 _ => assert!(Instant::now() < until, "{path}: {answer:?}\n{}", self.log()),

@@ -73,13 +73,13 @@ impl Drop for Watcher {
     }
 }
 
-/// The transitions in the database in the order of the log.
+/// The rules' transitions in the database in the order of the log.
 pub(crate) async fn stored_steps(sql: &tokio_postgres::Client) -> Vec<Step> {
     let rows = sql
         .query(
             "SELECT alert_id, rule, device, from_state, to_state, \
                     (extract(epoch FROM at) * 1000000)::int8 \
-             FROM bellwire.transition ORDER BY position, ordinal",
+             FROM bellwire.transition WHERE step IS NULL ORDER BY position, ordinal",
             &[],
         )
         .await

@@ -1,5 +1,6 @@
-// The HTTP interface: one function per question. Failures carry what the server said.
-import { learnOffset } from "./clock";
+// One function per question of the live pages, each with a check of what came. Other pages ask
+// `client` themselves.
+import { client } from "./client";
 import {
   parseAlert,
   parseBucket,
@@ -12,91 +13,39 @@ import {
 } from "./parse";
 import type { Alert, Bucket, Device, Health, Ledger, Reading, Rule } from "./words";
 
-/** The most pages fetched for one answer: a bound, whatever `next` says. */
-const PAGES_MAX = 200;
-
 /** Rows asked for at once: the most the server gives. */
 const LIMIT = 10_000;
 
-/** An answer that was not a success, or none at all (`status` 0). */
-export class ApiError extends Error {
-  readonly status: number;
-  /** The stable `code` of a problem document. */
-  readonly code: string | null;
+const DEVICE = "/api/v1/devices/{id}";
+const READINGS = `${DEVICE}/readings` as const;
 
-  constructor(message: string, status: number, code: string | null) {
-    super(message);
-    this.status = status;
-    this.code = code;
-  }
-}
+/** Devices asked for at once: a page of them is read within a frame. */
+const DEVICES_LIMIT = 2_000;
 
-type Query = Record<string, string | number>;
-
-async function problem(response: Response): Promise<ApiError> {
-  const body = (await response.json().catch(() => null)) as Record<string, unknown> | null;
-  const word = (key: string): string | null => (typeof body?.[key] === "string" ? body[key] : null);
-  const message = word("detail") ?? word("title") ?? `the server answered ${response.status}`;
-  return new ApiError(message, response.status, word("code"));
-}
-
-async function get(path: string, query: Query, signal: AbortSignal): Promise<unknown> {
-  const pairs = Object.entries(query).map(([key, value]): [string, string] => [key, String(value)]);
-  const url = `/api/v1/${path}${pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`}`;
-  let response: Response;
-  try {
-    response = await fetch(url, { signal, headers: { accept: "application/json" } });
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw new ApiError("the server does not answer", 0, null);
-  }
-  const date = Date.parse(response.headers.get("date") ?? "");
-  // The header counts whole seconds.
-  if (!Number.isNaN(date)) learnOffset(date + 500, Date.now());
-  if (!response.ok) throw await problem(response);
-  return response.json();
-}
-
-/** All pages of a list, gathered. */
-async function pages<T>(
-  path: string,
-  query: Query,
-  key: string,
-  parse: (item: unknown) => T | null,
-  signal: AbortSignal,
-  most = Number.POSITIVE_INFINITY,
-): Promise<T[]> {
-  const items: T[] = [];
-  let after: Query = {};
-  for (let page = 0; page < PAGES_MAX && items.length < most; page += 1) {
-    const body = (await get(path, { ...query, ...after }, signal)) as Record<string, unknown>;
-    for (const item of parseList(body[key], parse)) items.push(item);
-    const next = body["next"];
-    if (typeof next !== "string" && typeof next !== "number") break;
-    after = { cursor: next };
-  }
-  return items;
-}
-
-function devicePath(device: string): string {
-  return `devices/${encodeURIComponent(device)}`;
-}
-
-export function devices(signal: AbortSignal): Promise<Device[]> {
-  return pages("devices", { limit: LIMIT }, "devices", parseDevice, signal);
+/** All devices, by name. */
+export async function devices(signal: AbortSignal): Promise<Device[]> {
+  const found: Device[] = [];
+  let cursor: string | null | undefined;
+  do {
+    const query = { limit: DEVICES_LIMIT, ...(typeof cursor === "string" ? { cursor } : {}) };
+    const page = await client.get("/api/v1/devices", { query, signal });
+    for (const device of parseList(page.devices, parseDevice)) found.push(device);
+    cursor = page.next;
+  } while (cursor !== null);
+  return found;
 }
 
 export async function device(id: string, signal: AbortSignal): Promise<Device | null> {
-  return parseDevice(await get(devicePath(id), {}, signal));
+  return parseDevice(await client.get(DEVICE, { path: { id }, signal }));
 }
 
 export async function latest(id: string, signal: AbortSignal): Promise<Reading[]> {
-  const body = (await get(`${devicePath(id)}/latest`, {}, signal)) as Record<string, unknown>;
-  return parseList(body["latest"], parseReading);
+  const { latest } = await client.get(`${DEVICE}/latest`, { path: { id }, signal });
+  return parseList(latest, parseReading);
 }
 
 export async function ledger(id: string, signal: AbortSignal): Promise<Ledger | null> {
-  return parseLedger(await get(`${devicePath(id)}/audit`, {}, signal));
+  return parseLedger(await client.get(`${DEVICE}/audit`, { path: { id }, signal }));
 }
 
 /** How the service is. Its answer has a body whatever its status says. */
@@ -106,34 +55,47 @@ export async function health(signal: AbortSignal): Promise<Health | null> {
 }
 
 export async function rules(signal: AbortSignal): Promise<Rule[]> {
-  const body = (await get("rules", {}, signal)) as Record<string, unknown>;
-  return parseList(body["rules"], parseRule);
+  return parseList((await client.get("/api/v1/rules", { signal })).rules, parseRule);
+}
+
+/** The alerts of one device, open or over: one page, the latest first. */
+export async function alertsOf(device: string, signal: AbortSignal): Promise<Alert[]> {
+  const state = "pending,firing,recovering,no_data,error,resolved";
+  const { alerts } = await client.get("/api/v1/alerts", { query: { device, state, limit: 500 }, signal });
+  return parseList(alerts, parseAlert);
+}
+
+/** The latest number of one metric, by device: at most one page. */
+export async function latestOf(metric: string, signal: AbortSignal): Promise<Map<string, number>> {
+  const { latest } = await client.get("/api/v1/latest", { query: { metric, limit: LIMIT }, signal });
+  return new Map(latest.flatMap(({ device, value }) => (typeof value === "number" ? [[device, value]] : [])));
 }
 
 /** The alerts that ended last: one page, the newest first. */
-export function resolvedAlerts(signal: AbortSignal): Promise<Alert[]> {
-  return pages("alerts", { state: "resolved", limit: 100 }, "alerts", parseAlert, signal, 1);
+export async function resolvedAlerts(signal: AbortSignal): Promise<Alert[]> {
+  const { alerts } = await client.get("/api/v1/alerts", { query: { state: "resolved", limit: 100 }, signal });
+  return parseList(alerts, parseAlert);
 }
 
-function span(metric: string, from: number, to: number): Query {
+function span(metric: string, from: number, to: number) {
   return { metric, from: new Date(from).toISOString(), to: new Date(to).toISOString() };
 }
 
-/** The readings of one metric, oldest first; `most` bounds how many pages are fetched. */
-export function readings(
+/** The readings of one metric, oldest first; of more than `points`, so many that show their extremes. */
+export async function points(
   id: string,
   metric: string,
   from: number,
   to: number,
-  most: number,
+  points: number,
   signal: AbortSignal,
 ): Promise<Reading[]> {
-  const path = `${devicePath(id)}/readings`;
-  return pages(path, { ...span(metric, from, to), limit: LIMIT }, "readings", parseReading, signal, most);
+  const query = { ...span(metric, from, to), points, method: "minmax" as const };
+  return parseList(await client.gather(READINGS, "readings", { path: { id }, query, signal }), parseReading);
 }
 
 /** The same in buckets of a length like `1m`. */
-export function buckets(
+export async function buckets(
   id: string,
   metric: string,
   from: number,
@@ -141,6 +103,6 @@ export function buckets(
   bucket: string,
   signal: AbortSignal,
 ): Promise<Bucket[]> {
-  const path = `${devicePath(id)}/readings`;
-  return pages(path, { ...span(metric, from, to), bucket }, "buckets", parseBucket, signal);
+  const query = { ...span(metric, from, to), bucket };
+  return parseList(await client.gather(READINGS, "buckets", { path: { id }, query, signal }), parseBucket);
 }

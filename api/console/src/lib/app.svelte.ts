@@ -1,8 +1,9 @@
 // The one state of the console: what the feed, the link and the server say, as Svelte can watch
 // it. Arrays and maps are plain and are replaced at most once per animation frame.
+import { alarm } from "./alarm";
 import * as api from "./api";
 import { learnOffset, serverNow } from "./clock";
-import { entries, type Entry } from "./devices";
+import { type Entry, mergeEntries } from "./devices";
 import {
   alertsByDevice,
   compareAlerts,
@@ -16,9 +17,10 @@ import { oncePerFrame } from "./frame";
 import { LatestValues } from "./latest";
 import { Link } from "./link";
 import { poll } from "./poll";
-import { parseRoute } from "./route";
+import { preferences } from "./preferences.svelte";
+import { session } from "./session.svelte";
 import { LiveSocket } from "./socket";
-import type { Alert, Health, Reading, Rule } from "./words";
+import type { Alert, Health, Reading, Rule, TransitionFrame } from "./words";
 
 /** How often ages are counted on. */
 const TICK_MS = 250;
@@ -42,6 +44,8 @@ function alertsView() {
     counts: countAlerts(active),
     byDevice: alertsByDevice(active) as ReadonlyMap<string, DeviceAlerts>,
     path: feed.path(),
+    operators: feed.operators,
+    acts: feed.acts,
   };
 }
 
@@ -59,7 +63,6 @@ function linkView() {
 
 class App {
   now = $state(serverNow());
-  route = $state.raw(parseRoute(location.pathname));
   alerts = $state.raw(alertsView());
   link = $state.raw(linkView());
   devices = $state.raw<Entry[] | null>(null);
@@ -73,6 +76,10 @@ class App {
   announcement = $state("");
   readonly latest = new LatestValues();
   readonly onReading = new Set<(device: string, reading: Reading) => void>();
+  /** Hear of everything that happens to an alert. */
+  readonly onTold = new Set<(frame: TransitionFrame) => void>();
+  /** Which new critical alerts are told aloud: while a filtered list is shown, those of it. */
+  isWanted: (alert: Alert) => boolean = () => true;
 
   #stopPast: () => void = () => undefined;
   #watcher: ReturnType<typeof setTimeout> | undefined;
@@ -88,7 +95,8 @@ class App {
     {
       changed: () => this.#redraw(),
       connected: () => this.#connected(),
-      alarm: (alert) => this.#alarms.push(alert),
+      alarm: (alert) => this.isWanted(alert) && this.#alarms.push(alert),
+      told: (frame) => this.onTold.forEach((listener) => listener(frame)),
       reading: (device, reading) => this.#reading(device, reading),
     },
     {
@@ -106,22 +114,21 @@ class App {
     this.#socket.start();
     setInterval(() => this.#tick(), TICK_MS);
     addEventListener("online", () => this.retry());
-    addEventListener("popstate", () => (this.route = parseRoute(location.pathname)));
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.retry();
     });
+    // The browser had put the page to sleep.
+    document.addEventListener("resume", () => this.retry());
+  }
+
+  /** How far the page has heard; null before it has heard anything. */
+  get cursor(): string | null {
+    return feed.cursor;
   }
 
   /** Connects now if it was going to wait. */
   retry(): void {
     this.#socket.hurry();
-  }
-
-  /** Shows the page of a path of ours. */
-  go(path: string): void {
-    history.pushState(null, "", path);
-    this.route = parseRoute(location.pathname);
-    scrollTo(0, 0);
   }
 
   /** The devices in view: their readings are wanted live. */
@@ -135,13 +142,9 @@ class App {
 
   /** Fetches the list of devices. */
   async loadDevices(signal: AbortSignal): Promise<void> {
-    const list = entries(await api.devices(signal));
-    const known = this.#entries;
+    const fresh = await api.devices(signal);
+    const list = mergeEntries(this.devices ?? [], fresh);
     this.#entries = new Map(list.map((entry) => [entry.device, entry]));
-    for (const entry of list) {
-      const seen = known.get(entry.device)?.last_seen ?? null;
-      if (seen !== null && seen > (entry.last_seen ?? 0)) entry.last_seen = seen;
-    }
     this.devices = list;
   }
 
@@ -188,7 +191,10 @@ class App {
   }
 
   #draw(): void {
+    const before = this.link.phase;
     this.link = linkView();
+    // A socket that is refused does not say why: the session may be over.
+    if (this.link.phase === "waiting" && before !== "waiting" && session.me !== null) void session.ask();
     if (this.#version !== feed.version) {
       this.#version = feed.version;
       this.alerts = alertsView();
@@ -197,7 +203,10 @@ class App {
       this.#hasReadings = false;
       this.readings += 1;
     }
-    if (this.#alarms.length > 0) this.announcement = announce(this.#alarms.splice(0));
+    if (this.#alarms.length > 0) {
+      this.announcement = announce(this.#alarms.splice(0));
+      alarm(this.announcement, preferences.now);
+    }
   }
 }
 

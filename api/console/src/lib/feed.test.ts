@@ -9,32 +9,15 @@ import {
   ENDED_MAX,
   Feed,
 } from "./feed";
+import { alert } from "./testing";
 import type { Alert, SnapshotFrame, TransitionFrame } from "./words";
-
-function alert(id: string, more: Partial<Alert> = {}): Alert {
-  return {
-    id,
-    rule: "freezer-too-warm",
-    device: `freezer-${id}`,
-    severity: "critical",
-    state: "firing",
-    since: 1000,
-    fired_at: 1000,
-    resolved_at: null,
-    value: -9,
-    summary: "",
-    acknowledged_by: null,
-    silenced: false,
-    ...more,
-  };
-}
 
 function snapshot(cursor: string, ...alerts: Alert[]): SnapshotFrame {
   return { type: "snapshot", cursor, alerts };
 }
 
 function step(cursor: string, it: Alert): TransitionFrame {
-  return { type: "transition", cursor, alert: it, times: null };
+  return { type: "transition", cursor, alert: it, times: null, event: null };
 }
 
 describe("feed", () => {
@@ -145,6 +128,63 @@ describe("feed", () => {
   });
 });
 
+describe("handling", () => {
+  const act = (cursor: string, it: Alert, what: string, by: string | null): TransitionFrame => ({
+    type: "step",
+    cursor,
+    alert: it,
+    times: null,
+    event: {
+      cursor,
+      at: 1,
+      alert: it,
+      from: null,
+      to: null,
+      step: what,
+      by,
+      text: null,
+      reason: "",
+      correction: null,
+      historical: false,
+      times: { received: null, durable: null, judged: null, sent: null },
+    },
+  });
+
+  it("keeps what is over until somebody has acknowledged it", () => {
+    const feed = new Feed();
+    feed.snapshot(snapshot("a:1"), 0);
+    const over = alert("1", { state: "resolved", resolved_at: 5, latched: true });
+    feed.transition(step("a:2", over), 5);
+    expect([feed.alerts.size, feed.ended.size]).toEqual([1, 0]);
+    feed.transition(act("a:3", { ...over, latched: false, acknowledged_by: "bo" }, "acknowledged", "bo"), 6);
+    expect([feed.alerts.size, feed.ended.size]).toEqual([0, 1]);
+  });
+
+  it("remembers who did what, once, the latest first", () => {
+    const feed = new Feed();
+    feed.transition(act("a:1", alert("1"), "acknowledged", "bo"), 0);
+    feed.transition(act("a:1", alert("1"), "acknowledged", "bo"), 0);
+    feed.transition(act("a:2", alert("1"), "silenced", null), 0);
+    for (let n = 3; n < 20; n += 1) feed.transition(act(`a:${n}`, alert("2"), "commented", "cy"), 0);
+    expect(feed.acts.length).toBe(8);
+    expect(feed.acts[0]).toMatchObject({ cursor: "a:19", by: "cy" });
+  });
+
+  it("calls nobody for what is muted, and somebody when that ends", () => {
+    const feed = new Feed();
+    expect(feed.transition(step("a:1", alert("1", { silenced: true })), 0)).toBe(false);
+    expect(feed.transition(act("a:2", alert("1"), "unsilenced", null), 0)).toBe(true);
+    expect(feed.transition(act("a:3", alert("1", { snoozed_until: 9 }), "snoozed", "bo"), 0)).toBe(false);
+  });
+
+  it("lets go of what it may not see any more", () => {
+    const feed = new Feed();
+    feed.snapshot(snapshot("a:1", alert("1")), 0);
+    feed.gone("1", "a:2");
+    expect([feed.alerts.size, feed.cursor]).toEqual([0, "a:2"]);
+  });
+});
+
 describe("order and counts", () => {
   it("puts the worst first, then the newest, then by id", () => {
     const list = [
@@ -165,7 +205,17 @@ describe("order and counts", () => {
 
   it("counts pending ones apart", () => {
     const list = [alert("1"), alert("2", { state: "pending" }), alert("3", { severity: "info" })];
-    expect(countAlerts(list)).toEqual({ critical: 1, warning: 0, info: 1, pending: 1 });
+    expect(countAlerts(list)).toMatchObject({ critical: 1, warning: 0, info: 1, pending: 1 });
+  });
+
+  it("counts what is muted by why, and what is over and not acknowledged apart", () => {
+    const list = [
+      alert("1", { silenced: true, inhibited: true }),
+      alert("2", { inhibited: true }),
+      alert("3", { snoozed_until: 9 }),
+      alert("4", { state: "resolved", latched: true }),
+    ];
+    expect(countAlerts(list)).toEqual({ critical: 0, warning: 0, info: 0, pending: 0, latched: 1, silenced: 1, inhibited: 1, snoozed: 1 });
   });
 
   it("knows the worst loud alert of each device", () => {

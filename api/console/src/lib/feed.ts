@@ -1,7 +1,7 @@
 // What the live frames have told us: the alerts of the present and those that just ended.
 // No I/O and no clock in here; time is an argument.
-import type { Alert, Severity, SnapshotFrame, TransitionFrame } from "./words";
-import { isLoud, isOver, SEVERITIES } from "./words";
+import type { Alert, AlertEvent, Operator, Severity, SnapshotFrame, TransitionFrame } from "./words";
+import { isLoud, isOver, mutedBy, SEVERITIES } from "./words";
 
 /** How long an alert that ended stays on the page: an operator sees what just happened. */
 export const ENDED_KEEP_MS = 15 * 60_000;
@@ -9,6 +9,8 @@ export const ENDED_KEEP_MS = 15 * 60_000;
 export const ENDED_MAX = 100;
 /** Over how many transitions the time from publish to send is taken. */
 const PATHS_MAX = 50;
+/** The last things that somebody did with alerts. */
+const ACTS_MAX = 8;
 
 export interface Ended {
   alert: Alert;
@@ -16,7 +18,8 @@ export interface Ended {
   until: number;
 }
 
-export type Counts = Record<Severity | "pending", number>;
+/** Those that call somebody by their severity, and those that do not by why. */
+export type Counts = Record<Severity | "pending" | "latched" | "silenced" | "inhibited" | "snoozed", number>;
 
 export interface DeviceAlerts {
   worst: Severity;
@@ -32,6 +35,10 @@ export class Feed {
   readonly ended = new Map<string, Ended>();
   /** Counts the changes: a reader that has seen this one has seen all. */
   version = 0;
+  /** Who else looks at the feed. */
+  operators: Operator[] = [];
+  /** What somebody did with alerts, the latest first. */
+  acts: AlertEvent[] = [];
   readonly #paths: number[] = [];
 
   /** The present replaces whatever we believed. */
@@ -48,11 +55,28 @@ export class Feed {
     this.version += 1;
     const before = this.alerts.get(frame.alert.id);
     this.#place(frame.alert, now);
+    const { event } = frame;
+    const isNew = event !== null && event.step !== null && event.by !== null && !this.acts.some(({ cursor }) => cursor === event.cursor);
+    if (isNew) this.acts = [event, ...this.acts].slice(0, ACTS_MAX);
     if (frame.times !== null) {
       this.#paths.push(frame.times.sent - frame.times.received);
       if (this.#paths.length > PATHS_MAX) this.#paths.shift();
     }
     return isAlarm(frame.alert) && !(before !== undefined && isAlarm(before));
+  }
+
+  /** This page may not see the alert any more. */
+  gone(id: string, cursor: string): void {
+    this.cursor = cursor;
+    this.version += 1;
+    this.alerts.delete(id);
+    this.ended.delete(id);
+  }
+
+  /** Who looks at the feed now. */
+  present(operators: Operator[]): void {
+    this.operators = operators;
+    this.version += 1;
   }
 
   /** Alerts that ended before this page was there, from the history. */
@@ -83,7 +107,7 @@ export class Feed {
   }
 
   #place(alert: Alert, now: number): void {
-    if (!isOver(alert.state)) {
+    if (!isOver(alert.state) || alert.latched) {
       this.ended.delete(alert.id);
       this.alerts.set(alert.id, alert);
       return;
@@ -104,7 +128,7 @@ export class Feed {
 }
 
 function isAlarm(alert: Alert): boolean {
-  return alert.severity === "critical" && isLoud(alert.state);
+  return alert.severity === "critical" && isLoud(alert.state) && mutedBy(alert) === null;
 }
 
 /** Worst first, then the newest; the id makes the order total. */
@@ -121,10 +145,16 @@ export function compareEnded(a: Alert, b: Alert): number {
   return (b.resolved_at ?? b.since) - (a.resolved_at ?? a.since) || (a.id < b.id ? -1 : 1);
 }
 
-/** How many there are of each severity; those pending are counted apart. */
+/** Under what an alert is counted. What is muted counts as that, not by how bad it is. */
+export function kindOf(alert: Alert): keyof Counts {
+  if (isOver(alert.state)) return "latched";
+  if (alert.state === "pending") return "pending";
+  return mutedBy(alert) ?? alert.severity;
+}
+
 export function countAlerts(alerts: Iterable<Alert>): Counts {
-  const counts: Counts = { critical: 0, warning: 0, info: 0, pending: 0 };
-  for (const alert of alerts) counts[isLoud(alert.state) ? alert.severity : "pending"] += 1;
+  const counts: Counts = { critical: 0, warning: 0, info: 0, pending: 0, latched: 0, silenced: 0, inhibited: 0, snoozed: 0 };
+  for (const alert of alerts) counts[kindOf(alert)] += 1;
   return counts;
 }
 

@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
 
-import { faviconOf, favicons, titleOf } from "./favicon";
-import { formatAge, formatMillis, formatSkew, formatValue, SKEW_MAX_MS } from "./format";
-import { devicePath, parseRoute } from "./route";
+import { faviconOf, titleOf } from "./favicon";
+import { formatAge, formatFull, formatMillis, formatSkew, formatTime, formatValue, setTimeZone, SKEW_MAX_MS } from "./format";
 
 describe("ages", () => {
   const check = (ms: number, text: string): void => expect(formatAge(ms)).toBe(text);
@@ -56,7 +55,7 @@ describe("values", () => {
 });
 
 describe("the tab", () => {
-  const none = { critical: 0, warning: 0, info: 0, pending: 3 };
+  const none = { critical: 0, warning: 0, info: 0, pending: 3, latched: 1, silenced: 4, inhibited: 0, snoozed: 0 };
 
   it("counts in its title", () => {
     expect(titleOf(none, false, "")).toBe("Bellwire");
@@ -66,28 +65,26 @@ describe("the tab", () => {
     expect(titleOf({ ...none, critical: 2 }, true, "")).toBe("stale, 2 critical · Bellwire");
   });
 
-  it("has an icon that exists for every count", () => {
-    const files = new Set(favicons().map(([name]) => `/${name}`));
-    for (const n of [0, 1, 9, 10, 5000]) {
-      expect(files).toContain(faviconOf({ ...none, critical: n }, false));
-      expect(files).toContain(faviconOf({ ...none, warning: n }, false));
-    }
-    expect(files).toContain(faviconOf(none, true));
+  it("has an icon for the worst that calls, and one for each count up to nine", () => {
+    expect(faviconOf(none, false)).toBe("/favicon.svg");
+    expect(faviconOf({ ...none, warning: 3 }, false)).toBe("/favicon-warning-3.svg");
+    expect(faviconOf({ ...none, critical: 9, warning: 3 }, false)).toBe("/favicon-critical-9.svg");
+    expect(faviconOf({ ...none, critical: 5000 }, false)).toBe("/favicon-critical-10.svg");
+    expect(faviconOf({ ...none, critical: 1 }, true)).toBe("/favicon-stale.svg");
   });
 });
 
-describe("paths", () => {
-  it("lead to a device of any name and back", () => {
-    for (const device of ["freezer-03", '<img src=x onerror="1">', "50 % & ?q=1", "ä/b"]) {
-      expect(parseRoute(devicePath(device))).toEqual({ page: "device", device });
-    }
-  });
+describe("instants", () => {
+  const at = Date.UTC(2026, 1, 3, 23, 30, 5);
 
-  it("that are none lead nowhere", () => {
-    expect(parseRoute("/")).toEqual({ page: "alerts" });
-    expect(parseRoute("/devices/")).toEqual({ page: "devices" });
-    for (const path of ["/nope", "/devices/a/b", "/devices/%E0%A4%A"]) {
-      expect(parseRoute(path)).toEqual({ page: "unknown" });
-    }
+  it("are told in the time zone that is set, with the day where it is another", () => {
+    setTimeZone("UTC");
+    expect(formatTime(at, at + 60_000)).toBe("23:30:05");
+    expect(formatTime(at, at + 3_600_000)).toBe("3 Feb 23:30:05");
+    expect(formatFull(at)).toBe("3 Feb 2026, 23:30:05 UTC");
+    setTimeZone("Asia/Tokyo");
+    expect(formatTime(at, at)).toBe("08:30:05");
+    expect(formatFull(at)).toMatch(/^4 Feb 2026, 08:30:05 /);
+    setTimeZone(undefined);
   });
 });

@@ -24,15 +24,33 @@ export function formatSkew(skew_ms: number | null): string | null {
   return `clock ${formatAge(Math.abs(skew_ms))} ${skew_ms > 0 ? "ahead" : "behind"}`;
 }
 
-const clock = new Intl.DateTimeFormat("en-GB", { timeStyle: "medium" });
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+/** How times are written in one time zone; undefined is this machine's. */
+function clockOf(timeZone: string | undefined) {
+  return {
+    time: new Intl.DateTimeFormat("en-GB", { timeStyle: "medium", timeZone }),
+    day: new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone }),
+    date: new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeZone }),
+    name: new Intl.DateTimeFormat("en-GB", { timeZone, timeZoneName: "short" }),
+  };
+}
 
-/** `14:03:22` today, `3 Feb 14:03:22` on other days; the reader's time zone. */
+let clock = clockOf(undefined);
+
+/** From now on times are shown in this time zone; undefined is this machine's. */
+export function setTimeZone(timeZone: string | undefined): void {
+  clock = clockOf(timeZone);
+}
+
+/** `14:03:22` today, `3 Feb 14:03:22` on other days; in the time zone that is set. */
 export function formatTime(at: number, now: number): string {
-  const time = clock.format(at);
-  return new Date(at).toDateString() === new Date(now).toDateString()
-    ? time
-    : `${day.format(at)} ${time}`;
+  const time = clock.time.format(at);
+  return clock.date.format(at) === clock.date.format(now) ? time : `${clock.day.format(at)} ${time}`;
+}
+
+/** `3 Feb 2026, 14:03:22 CET`: for where there is room. */
+export function formatFull(at: number): string {
+  const zone = clock.name.formatToParts(at).find(({ type }) => type === "timeZoneName")?.value ?? "";
+  return `${clock.date.format(at)}, ${clock.time.format(at)} ${zone}`;
 }
 
 /** The whole instant, for a tooltip: `2026-02-03T14:03:22.125Z`. */

@@ -12,7 +12,7 @@ export class LatestValues {
     const metrics = this.#devices.get(device) ?? new Map<string, Reading>();
     for (const reading of readings) {
       const known = metrics.get(reading.metric);
-      if (known === undefined || known.at <= reading.at) metrics.set(reading.metric, reading);
+      if (known === undefined || known.at <= reading.at) metrics.set(reading.metric, { ...reading, unit: reading.unit ?? known?.unit });
     }
     this.#devices.delete(device);
     this.#devices.set(device, metrics);

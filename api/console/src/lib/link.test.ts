@@ -103,6 +103,18 @@ describe("link", () => {
     expect(link.tick(100)).toBe("connect");
   });
 
+  it("does not wait long for what is found dead after it was asked to hurry", () => {
+    const link = open();
+    for (const at of [0, 100, 200, 300]) {
+      link.closed(at, 1);
+      link.connecting(at);
+      link.opened(at);
+    }
+    link.hurry(400);
+    link.closed(400, 1);
+    expect(link.retryAt - 400).toBe(500);
+  });
+
   it("is not fooled by a clock that was set back", () => {
     const link = open();
     link.frame(1_000_000);

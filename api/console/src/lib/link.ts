@@ -66,6 +66,8 @@ export class Link {
 
   /** Somebody asked for it, or the network is back: do not wait any longer. */
   hurry(now: number): void {
+    // A connection that is found dead a moment later does not wait long either.
+    this.#attempts = 0;
     if (this.phase === "waiting") this.retryAt = now;
   }
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   parseAlert,
   parseDevice,
+  parseEvent,
   parseFrame,
   parseHealth,
   parseLedger,
@@ -80,6 +81,23 @@ describe("shapes", () => {
     const ledger = parseLedger({ received: 7, seq: { last: 9, gaps: [[1, 2], "x"], resets: 0 } });
     expect(ledger?.seq).toEqual({ last: 9, gaps: [[1, 2]], resets: 0 });
     expect(ledger?.stored).toBe(0);
+  });
+
+  it("a step is told whole, with what is known of its way", () => {
+    const alert = { id: "1", rule: "r", device: "d", severity: "info", state: "firing", since, labels: { b: "2", a: 1 } };
+    const times = { received: since, durable: null, judged: null, sent: since };
+    const step = { type: "step", cursor: "c", alert, step: "commented", by: "ada", text: "hm", at: since, reason: "", times };
+    const frame = parseFrame(JSON.stringify(step));
+    expect(frame).toMatchObject({ type: "step", times: null, event: { step: "commented", by: "ada", to: null, times: { judged: null } } });
+    expect(parseEvent({ ...step, at: "soon" })).toBeNull();
+    expect(parseAlert(alert)?.labels).toEqual({ b: "2" });
+  });
+
+  it("who is there, and what may not be seen any more, are frames", () => {
+    const here = [{ name: "ada", since, n: 2 }, { name: 5 }];
+    expect(parseFrame(JSON.stringify({ type: "operators", here }))).toMatchObject({ here: [{ name: "ada", n: 2 }] });
+    expect(parseFrame(JSON.stringify({ type: "gone", cursor: "c", id: "1" }))).toEqual({ type: "gone", cursor: "c", id: "1" });
+    expect(parseFrame(JSON.stringify({ type: "gone", id: "1" }))).toBeNull();
   });
 
   it("a snapshot leaves out the alerts it cannot read", () => {

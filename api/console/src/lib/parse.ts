@@ -2,11 +2,13 @@
 // one odd frame can neither stop the page nor put a wrong type into it.
 import type {
   Alert,
+  AlertEvent,
   Bucket,
   Device,
   Frame,
   Health,
   Ledger,
+  Operator,
   Reading,
   Rule,
   StageTimes,
@@ -65,8 +67,57 @@ export function parseAlert(value: unknown): Alert | null {
     value: number(json["value"]),
     summary: text(json["summary"]) ?? "",
     acknowledged_by: text(json["acknowledged_by"]),
+    acknowledged_at: parseTime(json["acknowledged_at"]),
+    assigned_to: text(json["assigned_to"]),
+    snoozed_until: parseTime(json["snoozed_until"]),
+    latched: json["latched"] === true,
     silenced: json["silenced"] === true,
+    inhibited: json["inhibited"] === true,
+    escalation: number(json["escalation"]) ?? 0,
+    labels: Object.fromEntries(textPairs(json["labels"])),
   };
+}
+
+/** The members of an object that are texts, by name. */
+function textPairs(value: unknown): [string, string][] {
+  return Object.entries(record(value) ?? {})
+    .filter((pair): pair is [string, string] => typeof pair[1] === "string")
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** One entry of a timeline, as the live feed and an alert's history write it. */
+export function parseEvent(value: unknown): AlertEvent | null {
+  const json = record(value);
+  const [cursor, alert] = [text(json?.["cursor"]), parseAlert(json?.["alert"])];
+  const at = parseTime(json?.["at"]);
+  if (json === null || cursor === null || alert === null || at === null) return null;
+  const times = record(json["times"]) ?? {};
+  const state = (name: string) => STATES.find((word) => word === json[name]) ?? null;
+  return {
+    cursor,
+    at,
+    alert,
+    from: state("from"),
+    to: state("to"),
+    step: text(json["step"]),
+    by: text(json["by"]),
+    text: text(json["text"]),
+    reason: text(json["reason"]) ?? "",
+    correction: text(json["correction"]),
+    historical: json["historical"] === true,
+    times: {
+      received: parseTime(times["received"]),
+      durable: parseTime(times["durable"]),
+      judged: parseTime(times["judged"]),
+      sent: parseTime(times["sent"]),
+    },
+  };
+}
+
+function parseOperator(value: unknown): Operator | null {
+  const json = record(value);
+  const [name, since] = [text(json?.["name"]), parseTime(json?.["since"])];
+  return json === null || name === null || since === null ? null : { name, since, n: number(json["n"]) ?? 0 };
 }
 
 export function parseReading(value: unknown): Reading | null {
@@ -77,7 +128,7 @@ export function parseReading(value: unknown): Reading | null {
   const reading = number(json["value"]) ?? text(json["value"]) ?? text(json["text"]);
   return metric === null || at === null || reading === null
     ? null
-    : { metric, at, value: reading };
+    : { metric, at, value: reading, unit: text(json["unit"]) ?? undefined };
 }
 
 export function parseBucket(value: unknown): Bucket | null {
@@ -87,23 +138,20 @@ export function parseBucket(value: unknown): Bucket | null {
   const [avg, min, max] = [number(json["avg"]), number(json["min"]), number(json["max"])];
   return at === null || avg === null || min === null || max === null
     ? null
-    : { at, avg, min, max };
+    : { at, avg, min, max, n: number(json["count"]) ?? 1 };
 }
 
 export function parseDevice(value: unknown): Device | null {
   const json = record(value);
   const device = json === null ? null : text(json["device"]);
   if (json === null || device === null) return null;
-  const labels = Object.entries(record(json["labels"]) ?? {})
-    .filter((pair): pair is [string, string] => typeof pair[1] === "string")
-    .sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     device,
     first_seen: parseTime(json["first_seen"]),
     last_seen: parseTime(json["last_seen"]),
     online: typeof json["online"] === "boolean" ? json["online"] : null,
     clock_skew_ms: number(json["clock_skew_ms"]),
-    labels,
+    labels: textPairs(json["labels"]),
   };
 }
 
@@ -185,12 +233,20 @@ export function parseFrame(message: unknown): Frame | null {
       return cursor === null
         ? null
         : { type: "snapshot", cursor, alerts: parseList(json["alerts"], parseAlert) };
-    case "transition": {
+    case "transition":
+    case "step": {
       const alert = parseAlert(json["alert"]);
+      const type = json["type"] === "step" ? "step" : "transition";
       return alert === null || cursor === null
         ? null
-        : { type: "transition", cursor, alert, times: parseTimes(json["times"]) };
+        : { type, cursor, alert, times: parseTimes(json["times"]), event: parseEvent(json) };
     }
+    case "gone": {
+      const id = text(json["id"]);
+      return id === null || cursor === null ? null : { type: "gone", cursor, id };
+    }
+    case "operators":
+      return { type: "operators", here: parseList(json["here"], parseOperator) };
     case "reading": {
       const device = text(json["device"]);
       const reading = parseReading(json);

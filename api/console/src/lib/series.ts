@@ -1,31 +1,28 @@
 // The points of one chart: history first, then live readings, folded into the same buckets.
 import type { Bucket } from "./words";
 
-export interface Range {
-  label: string;
-  length_ms: number;
-  /** The bucket asked of the server and its length; null for the readings themselves. */
-  bucket: { name: string; length_ms: number } | null;
-}
-
-const MINUTE = 60_000;
-
-export const RANGES: readonly Range[] = [
-  { label: "15 m", length_ms: 15 * MINUTE, bucket: null },
-  { label: "1 h", length_ms: 60 * MINUTE, bucket: { name: "10s", length_ms: 10_000 } },
-  { label: "6 h", length_ms: 360 * MINUTE, bucket: { name: "1m", length_ms: MINUTE } },
-  { label: "24 h", length_ms: 1440 * MINUTE, bucket: { name: "5m", length_ms: 5 * MINUTE } },
-  { label: "7 d", length_ms: 10_080 * MINUTE, bucket: { name: "1h", length_ms: 60 * MINUTE } },
-];
-
 /** The most points kept: the oldest leave first. */
 export const POINTS_MAX = 20_000;
 
-/** Columns as uPlot wants them: times in seconds; null where the line is broken. */
+/** Times in seconds, mean, lowest and highest; null where the line is broken. */
 export type Columns = [number[], (number | null)[], (number | null)[], (number | null)[]];
 
 interface Point extends Bucket {
   n: number;
+}
+
+/** The index of the point of some columns that is nearest to an instant, in ms; null where there is none. */
+export function nearest([times, values]: Columns, at: number): number | null {
+  let [low, high] = [0, times.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((times[middle] ?? 0) * 1000 < at) low = middle + 1;
+    else high = middle;
+  }
+  const away = (i: number): number => (typeof values[i] === "number" ? Math.abs((times[i] ?? 0) * 1000 - at) : Infinity);
+  // Beside a break stands a point.
+  const best = [low - 2, low - 1, low, low + 1].reduce((a, b) => (away(b) < away(a) ? b : a));
+  return away(best) === Infinity ? null : best;
 }
 
 export class Series {
@@ -39,7 +36,7 @@ export class Series {
   /** History, in any order; what came live while it was fetched stays. */
   load(history: Bucket[]): void {
     const live = this.#points;
-    this.#points = history.map((bucket) => ({ ...bucket, n: 1 })).sort((a, b) => a.at - b.at);
+    this.#points = history.map((bucket) => ({ n: 1, ...bucket })).sort((a, b) => a.at - b.at);
     const end = this.#points.at(-1)?.at ?? Number.NEGATIVE_INFINITY;
     for (const point of live) if (point.at > end) this.#points.push(point);
     this.#bound();
@@ -83,6 +80,18 @@ export class Series {
       before = point;
     }
     return columns;
+  }
+
+  /** The last value, and the lowest and highest, from `from` on. */
+  extent(from: number): { last: number; min: number; max: number } | null {
+    const points = this.#points.filter(({ at }) => at >= from);
+    const last = points.at(-1);
+    if (last === undefined) return null;
+    return {
+      last: last.avg,
+      min: points.reduce((min, point) => Math.min(min, point.min), last.min),
+      max: points.reduce((max, point) => Math.max(max, point.max), last.max),
+    };
   }
 
   get length(): number {

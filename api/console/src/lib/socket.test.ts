@@ -54,6 +54,7 @@ function page() {
       changed: () => undefined,
       connected: () => (heard.connected += 1),
       alarm: ({ device }) => heard.alarms.push(device),
+      told: () => undefined,
       reading: (device, reading) => heard.readings.push([device, reading]),
     },
     {

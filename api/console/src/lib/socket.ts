@@ -3,7 +3,7 @@
 import type { Feed } from "./feed";
 import type { Link } from "./link";
 import { parseFrame } from "./parse";
-import type { Alert, Reading } from "./words";
+import type { Alert, Reading, TransitionFrame } from "./words";
 
 /** How often the link is asked what is due. */
 export const TICK_MS = 250;
@@ -14,8 +14,10 @@ export interface Listener {
   /** Connected: what was fetched over HTTP before may be old. */
   connected(): void;
   reading(device: string, reading: Reading): void;
-  /** An alert has become critical. */
+  /** An alert has become critical, and nothing mutes it. */
   alarm(alert: Alert): void;
+  /** Something happened to an alert, or was done with it. */
+  told(frame: TransitionFrame): void;
 }
 
 export interface Surroundings {
@@ -122,7 +124,18 @@ export class LiveSocket {
         this.#live(now);
         break;
       case "transition":
-        if (this.#feed.transition(frame, serverNow)) this.#listener.alarm(frame.alert);
+      case "step": {
+        const isAlarm = this.#feed.transition(frame, serverNow);
+        // Nobody is called for what somebody did; a snooze that ends by itself calls.
+        if (isAlarm && frame.event?.by == null) this.#listener.alarm(frame.alert);
+        this.#listener.told(frame);
+        break;
+      }
+      case "gone":
+        this.#feed.gone(frame.id, frame.cursor);
+        break;
+      case "operators":
+        this.#feed.present(frame.here);
         break;
       case "reading":
         this.#listener.reading(frame.device, frame.reading);

@@ -28,7 +28,17 @@ export interface Alert {
   value: number | null;
   summary: string;
   acknowledged_by: string | null;
+  acknowledged_at: number | null;
+  assigned_to: string | null;
+  snoozed_until: number | null;
+  /** Over, and nobody has acknowledged it. */
+  latched: boolean;
   silenced: boolean;
+  inhibited: boolean;
+  /** How often it was escalated. */
+  escalation: number;
+  /** Those of the device, or of the group. */
+  labels: Readonly<Record<string, string>>;
 }
 
 /** When a record passed each stage, by the server's clock. */
@@ -39,6 +49,34 @@ export interface StageTimes {
   sent: number;
 }
 
+/** One entry of an alert's timeline: a transition of its rule, or a step that somebody did. */
+export interface AlertEvent {
+  cursor: string;
+  at: number;
+  alert: Alert;
+  from: AlertState | null;
+  to: AlertState | null;
+  /** `acknowledged`, `commented` …; null for a transition. */
+  step: string | null;
+  /** Who did it; null: the service. */
+  by: string | null;
+  /** What was said to it. */
+  text: string | null;
+  reason: string;
+  correction: string | null;
+  historical: boolean;
+  /** What is known of its way; of what is history the middle stages are not. */
+  times: { [stage in keyof StageTimes]: number | null };
+}
+
+/** Somebody who looks at the live feed. */
+export interface Operator {
+  name: string;
+  since: number;
+  /** Over how many connections; with none he has just left. */
+  n: number;
+}
+
 export interface SnapshotFrame {
   type: "snapshot";
   cursor: string;
@@ -46,10 +84,25 @@ export interface SnapshotFrame {
 }
 
 export interface TransitionFrame {
-  type: "transition";
+  /** A step is something that was done with an alert, within its state. */
+  type: "transition" | "step";
   cursor: string;
   alert: Alert;
   times: StageTimes | null;
+  /** The same for a timeline; null where it is not told whole. */
+  event: AlertEvent | null;
+}
+
+/** Of an alert that is not of those that this page may see any more. */
+export interface GoneFrame {
+  type: "gone";
+  cursor: string;
+  id: string;
+}
+
+export interface OperatorsFrame {
+  type: "operators";
+  here: Operator[];
 }
 
 export interface ReadingFrame {
@@ -64,13 +117,15 @@ export interface HeartbeatFrame {
   at: number | null;
 }
 
-export type Frame = SnapshotFrame | TransitionFrame | ReadingFrame | HeartbeatFrame;
+export type Frame = SnapshotFrame | TransitionFrame | GoneFrame | OperatorsFrame | ReadingFrame | HeartbeatFrame;
 
 /** One value of one metric at one instant; short texts are values too. */
 export interface Reading {
   metric: string;
   at: number;
   value: number | string;
+  /** Where payloads say it. */
+  unit?: string | undefined;
 }
 
 /** The readings of one stretch of time, drawn as a line with a band. */
@@ -79,6 +134,8 @@ export interface Bucket {
   avg: number;
   min: number;
   max: number;
+  /** Of how many readings; absent: of one. */
+  n?: number;
 }
 
 export interface Device {
@@ -117,6 +174,13 @@ export function isOver(state: AlertState): boolean {
 /** Whether an operator should act on it: it has fired, or cannot be judged. */
 export function isLoud(state: AlertState): boolean {
   return !isOver(state) && state !== "pending";
+}
+
+/** Why an alert that is there calls nobody now; null: it does. */
+export function mutedBy(alert: Alert): "silenced" | "inhibited" | "snoozed" | null {
+  if (alert.silenced) return "silenced";
+  if (alert.inhibited) return "inhibited";
+  return alert.snoozed_until === null ? null : "snoozed";
 }
 
 /** How the service is: whether all of it works, and what does not. */

@@ -18,11 +18,14 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use bellwire_model::{CommandId, CommandState, DeviceId};
+use bellwire_model::{Command, CommandId, CommandState, DeviceId};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::auth::within::Within;
+use crate::changed::{self, Changed};
 use crate::http::Named;
+use crate::links::paged;
 use crate::params::Params;
 use crate::ports::{CommandsError, CommandsQuery, Extent};
 use crate::problem::Problem;
@@ -62,7 +65,8 @@ pub(crate) async fn list(
     let page = app.ports.commands.list(query).await?;
     let commands = page.commands.iter().map(CommandView::of).collect();
     let partial = page.extent == Extent::InMemory;
-    Ok(Json(Commands { commands, next: page.next.as_deref(), partial }).into_response())
+    let next = page.next.as_deref();
+    Ok(paged(Json(Commands { commands, next, partial }).into_response(), next))
 }
 
 /// States between commas; `open` stands for those that are not final.
@@ -109,21 +113,35 @@ pub(crate) async fn cancel(
     Params::read(&uri, &[])?;
     let cancelled = app.ports.commands.cancel(device, id).await?;
     let cancelled = cancelled.ok_or_else(|| no_such_command(id))?;
-    Ok(Json(CommandView::of(&cancelled)).into_response())
+    let answer = Json(CommandView::of(&cancelled)).into_response();
+    // Others cannot be taken back.
+    let before = Command { state: CommandState::Queued, ended_at: None, ..cancelled.clone() };
+    let changed = Changed {
+        action: "command.cancel",
+        target: target(&cancelled),
+        before: changed::shown(&CommandView::of(&before)),
+        after: changed::shown(&CommandView::of(&cancelled)),
+    };
+    Ok(changed.noted(answer))
+}
+
+/// What the audit log calls a command.
+fn target(command: &Command) -> String {
+    format!("{} {}", command.device, command.id)
 }
 
 fn no_such_command(id: CommandId) -> Problem {
     Problem::not_found("command_not_found", format!("The device has no command {id}."))
 }
 
-/// The device and the command that a path names.
+/// The device and the command that a path names, within the scope of whoever asks.
 #[derive(Debug)]
 pub(crate) struct Which(DeviceId, CommandId);
 
-impl<S: Send + Sync> FromRequestParts<S> for Which {
+impl FromRequestParts<Arc<App>> for Which {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<App>) -> Result<Self, Problem> {
         let none = || {
             Problem::not_found(
                 "command_not_found",
@@ -133,7 +151,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Which {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
         let Path((device, id)) = path.map_err(|_| none())?;
         let device = DeviceId::new(&device).map_err(|_| none())?;
-        Ok(Self(device, id.parse().map_err(|_| none())?))
+        let id = id.parse().map_err(|_| none())?;
+        // What is outside somebody's scope has no commands for them.
+        let Ok(within) = Within::from_request_parts(parts, state).await;
+        if within.has(&device) { Ok(Self(device, id)) } else { Err(no_such_command(id)) }
     }
 }
 

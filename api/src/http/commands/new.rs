@@ -25,9 +25,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use super::target;
 use super::view::CommandView;
 use crate::app::App;
 use crate::base64;
+use crate::changed::{self, Changed, Unchanged};
 use crate::http::{Named, body, telemetry};
 use crate::params::{Params, duration};
 use crate::ports::{Given, NewCommand};
@@ -66,16 +68,25 @@ pub(crate) async fn give(
     let key = telemetry::key(&headers)?;
     let bytes = body::read_json(&app, &headers, body).await?;
     let request = read(device, key, &bytes)?;
-    let (status, command) = match app.ports.commands.give(request).await? {
-        Given::New(command) => (StatusCode::ACCEPTED, command),
-        Given::Known(command) => (StatusCode::OK, command),
+    let (status, command, is_new) = match app.ports.commands.give(request).await? {
+        Given::New(command) => (StatusCode::ACCEPTED, command, true),
+        Given::Known(command) => (StatusCode::OK, command, false),
     };
     let place = format!("{}/{}", uri.path().trim_end_matches('/'), command.id);
     let mut response = (status, Json(CommandView::of(&command))).into_response();
     if let Ok(place) = HeaderValue::from_str(&place) {
         response.headers_mut().insert(header::LOCATION, place);
     }
-    Ok(response)
+    if !is_new {
+        return Ok(Unchanged.noted(response));
+    }
+    let changed = Changed {
+        action: "command.give",
+        target: target(&command),
+        before: None,
+        after: changed::shown(&CommandView::of(&command)),
+    };
+    Ok(changed.noted(response))
 }
 
 fn wrong(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
@@ -83,6 +94,7 @@ fn wrong(detail: impl Into<std::borrow::Cow<'static, str>>) -> Problem {
 }
 
 fn read(device: DeviceId, key: Option<String>, bytes: &[u8]) -> Result<NewCommand, Problem> {
+    body::is_object(bytes)?;
     let request: Request<'_> = serde_json::from_slice(bytes)
         .map_err(|error| body::invalid(format!("The body is wrong: {error}.")))?;
     let Request { payload, payload_text, payload_base64, id_as, .. } = request;
@@ -178,6 +190,7 @@ mod tests {
         let long = format!(r#"{{"payload_text": "{}"}}"#, "x".repeat(65_537));
         for (body, code) in [
             ("", "invalid_body"),
+            ("[1]", "invalid_body"),
             (r#"{"payload": 1, "retain": true}"#, "invalid_body"),
             ("{}", "invalid_command"),
             (r#"{"payload": 1, "payload_text": "1"}"#, "invalid_command"),

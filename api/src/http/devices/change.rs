@@ -25,9 +25,10 @@ use serde_json::json;
 
 use super::shown;
 use crate::app::{App, no_such_device};
+use crate::changed::{self, Changed};
 use crate::http::{Named, body};
 use crate::params::{Params, invalid};
-use crate::ports::{Known, RegistryError, Seen};
+use crate::ports::{ChangedDevice, Known, LabelMap, RegistryError, Seen};
 use crate::problem::Problem;
 
 /// The most devices in one request.
@@ -114,12 +115,12 @@ pub(crate) async fn put(
     let seen = seen(&headers)?;
     let is_new = seen == Seen::None;
     let patch = DevicePatch::Put(Base::Replaced, all);
-    app.ports.registry.change(vec![(device.clone(), patch)], seen).await?;
+    let changed = app.ports.registry.change(vec![(device.clone(), patch)], seen).await?;
     let mut answer = shown(&app.device(&device)?);
     if is_new {
         *answer.status_mut() = StatusCode::CREATED;
     }
-    Ok(answer)
+    Ok(one_changed("device.put", &device, &changed).noted(answer))
 }
 
 /// `PATCH devices/{id}`.
@@ -143,8 +144,10 @@ pub(crate) async fn patch(
         said => said.flatten().unwrap_or_default(),
     };
     let patch = DevicePatch::Put(Base::Kept, labels(model, said)?);
-    app.ports.registry.change(vec![(device.clone(), patch)], seen(&headers)?).await?;
-    Ok(shown(&app.device(&device)?))
+    let changes = vec![(device.clone(), patch)];
+    let changed = app.ports.registry.change(changes, seen(&headers)?).await?;
+    let answer = shown(&app.device(&device)?);
+    Ok(one_changed("device.update", &device, &changed).noted(answer))
 }
 
 /// `DELETE devices/{id}?births`.
@@ -160,8 +163,35 @@ pub(crate) async fn delete(
         Some("forget") => DevicePatch::Forget,
         Some(_) => return Err(invalid("births", "`forget`")),
     };
-    app.ports.registry.change(vec![(device, patch)], seen(&headers)?).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let changes = vec![(device.clone(), patch)];
+    let changed = app.ports.registry.change(changes, seen(&headers)?).await?;
+    let answer = StatusCode::NO_CONTENT.into_response();
+    Ok(one_changed("device.delete", &device, &changed).noted(answer))
+}
+
+/// What the audit log says of a change of one device.
+fn one_changed(action: &'static str, device: &DeviceId, changed: &[ChangedDevice]) -> Changed {
+    let changed = changed.first();
+    Changed {
+        action,
+        target: device.to_string(),
+        before: changed.and_then(|it| changed::shown(it.before.as_ref()?)),
+        after: changed.and_then(|it| changed::shown(it.after.as_ref()?)),
+    }
+}
+
+/// What it says of a change of several: the first of them, by their names.
+fn many_changed(n_devices: usize, changed: &[ChangedDevice]) -> Changed {
+    let all = |of: fn(&ChangedDevice) -> Option<&LabelMap>| {
+        let devices = changed.iter().map(|it| (it.device.as_str(), of(it)));
+        changed::shown(&devices.collect::<BTreeMap<_, _>>())
+    };
+    Changed {
+        action: "device.import",
+        target: format!("{n_devices} devices"),
+        before: all(|it| it.before.as_ref()),
+        after: all(|it| it.after.as_ref()),
+    }
 }
 
 /// `POST devices`: registers them, with these labels beside those that they have. All or none, if all is
@@ -176,8 +206,9 @@ pub(crate) async fn import(
     let bytes = body::read_as(&app, &headers, body, &["application/x-ndjson"]).await?;
     let changes = items(&bytes)?;
     let n_devices = changes.len();
-    app.ports.registry.change(changes, Seen::Whatever).await?;
-    Ok(axum::Json(json!({ "devices": n_devices })).into_response())
+    let changed = app.ports.registry.change(changes, Seen::Whatever).await?;
+    let answer = axum::Json(json!({ "devices": n_devices })).into_response();
+    Ok(many_changed(n_devices, &changed).noted(answer))
 }
 
 fn items(bytes: &[u8]) -> Result<Vec<(DeviceId, DevicePatch)>, Problem> {

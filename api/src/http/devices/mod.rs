@@ -12,9 +12,11 @@ use bellwire_model::{DeviceId, DeviceLedger};
 use serde::Serialize;
 
 use crate::app::{App, no_such_device};
+use crate::auth::within::Within;
 use crate::http::Named;
+use crate::links::paged;
 use crate::params::{Params, invalid};
-use crate::ports::{DeviceFilter, DeviceInfo, LabelMap, PortError};
+use crate::ports::{DeviceFilter, DeviceInfo, LabelMap, PortError, SelectionError};
 use crate::problem::Problem;
 use crate::rfc3339::Rfc3339;
 
@@ -68,7 +70,11 @@ const fn millis(micros: i64) -> i64 {
 }
 
 /// `GET devices?select&online&prefix&limit&cursor`: by name.
-pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    within: Within,
+    uri: Uri,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Devices<'a> {
         devices: Vec<Device<'a>>,
@@ -78,8 +84,14 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let limit = params.limit()?;
     let after = params.page()?.map(|after| DeviceId::new(&after)).transpose();
     let after = after.map_err(|_| invalid("cursor", "what the list gave as `next`"))?;
+    let select = params.text("select");
+    let wrong = |error: SelectionError| {
+        Problem::bad_request("invalid_selection", format!("`select` is wrong, {error}."))
+    };
+    // Alone, so that no part of it can be taken for one of the scope.
+    select.map(|select| app.ports.registry.chooser(select)).transpose().map_err(wrong)?;
     let filter = DeviceFilter {
-        select: params.text("select").map(str::to_owned),
+        select: within.and(select),
         online: params.parsed("online", "`true` or `false`", |text| text.parse().ok())?,
         prefix: params.text("prefix").map(str::to_owned),
     };
@@ -88,14 +100,12 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     let finding =
         app.tracker.spawn_blocking(move || registry.find(&filter, after.as_ref(), limit + 1));
     let found = finding.await.map_err(|error| PortError::Failed(error.into()))?;
-    let found = found.map_err(|error| {
-        Problem::bad_request("invalid_selection", format!("`select` is wrong, {error}."))
-    })?;
+    let found = found.map_err(wrong)?;
     let shown = &found[..found.len().min(limit)];
     let last = shown.last().map(|info| info.device.as_str());
     let devices = shown.iter().map(Device::of).collect();
     let next = last.filter(|_| found.len() > limit);
-    Ok(Json(Devices { devices, next }).into_response())
+    Ok(paged(Json(Devices { devices, next }).into_response(), next))
 }
 
 /// The answer that shows one device, with the revision of what the registry says as `ETag`.
@@ -136,7 +146,11 @@ pub(crate) async fn audit(
 }
 
 /// `GET audit?limit&cursor`: the accounts of all devices, by their names.
-pub(crate) async fn audits(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn audits(
+    State(app): State<Arc<App>>,
+    within: Within,
+    uri: Uri,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Audits<'a> {
         audit: Vec<Audit<'a>>,
@@ -149,8 +163,9 @@ pub(crate) async fn audits(State(app): State<Arc<App>>, uri: Uri) -> Result<Resp
     let found = app.history(|history| history.ledgers(after.clone(), limit + 1)).await?;
     let page = &found[..found.len().min(limit)];
     let next = page.last().filter(|_| found.len() > limit).map(|(device, _)| device.as_str());
-    let audit = page.iter().map(|(device, ledger)| Audit::of(device, ledger)).collect();
-    Ok(Json(Audits { audit, next }).into_response())
+    let shown = page.iter().filter(|(device, _)| within.has(device));
+    let audit = shown.map(|(device, ledger)| Audit::of(device, ledger)).collect();
+    Ok(paged(Json(Audits { audit, next }).into_response(), next))
 }
 
 #[derive(Serialize)]

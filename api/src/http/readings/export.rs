@@ -4,16 +4,23 @@
 //! problem as everywhere else. After that the status is sent; if history has no answer for a later
 //! page, the connection is cut without the last chunk (RFC 9112, section 8), which no client takes
 //! for the end of the file. HTTP/1.0 has no chunks, hence no way to tell: it gets no exports.
+//!
+//! A page is made by a task of its own and handed over in pieces: so a client that takes none for
+//! `http.body_timeout_ms` loses its place, also one whose connection lives (over HTTP/2 it may
+//! answer our PING and never open its window).
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use bellwire_model::{DeviceId, MetricName};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::format::File;
@@ -22,6 +29,12 @@ use crate::app::{App, EXPORTS_MAX};
 use crate::fill::Bucket;
 use crate::ports::{BucketsQuery, ReadingRow, ReadingsQuery};
 use crate::problem::Problem;
+use crate::request_id;
+
+/// The most bytes of one piece.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// Why a client that takes nothing gets no more.
+const STALLED: &str = "client_stalled";
 
 /// What is exported: the query of a page.
 #[derive(Debug)]
@@ -39,6 +52,7 @@ struct Export {
     /// How many rows may still be given.
     n_left: u64,
     n_given: u64,
+    request_id: Arc<str>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -47,8 +61,16 @@ struct Export {
 #[error("export cut off: {0}")]
 struct Cut(&'static str);
 
-/// Answers with all rows, or the first `limit`, as a file. The next page is asked for when the one
-/// before has been written to the socket.
+/// What is handed over.
+enum Piece {
+    Part(Bytes),
+    /// It is whole.
+    End,
+    Cut(Cut),
+}
+
+/// Answers with all rows, or the first `limit`, as a file. The next page is asked for when all but the
+/// last piece of the one before has been taken to be sent.
 ///
 /// # Errors
 /// A problem if the first page cannot be had, too many exports are on their way, or the client
@@ -73,20 +95,22 @@ pub(super) async fn stream(
     let mut first = Vec::new();
     question.begin(file, &mut first);
     let n_left = limit.unwrap_or(u64::MAX);
-    let mut export = Export { app, file, next: Some(question), n_left, n_given: 0, _place: place };
+    let (next, request_id) = (Some(question), request_id::current());
+    let mut export = Export { app, file, next, n_left, n_given: 0, request_id, _place: place };
     export.page(&mut first).await?;
-    let first = stream::iter([Ok(Bytes::from(first))]);
-    let rest = stream::try_unfold(export, |mut export| async move {
-        if export.next.is_none() {
-            return Ok(None);
-        }
-        let mut page = Vec::new();
-        match export.page(&mut page).await {
-            Ok(()) => Ok(Some((Bytes::from(page), export))),
-            Err(problem) => Err(export.cut(&problem)),
+    let (pieces, taken) = mpsc::channel(1);
+    let request_id = Arc::clone(&export.request_id);
+    let tracker = export.app.tracker.clone();
+    tracker.spawn(request_id::during(request_id, export.give(first, pieces)));
+    let body = stream::try_unfold(taken, |mut taken| async move {
+        match taken.recv().await {
+            Some(Piece::Part(bytes)) => Ok(Some((bytes, taken))),
+            Some(Piece::End) => Ok(None),
+            Some(Piece::Cut(cut)) => Err(cut),
+            None => Err(Cut(STALLED)),
         }
     });
-    Ok((headers, Body::from_stream(first.chain(rest))).into_response())
+    Ok((headers, Body::from_stream(body)).into_response())
 }
 
 impl Question {
@@ -109,6 +133,50 @@ impl Question {
 }
 
 impl Export {
+    /// Hands over this page and all that follow, until the client has all, leaves, or stands still.
+    async fn give(mut self, first: Vec<u8>, pieces: mpsc::Sender<Piece>) {
+        let mut page = Bytes::from(first);
+        loop {
+            while !page.is_empty() {
+                let part = page.split_to(page.len().min(PIECE_BYTES_MAX));
+                if self.hand(&pieces, Piece::Part(part)).await.is_break() {
+                    return;
+                }
+            }
+            let end = match self.next {
+                None => Some(Piece::End),
+                Some(_) => {
+                    let mut fresh = Vec::new();
+                    let made = tokio::select! {
+                        () = pieces.closed() => return,
+                        made = self.page(&mut fresh) => made,
+                    };
+                    page = Bytes::from(fresh);
+                    made.err().map(|problem| Piece::Cut(self.cut(problem.code())))
+                }
+            };
+            if let Some(end) = end {
+                // Nothing follows, whether it is taken or not.
+                let _ = self.hand(&pieces, end).await;
+                return;
+            }
+        }
+    }
+
+    /// Hands over one piece, as soon as there is room for it.
+    async fn hand(&self, pieces: &mpsc::Sender<Piece>, piece: Piece) -> ControlFlow<()> {
+        let patience = Duration::from_millis(self.app.config.body_timeout_ms.get());
+        match timeout(patience, pieces.send(piece)).await {
+            Ok(Ok(())) => ControlFlow::Continue(()),
+            // The client has left.
+            Ok(Err(_)) => ControlFlow::Break(()),
+            Err(_) => {
+                self.cut(STALLED);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
     /// Writes the next page, if there is one.
     ///
     /// # Errors
@@ -154,10 +222,10 @@ impl Export {
     }
 
     /// Says that the export ends here, to the log and to the connection.
-    fn cut(&self, problem: &Problem) -> Cut {
-        let (n_rows, code) = (self.n_given, problem.code());
+    fn cut(&self, code: &'static str) -> Cut {
+        let (n_rows, request_id) = (self.n_given, &self.request_id);
         self.app.metrics.http.exports_cut.inc();
-        warn!(n_rows, code, "An export was cut off after {n_rows} rows: {code}.");
+        warn!(n_rows, code, %request_id, "An export was cut off after {n_rows} rows: {code}.");
         Cut(code)
     }
 }

@@ -26,6 +26,7 @@ use crate::app::App;
 use crate::chart::{Chart, Point};
 use crate::fill::{Bucket, Fill, Grid, fill};
 use crate::http::Named;
+use crate::links::paged;
 use crate::params::LIMIT_MAX;
 use crate::ports::{BucketsQuery, ReadingRow, ReadingsQuery};
 use crate::problem::Problem;
@@ -208,5 +209,5 @@ fn json<R: Row>(rows: &[R], next: Option<&str>) -> Response {
             map.end()
         }
     }
-    Json(Body(rows, next)).into_response()
+    paged(Json(Body(rows, next)).into_response(), next)
 }

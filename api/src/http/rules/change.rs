@@ -18,11 +18,13 @@ use axum::response::{IntoResponse, Response};
 use bellwire_model::RuleName;
 use serde::Deserialize;
 
-use super::{NamedRule, shown};
+use super::{NamedRule, RuleView, shown};
 use crate::app::App;
+use crate::changed::{self, Changed};
 use crate::http::{body, if_match};
+use crate::links::encoded;
 use crate::params::{Params, invalid};
-use crate::ports::{ChangedBy, NewRule, RuleDeed};
+use crate::ports::{ChangedBy, ChangedRule, NewRule, RuleDeed, RuleDetail};
 use crate::problem::Problem;
 
 /// The longest author, in characters.
@@ -100,18 +102,13 @@ pub(crate) async fn create(
     if let Ok(place) = HeaderValue::from_str(&place) {
         answer.headers_mut().insert(header::LOCATION, place);
     }
-    Ok(answer)
-}
-
-/// As a part of a path (RFC 3986).
-fn encoded(name: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
+    let changed = Changed {
+        action: "rule.create",
+        target: made.info.name.to_string(),
+        before: None,
+        after: changed::shown(&RuleView::whole(&made)),
     };
-    name.bytes().map(encode).collect()
+    Ok(changed.noted(answer))
 }
 
 /// `PUT rules/{name}`.
@@ -199,10 +196,22 @@ async fn change(
     by: ChangedBy,
 ) -> Result<Response, Problem> {
     let known = if_match(headers, "rule")?;
-    Ok(match app.ports.rules.change(name, deed, known, by).await? {
-        Some(rule) => shown(&rule),
+    let action = match &deed {
+        RuleDeed::Change { .. } => "rule.update",
+        RuleDeed::Enable => "rule.enable",
+        RuleDeed::Disable => "rule.disable",
+        RuleDeed::Delete => "rule.delete",
+        RuleDeed::Restore { .. } => "rule.restore",
+    };
+    let target = name.to_string();
+    let ChangedRule { before, after } = app.ports.rules.change(name, deed, known, by).await?;
+    let answer = match &after {
+        Some(rule) => shown(rule),
         None => StatusCode::NO_CONTENT.into_response(),
-    })
+    };
+    let json = |rule: Option<RuleDetail>| changed::shown(&RuleView::whole(&rule?));
+    let changed = Changed { action, target, before: json(before), after: json(after) };
+    Ok(changed.noted(answer))
 }
 
 #[cfg(test)]
@@ -226,10 +235,5 @@ mod tests {
         // Weak tags never match here, and neither do others' tags.
         let none = read(&["W/\"1\", 1, \"x\", \"1"]).expect("read");
         assert_eq!(none, Known::Revisions(Vec::new()));
-    }
-
-    #[test]
-    fn names_are_encoded_for_paths() {
-        assert_eq!(encoded("too-warm 1/ü"), "too-warm%201%2F%C3%BC");
     }
 }

@@ -4,19 +4,22 @@ pub(crate) mod backtest;
 pub(crate) mod change;
 pub(crate) mod check;
 mod problems;
+pub(crate) mod tests;
 pub(crate) mod versions;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, MatchedPath, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::{IntoResponse, Response};
 use bellwire_model::RuleName;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::etag;
 use crate::params::Params;
 use crate::ports::{RuleDetail, RuleInfo};
 use crate::problem::Problem;
@@ -48,6 +51,10 @@ struct RuleView<'a> {
 }
 
 impl<'a> RuleView<'a> {
+    fn whole(rule: &'a RuleDetail) -> Self {
+        Self::new(&rule.info, Some(&rule.toml))
+    }
+
     fn new(rule: &'a RuleInfo, toml: Option<&'a str>) -> Self {
         let changed = rule.changed.as_ref();
         Self {
@@ -72,7 +79,11 @@ impl<'a> RuleView<'a> {
 }
 
 /// `GET rules`: those of the file in its order, then those made by API, by name.
-pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct Rules<'a> {
         rules: Vec<RuleView<'a>>,
@@ -80,7 +91,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Result<Respon
     Params::read(&uri, &[])?;
     let found = app.ports.rules.list();
     let rules = found.iter().map(|rule| RuleView::new(rule, None)).collect();
-    Ok(Json(Rules { rules }).into_response())
+    Ok(etag::json(&headers, &Rules { rules }))
 }
 
 /// `GET rules/{name}`: with its text, and its revision as `ETag`.
@@ -96,7 +107,7 @@ pub(crate) async fn one(
 
 /// The answer that shows one rule.
 fn shown(rule: &RuleDetail) -> Response {
-    let mut answer = Json(RuleView::new(&rule.info, Some(&rule.toml))).into_response();
+    let mut answer = Json(RuleView::whole(rule)).into_response();
     if let Some(changed) = &rule.info.changed {
         let tag = HeaderValue::from_str(&format!("\"{}\"", changed.revision));
         answer.headers_mut().insert(header::ETAG, tag.expect("digits in quotes"));
