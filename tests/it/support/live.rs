@@ -15,17 +15,23 @@ use super::service::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct Screen {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// A frame that was read while it was opened.
+    first: Option<Value>,
 }
 
 impl Screen {
     /// Connects to the live feed at `host:port`, going on behind `cursor` if there is one.
+    ///
+    /// What happens from now on comes as transitions: the snapshot, if there is one, is made.
     pub(crate) async fn open(address: &str, cursor: Option<&str>) -> Self {
         Self::open_as(address, cursor, "").await
     }
 
     /// The same as whoever these lines of head show.
     pub(crate) async fn open_as(address: &str, cursor: Option<&str>, headers: &str) -> Self {
-        Self::try_open_as(address, cursor, headers).await.expect("it is let in")
+        let mut screen = Self::try_open_as(address, cursor, headers).await.expect("it is let in");
+        screen.first = screen.next().await;
+        screen
     }
 
     /// The same; `None` if nobody answers, or it is refused.
@@ -42,7 +48,7 @@ impl Screen {
             request.headers_mut().insert(name, value.parse().unwrap());
         }
         let (socket, _) = connect_async(request).await.ok()?;
-        Some(Self { socket })
+        Some(Self { socket, first: None })
     }
 
     /// Sends a message.
@@ -52,9 +58,15 @@ impl Screen {
 
     /// The next frame; `None` when the feed has ended.
     pub(crate) async fn next(&mut self) -> Option<Value> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        timeout(PATIENCE, self.read()).await.expect("a frame in time")
+    }
+
+    async fn read(&mut self) -> Option<Value> {
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time");
-            match message {
+            match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
                 Some(Ok(_)) => {}
@@ -62,14 +74,20 @@ impl Screen {
         }
     }
 
-    /// The next frame for which `wanted` says so.
+    /// The next frame for which `wanted` says so, however many others come before it.
     pub(crate) async fn next_where(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        loop {
-            let frame = self.next().await.expect("the feed goes on");
-            if wanted(&frame) {
-                return frame;
+        let mut others = Vec::new();
+        let waiting = async {
+            loop {
+                let frame = self.next().await.expect("the feed goes on");
+                if wanted(&frame) {
+                    return frame;
+                }
+                others.push(frame);
             }
-        }
+        };
+        let found = timeout(PATIENCE, waiting).await;
+        found.unwrap_or_else(|_| panic!("{} frames, none as wanted: {others:?}", others.len()))
     }
 
     /// The next transition to this state.
