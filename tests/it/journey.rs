@@ -160,6 +160,8 @@ async fn an_alert_reaches_the_screen_and_the_views() {
 
 /// The views that others script against have what happened.
 async fn check_views(service: &Service) {
+    let stored = |audit: &serde_json::Value| audit["stored"] == json!(4);
+    service.wait_for("/api/v1/devices/oven-1/audit", stored).await;
     let sql = service.sql().await;
     let count = |query: &'static str| {
         let sql = &sql;
