@@ -2,25 +2,21 @@
 //! something measured in the same run.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use bellwire_fleet::bench::{cpu_time, time_fdatasync};
-use bellwire_fleet::{
-    Bound, FleetConfig, FleetReport, Histogram, ProbeConfig, PublishedLog, Surroundings,
-};
+use anyhow::{anyhow, bail};
+use bellwire_fleet::bench::cpu_time;
+use bellwire_fleet::{Bound, FleetConfig, FleetReport, Histogram, Surroundings};
 use clap::{Args, Subcommand};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{EXIT_FAILURE, EXIT_OK, Failure};
 use crate::clock::SystemClock;
+use crate::measure::Quantiles;
 use crate::measure::child::{CpuTimes, Service};
 use crate::measure::mosquitto::Mosquitto;
 use crate::measure::scrape::{self, Scrape};
-use crate::measure::screen::{self, SharedSeen};
-use crate::measure::{Quantiles, millis};
 use crate::{logging, open_files, runtime};
 
 /// How long verification waits for readings on their way to the database.
@@ -29,6 +25,7 @@ const SETTLE: Duration = Duration::from_secs(120);
 mod backtest;
 mod brokers;
 mod connections;
+mod latency;
 mod storm;
 
 #[derive(Debug, Args)]
@@ -38,12 +35,8 @@ pub(super) struct BenchArgs {
     part: Option<Part>,
     #[command(flatten)]
     load: Load,
-    /// Publishes per second of the part that measures latency
-    #[arg(long, default_value_t = 5_000.0)]
-    rate: f64,
-    /// Operators' screens of the part that measures latency
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    operators: u32,
+    #[command(flatten)]
+    steady: latency::Steady,
     /// Devices of the part that asks for the latest readings of all; 0 leaves it out
     #[arg(long, default_value_t = 10_000)]
     devices: u32,
@@ -88,6 +81,8 @@ enum Part {
     Storm(storm::StormArgs),
     /// The cost of acknowledging a publish durably, beside other brokers
     Brokers(brokers::BrokersArgs),
+    /// From a device's publish to its alert on operators' screens, step by step
+    Latency(latency::LatencyArgs),
     /// Rules tried on a month of a fleet's history
     Backtest(backtest::BacktestArgs),
 }
@@ -113,6 +108,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
         Some(Part::Connections(args)) => return connections::run(args),
         Some(Part::Storm(args)) => return storm::run(args),
         Some(Part::Brokers(args)) => return brokers::run(args),
+        Some(Part::Latency(args)) => return latency::run(args),
         Some(Part::Backtest(args)) => return backtest::run(args),
     }
     // One thread: the generator shall cost the service as little as it can.
@@ -128,7 +124,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<u8, Failure> {
 /// Every part of the whole service's journey; whether nothing was lost, and what it cost.
 async fn journey(args: &BenchArgs, service: &Service) -> anyhow::Result<(bool, Saturated)> {
     let (exact, ours) = saturate(args, service).await?;
-    let exact = latency(args, service).await? && exact;
+    let exact = latency::measure(args.load, args.steady, service).await? && exact;
     let exact = latest(args, service).await? && exact;
     Ok((exact, ours))
 }
@@ -264,82 +260,6 @@ async fn check(service: &Service, report: &FleetReport) -> anyhow::Result<bool> 
     Ok(found.is_exact())
 }
 
-/// A steady rate beside which a probe crosses a rule's threshold and operators' screens watch.
-async fn latency(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
-    let config = FleetConfig {
-        prefix: "steady".to_owned(),
-        rate: Some(args.rate),
-        ..args.load.at(&service.mqtt)
-    };
-    let (stop, published, seen) =
-        (CancellationToken::new(), Arc::new(PublishedLog::default()), SharedSeen::default());
-    let watching = {
-        let (http, published, seen) = (service.http.clone(), Arc::clone(&published), seen.clone());
-        let (stop, n) = (stop.clone(), args.operators);
-        on_thread("operators", async move || watch_all(n, &http, &published, &seen, &stop).await)?
-    };
-    let probe_around = Surroundings {
-        published: Some(published),
-        ..Surroundings::new(SystemClock::shared(), stop.clone())
-    };
-    let probe = ProbeConfig {
-        interval: Duration::from_millis(20),
-        ..ProbeConfig::new(service.mqtt.clone())
-    };
-    let probing = async { anyhow::Ok(bellwire_fleet::probe(probe, probe_around).await) };
-    let syncing = sync_beside(service, stop.clone());
-    let before = (service.cpu()?, Scrape::take(&service.http).await?);
-    let loading = async {
-        let report = bellwire_fleet::run(config, around()).await?;
-        stop.cancel();
-        anyhow::Ok(report)
-    };
-    let (report, (), _, syncs) = tokio::try_join!(loading, watching, probing, syncing)?;
-    let (cpu, after) = (service.cpu()?, Scrape::take(&service.http).await?);
-    println!(
-        "steady: {} publishes/s, three metrics, a probe 50 times a second, {} operators",
-        args.rate, args.operators
-    );
-    print_cpu(&before.0, &cpu, report.progress.acknowledged);
-    print_line("acknowledged after", Quantiles::of(&report.ack_latency));
-    print_line("stored after", after.quantiles_since(&before.1, "bellwire_stored_latency_seconds"));
-    let alert = Quantiles::of(&seen.get().latency);
-    print_line("on the screens after", alert);
-    for (what, name) in [
-        ("its own count: handed over", "bellwire_live_latency_seconds"),
-        ("its own count: delivered", "bellwire_live_delivery_seconds"),
-    ] {
-        print_line(what, after.quantiles_since(&before.1, name));
-    }
-    let own = "bellwire_log_sync_seconds";
-    print_line("the log's own fdatasync", after.quantiles_since(&before.1, own));
-    print_line("fdatasync beside it", Quantiles::of(&syncs));
-    let bound = syncs.quantile(990).map(|p99| 2.0 * millis(p99) + 3.0);
-    if let (Some(alert), Some(bound)) = (alert, bound) {
-        let verdict = if alert.p99 <= bound { "kept" } else { "missed" };
-        println!(
-            "  objective {verdict}: p99 {:.2} ms, allowed 2 × fdatasync p99 + 3 = {bound:.2} ms",
-            alert.p99
-        );
-    }
-    check(service, &report).await
-}
-
-/// Has so many screens watch until `stop`; all of them note what they see in one place.
-async fn watch_all(
-    n_operators: u32,
-    address: &str,
-    published: &Arc<PublishedLog>,
-    seen: &SharedSeen,
-    stop: &CancellationToken,
-) -> anyhow::Result<()> {
-    let watch = |_| {
-        let published = Arc::clone(published);
-        screen::watch(address, published, seen.clone(), || {}, stop.clone())
-    };
-    futures_util::future::try_join_all((0..n_operators).map(watch)).await.map(drop)
-}
-
 /// A large fleet at twice the steady rate, of which all latest readings are asked for again and
 /// again: the first time each of its devices has published once.
 #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
@@ -350,7 +270,7 @@ async fn latest(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
     let config = |n_first, bound| FleetConfig {
         devices: args.devices,
         prefix: "large".to_owned(),
-        rate: Some(2.0 * args.rate),
+        rate: Some(2.0 * args.steady.rate),
         bound,
         n_first,
         ..args.load.at(&service.mqtt)
@@ -369,7 +289,11 @@ async fn latest(args: &BenchArgs, service: &Service) -> anyhow::Result<bool> {
         on_thread("asking", async move || ask_again(&http, "/api/v1/latest", stop).await)?
     };
     let (report, (asked, bytes)) = tokio::try_join!(loading, asking)?;
-    println!("latest readings of {} devices, at {} publishes/s", args.devices, 2.0 * args.rate);
+    println!(
+        "latest readings of {} devices, at {} publishes/s",
+        args.devices,
+        2.0 * args.steady.rate
+    );
     println!("  an answer                   {:.1} MB", bytes as f64 / 1e6);
     print_line("answered whole after", Quantiles::of(&asked));
     exact &= check(service, &report).await?;
@@ -408,20 +332,4 @@ async fn ask_again(
         }
     }
     Ok((all, bytes))
-}
-
-/// Times fdatasync in the same folder while the service works, ten times a second.
-async fn sync_beside(service: &Service, stop: CancellationToken) -> anyhow::Result<Histogram> {
-    let mut all = Histogram::default();
-    let dir = service.data_dir();
-    while !stop.is_cancelled() {
-        let dir = dir.clone();
-        let one = tokio::task::spawn_blocking(move || time_fdatasync(&dir, 1));
-        all.merge(&one.await.context("the sampler ended badly")??);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = sleep(Duration::from_millis(100)) => {}
-        }
-    }
-    Ok(all)
 }

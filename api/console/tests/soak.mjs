@@ -5,13 +5,11 @@
 //   BELLWIRE_BINARY=path     the service; a release build, or it is what is measured
 //   CHROMIUM=path            of the browser; else the `chromium` in PATH
 //
-// The pages are those of this folder's `dist`, whatever the binary has. Each ten seconds a line: frames a
-// second, the slowest twentieth of them, the longest frame, and what the page's scripts hold after a
-// collection of garbage. It ends with 1 if the median is below 50 frames a second, or it holds 100 MB.
+// The pages are those that the binary has. Each ten seconds a line: frames a second, the slowest twentieth
+// of them, the longest frame, and what the page's scripts hold after a collection of garbage. It ends with 1
+// if the median is below 50 frames a second, or it holds 100 MB.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -21,7 +19,6 @@ import { BINARY, Service } from "./harness/service.mjs";
 const FPS_MIN = 50;
 const HEAP_BYTES_MAX = 100e6;
 const WINDOW_MS = 10_000;
-const KINDS = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 
 const { values } = parseArgs({
   options: {
@@ -35,19 +32,6 @@ const minutes = Number(values.minutes);
 function percentile(numbers, part) {
   const sorted = numbers.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
-}
-
-/** The console as it is built here. */
-async function serveBuilt(page, url) {
-  await page.route(
-    (asked) => asked.origin === url && !asked.pathname.startsWith("/api/") && asked.pathname !== "/readyz",
-    (route) => {
-      const { pathname } = new URL(route.request().url());
-      const file = extname(pathname) === "" ? "/index.html" : pathname;
-      const body = readFileSync(new URL(`../dist${file}`, import.meta.url));
-      return route.fulfill({ body, contentType: KINDS[extname(file)] ?? "application/octet-stream" });
-    },
-  );
 }
 
 /** Measures the frames of one window, in which the list is scrolled for a moment. */
@@ -80,7 +64,6 @@ async function heap(session) {
 
 async function soak(browser, service) {
   const { page, close } = await open(browser, service.url);
-  await serveBuilt(page, service.url);
   await page.goto(`${service.url}/devices`);
   await live(page);
   await page.locator("[data-row]").first().waitFor();
@@ -116,8 +99,7 @@ async function soak(browser, service) {
 }
 
 const service = await Service.start({ open: true });
-// What we hand the browser ourselves does not count as this machine's.
-const browser = await launch(["--disable-features=LocalNetworkAccessChecks"]);
+const browser = await launch();
 const { host, port } = service.door;
 const speaking = spawn(
   BINARY,

@@ -3,7 +3,7 @@
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderName;
@@ -76,18 +76,18 @@ impl Screen {
 
     /// The next frame for which `wanted` says so, however many others come before it.
     pub(crate) async fn next_where(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + PATIENCE;
         let mut others = Vec::new();
-        let waiting = async {
-            loop {
-                let frame = self.next().await.expect("the feed goes on");
-                if wanted(&frame) {
-                    return frame;
-                }
-                others.push(frame);
+        loop {
+            let Ok(frame) = timeout_at(until, self.next()).await else {
+                panic!("{} frames, none as wanted: {others:?}", others.len());
+            };
+            let frame = frame.expect("the feed goes on");
+            if wanted(&frame) {
+                return frame;
             }
-        };
-        let found = timeout(PATIENCE, waiting).await;
-        found.unwrap_or_else(|_| panic!("{} frames, none as wanted: {others:?}", others.len()))
+            others.push(frame);
+        }
     }
 
     /// The next transition to this state.
