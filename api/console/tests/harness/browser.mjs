@@ -70,13 +70,15 @@ export async function live(page) {
   await page.locator('[data-link="Live"]').waitFor();
 }
 
-/** Fails if the page has a fault that axe finds, or scrolls sideways. */
+/** Fails if the page has a fault that axe finds, scrolls sideways, or cuts choices off. */
 export async function accessible(page, what) {
   // The page itself, and what scrolls in it.
   const wide = await page.evaluate(() =>
     Math.max(...[document.documentElement, document.querySelector("main")].map((it) => (it === null ? 0 : it.scrollWidth - it.clientWidth))),
   );
   assert.ok(wide <= 0, `${what} scrolls sideways by ${wide} px`);
+  const cut = await page.locator(".segments").evaluateAll((all) => all.filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.ariaLabel));
+  assert.deepEqual(cut, [], `${what} cuts choices off`);
   // Evaluated from outside, so the page's policy stays as strict as it is.
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() =>
