@@ -1,6 +1,6 @@
 // The browser, and what every flow does with a page of it.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 
@@ -95,4 +95,17 @@ export async function shoot(page, name) {
   if (folder === undefined) return;
   mkdirSync(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+/** Writes a picture of the guides into the folder that `BELLWIRE_PICTURES` names; without it, none. */
+export async function picture(page, name) {
+  const folder = process.env.BELLWIRE_PICTURES;
+  if (folder === undefined) return;
+  // No mark of the mouse, no caret.
+  await page.mouse.move(0, 0);
+  await page.evaluate(() => document.activeElement?.blur());
+  const session = await page.context().newCDPSession(page);
+  const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: 82 });
+  await session.detach();
+  writeFileSync(join(folder, `console-${name}.webp`), Buffer.from(data, "base64"));
 }
