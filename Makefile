@@ -2,7 +2,7 @@
 # CONTRIBUTING.md explains the order of `make test`.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test build console demo bench schemathesis test fmt fmt-check lint clippy doc deny console-test timescale-test doctest nextest clean
+.PHONY: help setup setup-test build console pictures demo bench schemathesis test fmt fmt-check lint clippy doc deny console-test timescale-test doctest nextest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ build: console ## Build the console and the release binary
 
 console: ## Build the operators' console, if its sources changed
 	scripts/console build
+
+pictures: console ## Draw the guides' pictures of the console anew
+	cargo build --locked && cd api/console && npm run --silent pictures
 
 demo: setup console build ## Run everything embedded with a fleet of freezers; ARGS="--duration 20s"
 	target/release/bellwire demo $(ARGS)

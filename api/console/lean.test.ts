@@ -5,8 +5,8 @@ import { expect, test } from "vitest";
 
 import { switchedOff, withoutNeedless } from "./lean.ts";
 
-const PARENT = `<script>import Child from "./Child.svelte"; const { name } = $props();</script>
-<article><p class="muted">one <b>{name}</b></p><Child>text</Child></article>`;
+const PARENT = `<script>import Child from "./Child.svelte"; const { name } = $props(); let seen = $state(name); const see = () => { seen = f(name); }; const f = (it) => it; let open = $state(false); const set = () => { open = true; };</script>
+<p onclick={see}>{seen}</p><p onclick={set}>{open}</p><article><p class="muted">one <b>{name}</b></p><Child>text</Child></article>`;
 
 test("a component keeps what it draws, and loses what only a page from a server needs", () => {
   const { code } = compile(PARENT, { generate: "client", runes: true }).js;
@@ -14,6 +14,10 @@ test("a component keeps what it draws, and loses what only a page from a server 
   expect(code).toMatch(/\$\.reset\(|\$\.next\(|\$\$slots: \{|<\/article>/);
   expect(lean).not.toMatch(/\$\.reset\(|\$\.next\(|\$\$slots: \{|<\/article>/);
   expect(lean).toContain("<article><p class=\"muted\">one <b> </b></p><!>`");
+  expect(code).toMatch(/\$\.set\(seen, .*, true\)[^]*\$\.only_child\(\w+, true\)/);
+  expect(lean).not.toMatch(/\$\.(only_child|push)\(.*, true\)|f\(.*, true\)|\$\.proxy/);
+  expect(lean).toContain("$.set(open, true);");
+  expect(lean.match(/\$\.(set|only_child|state)\(/g)).toEqual(code.match(/\$\.(set|only_child|state)\(/g));
   expect(lean.match(/\$\.append\(/g)).toEqual(code.match(/\$\.append\(/g));
 });
 

@@ -18,10 +18,13 @@ export function switchedOff(code: string, names: string[]): string {
   }, code);
 }
 
-/** In a component: steps of hydration, old slots, and a name for what is put in its place at once. */
+/** In a component: steps of hydration, old slots, a name for what is put in its place at once, and what says to
+ *  Svelte that something is a text (for hydration), a component not of the older kind, or to be followed inside. */
 export function withoutNeedless(code: string): string {
   return code
     .replace(/^\s*\$\.(reset\([\w$]+\)|next\(\d*\));$/gm, "")
+    .replace(/(\$\.(?:only_child\(|child\(|sibling\(|push\(|set\([^(),]+, )(?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*), true\)/g, "$1)")
+    .replace(/\$\.proxy\(/g, "(")
     .replace(/,?\s*\$\$slots: \{[^}]*\}/g, "")
     .replace(/(?<=\$\.from_(?:html|svg)\(`(?:[^`\\]|\\.)*?)(?:<\/\w+>)+`/g, "`")
     .replace(/var ([\w$]+) = (root\w*\(\)|\$\.text\([^\n]*\));\s*\$\.append\(\$\$anchor, \1\);/g, "$.append($$$$anchor, $2);");

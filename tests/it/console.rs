@@ -54,6 +54,7 @@ flows! {
     the_console_is_small
     the_database_stops_and_recovers
     the_first_admin
+    the_guides_have_pictures
     the_keyboard_does_it_all
     two_operators_see_one_truth
     two_people_edit_labels

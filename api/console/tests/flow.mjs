@@ -3,6 +3,7 @@
 //   node tests/flow.mjs            all
 //   node tests/flow.mjs NAME…      flows/NAME.mjs
 //   BELLWIRE_BINARY=path           the service; else target/debug/bellwire
+//   BELLWIRE_PICTURES=folder       where the guides' pictures go, which one flow takes
 //   BELLWIRE_SHOTS=folder          where pictures go; none are taken without it
 //   CHROMIUM=path                  of the browser; else the `chromium` in PATH
 //

@@ -22,11 +22,18 @@ pub(crate) struct TextFile {
 /// If there is none, or one cannot be read.
 pub(crate) fn files() -> Vec<TextFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut paths = listed_by_git(root).unwrap_or_else(|| walked(root));
-    paths.sort();
-    let files: Vec<_> = paths.into_iter().filter_map(|path| read(root, path)).collect();
+    let files: Vec<_> = paths().into_iter().filter_map(|path| read(root, path)).collect();
     assert!(files.iter().any(|file| file.path == "Cargo.toml"), "found no sources in {root:?}");
     files
+}
+
+/// The paths of all files, pictures too, in order; without those that are deleted but not yet committed.
+pub(crate) fn paths() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = listed_by_git(root).unwrap_or_else(|| walked(root));
+    paths.retain(|path| root.join(path).is_file());
+    paths.sort();
+    paths
 }
 
 /// `None` where there is no git, or no repository: in an unpacked archive. Whoever owns the files,
@@ -63,13 +70,9 @@ fn walked(root: &Path) -> Vec<String> {
     paths
 }
 
-/// `None` for what is no text, and for what is deleted but not yet committed.
+/// `None` for what is no text.
 fn read(root: &Path, path: String) -> Option<TextFile> {
-    let full = root.join(&path);
-    if !full.is_file() {
-        return None;
-    }
-    let bytes = fs::read(&full).expect("a file of ours can be read");
+    let bytes = fs::read(root.join(&path)).expect("a file of ours can be read");
     String::from_utf8(bytes).ok().map(|text| TextFile { path, text })
 }
 

@@ -47,7 +47,9 @@ export default async function ({ openAs, fleet, accessible, shoot }) {
   assert.equal(heard.length, 1);
   assert.equal(heard[0].version, "4", "Alertmanager's webhook");
   await card("nobody").getByRole("button", { name: "Send a test message" }).click();
-  await card("nobody").getByText("It did not arrive").waitFor();
+  await card("nobody").getByText("The test message did not arrive. Nothing listens at this address. A test is sent once.").waitFor();
+  await card("nobody").getByText("not reached", { exact: true }).waitFor();
+  assert.equal(await card("nobody").getByText("tried again").count(), 0, "nothing waits");
   await shoot(page, "channels");
   await accessible(page, "channels");
 
@@ -55,7 +57,7 @@ export default async function ({ openAs, fleet, accessible, shoot }) {
   await card("ops").getByText("delivers").waitFor();
   status = 410;
   await card("ops").getByRole("button", { name: "Send a test message" }).click();
-  await card("ops").getByText("It was not wanted").waitFor();
+  await card("ops").getByText("The test message was not wanted. Nothing takes messages at this address.").waitFor();
   await card("ops").getByRole("link", { name: "What was sent" }).click();
   await page.waitForURL(/tab=deliveries&channel=ops/);
   await page.getByRole("cell", { name: "a test" }).first().waitFor();

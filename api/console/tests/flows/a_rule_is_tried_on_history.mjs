@@ -67,6 +67,8 @@ export default async function ({ openAs, service, accessible, shoot }) {
   await page.getByText("Valid: ").waitFor();
   await panel.getByRole("button", { name: "6 h", exact: true }).click();
   await panel.getByRole("button", { name: "Run backtest" }).click();
+  await panel.getByText("Against nothing: this rule is new.").waitFor();
+  assert.equal(await panel.getByText("the rule in force").count(), 0);
   await panel.getByText("not within this time").waitFor();
   assert.equal(await rows.count(), 1);
   await page.getByRole("link", { name: "Rules" }).first().click();

@@ -21,6 +21,7 @@ export default async function ({ openAs, fleet, live, accessible, shoot, service
   await dialog.getByText("2 open alerts match").first().waitFor();
   await dialog.getByRole("button", { name: "Silence 2 alerts" }).click();
   await dialog.getByText("Say why").waitFor();
+  await dialog.getByText("To quiet one alert, snooze it.").waitFor();
   await accessible(page, "the dialog of a silence");
   await dialog.getByLabel("Why").fill("The compressor is being replaced");
   await shoot(page, "silence-dialog");
@@ -35,6 +36,11 @@ export default async function ({ openAs, fleet, live, accessible, shoot, service
   await hidden.click();
   await alertRow(page, "freezer-01", "firing").getByText("silenced").waitFor();
   await shoot(page, "alerts-silenced-shown");
+  await alertRow(page, "freezer-01", "firing").getByRole("link").first().click();
+  const until = page.getByRole("region", { name: "Facts" }).getByRole("link", { name: /^until/ });
+  await until.locator("xpath=..").getByText("by otto").waitFor();
+  await accessible(page, "a silenced alert");
+  await shoot(page, "alert-silenced");
 
   await page.keyboard.press("g");
   await page.keyboard.press("m");

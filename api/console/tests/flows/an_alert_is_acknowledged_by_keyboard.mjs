@@ -39,12 +39,13 @@ export default async function ({ openAs, fleet, live, accessible, shoot, url }) 
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Comment").fill("A valve is stuck");
   await accessible(page, "the dialog of a comment");
+  await dialog.getByText("Ctrl+Enter sends it.").waitFor();
   await page.keyboard.press("Control+Enter");
   await dialog.waitFor({ state: "detached" });
-  await row.getByTitle("1 comment").waitFor();
 
   await page.keyboard.press("s");
   await dialog.getByText("1 h", { exact: true }).click();
+  await dialog.getByText("Quiets this alert only, and not if it gets worse. A silence mutes").waitFor();
   await accessible(page, "the dialog of a snooze");
   await shoot(page, "snooze");
   await dialog.getByRole("button", { name: "Snooze" }).click();
@@ -65,6 +66,7 @@ export default async function ({ openAs, fleet, live, accessible, shoot, url }) 
   }
   await timeline.getByText("A valve is stuck").waitFor();
   await timeline.getByText("temperature -5 > -15").waitFor();
+  await timeline.getByTitle("How long each step took").getByText("→ judged after").waitFor();
   await page.waitForFunction(() => document.querySelector(".chart")?.ariaLabel.includes("limit -15"));
   await page.locator(".chart").press("End");
   await page.locator(".readout strong", { hasText: "-5" }).waitFor();
@@ -74,6 +76,7 @@ export default async function ({ openAs, fleet, live, accessible, shoot, url }) 
   await timeline.locator('[data-step="snooze_ended"]').waitFor();
   await page.keyboard.press("m");
   await timeline.getByText("took it").waitFor();
+  await page.getByText("Ctrl+Enter sends it.").waitFor();
   await page.keyboard.press("c");
   await page.keyboard.type("Mended");
   await page.keyboard.press("Control+Enter");

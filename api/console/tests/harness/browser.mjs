@@ -1,6 +1,6 @@
 // The browser, and what every flow does with a page of it.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { delimiter, join } from "node:path";
 
@@ -70,13 +70,15 @@ export async function live(page) {
   await page.locator('[data-link="Live"]').waitFor();
 }
 
-/** Fails if the page has a fault that axe finds, or scrolls sideways. */
+/** Fails if the page has a fault that axe finds, scrolls sideways, or cuts choices off. */
 export async function accessible(page, what) {
   // The page itself, and what scrolls in it.
   const wide = await page.evaluate(() =>
     Math.max(...[document.documentElement, document.querySelector("main")].map((it) => (it === null ? 0 : it.scrollWidth - it.clientWidth))),
   );
   assert.ok(wide <= 0, `${what} scrolls sideways by ${wide} px`);
+  const cut = await page.locator(".segments").evaluateAll((all) => all.filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.ariaLabel));
+  assert.deepEqual(cut, [], `${what} cuts choices off`);
   // Evaluated from outside, so the page's policy stays as strict as it is.
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() =>
@@ -93,4 +95,17 @@ export async function shoot(page, name) {
   if (folder === undefined) return;
   mkdirSync(folder, { recursive: true });
   await page.screenshot({ path: join(folder, `${name}.png`) });
+}
+
+/** Writes a picture of the guides into the folder that `BELLWIRE_PICTURES` names; without it, none. */
+export async function picture(page, name) {
+  const folder = process.env.BELLWIRE_PICTURES;
+  if (folder === undefined) return;
+  // No mark of the mouse, no caret.
+  await page.mouse.move(0, 0);
+  await page.evaluate(() => document.activeElement?.blur());
+  const session = await page.context().newCDPSession(page);
+  const { data } = await session.send("Page.captureScreenshot", { format: "webp", quality: 82 });
+  await session.detach();
+  writeFileSync(join(folder, `console-${name}.webp`), Buffer.from(data, "base64"));
 }

@@ -9,7 +9,7 @@ import { type Tick, timeTicks, valueTicks } from "../axes";
 import { type Columns, nearest } from "../series";
 import { type Outcome, tellOutcomes } from "./outcomes";
 import { choose, extend, keep, move, NOTHING, toggle } from "./selection";
-import { bodyOf, type Draft, faultsOf, hiddenBy, lengthOf, type Silence } from "./silences";
+import { bodyOf, type Draft, faultsOf, hiddenBy, lengthOf, muting, type Silence } from "./silences";
 import { merged, textOf, titleOf, wayOf } from "./timeline";
 import { pathOf, SPAN_MS, Sparks, thinned, type Point } from "./sparks";
 
@@ -231,6 +231,9 @@ describe("silences", () => {
     const list = [alert("1"), alert("2", { state: "pending" }), alert("3", { labels: {} })];
     expect(hiddenBy(silence, list)).toBe(1);
     expect(hiddenBy({ ...silence, state: "pending" }, list)).toBe(0);
+    const others = [{ ...silence, state: "waiting" }, { ...silence, matchers: 'site="bonn"' }] as Silence[];
+    expect(muting(list[0]!, [...others, silence])).toBe(silence);
+    expect(muting(list[0]!, others)).toBeNull();
   });
 });
 

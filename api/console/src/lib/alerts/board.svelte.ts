@@ -1,10 +1,8 @@
 // The page of alerts as it is used: its filters, what is chosen in it, what is folded, and what is
 // fetched for the rows in view. What decides is in the plain files beside this one.
 import { app } from "../app.svelte";
-import { client } from "../client";
 import { Fetcher } from "../fetcher";
 import { parseMatchers } from "../matchers";
-import { parseEvent, parseList } from "../parse";
 import { flag, oneOf, someOf, text } from "../query";
 import { router } from "../router.svelte";
 import { session } from "../session.svelte";
@@ -60,16 +58,10 @@ export class Board {
   fetched = $state(0);
 
   readonly sparks = new Sparks();
-  readonly #comments = new Map<string, number>();
   #rest: ReturnType<typeof setTimeout> | undefined;
   readonly #lines = new Fetcher(async (key) => {
     const [device, metric] = JSON.parse(key) as [string, string];
     this.sparks.load(device, metric, await fetchLine(device, metric));
-    this.fetched += 1;
-  }, () => Date.now());
-  readonly #timelines = new Fetcher(async (id) => {
-    const { transitions } = await client.get("/api/v1/alerts/{id}", { path: { id } });
-    this.#comments.set(id, parseList(transitions, parseEvent).filter(({ step }) => step === "commented").length);
     this.fetched += 1;
   }, () => Date.now());
 
@@ -145,10 +137,6 @@ export class Board {
     return metricOf(when, known) ?? namesIn(when)[0] ?? null;
   }
 
-  comments(id: string): number {
-    return this.#comments.get(id) ?? 0;
-  }
-
   /** The rows in view: what they show is fetched, once they stand still. */
   look(items: Item[]): void {
     clearTimeout(this.#rest);
@@ -161,24 +149,17 @@ export class Board {
           return metric === null ? [] : [keyOf(alert.device, metric)];
         }),
       );
-      this.#timelines.want(alerts.map(({ id }) => id).filter((id) => !this.#comments.has(id)));
     }, REST_MS);
   }
 
-  /** Hears readings, comments, and which alerts are to be told aloud, until the returned function is called. */
+  /** Hears readings, and which alerts are to be told aloud, until the returned function is called. */
   listen(): () => void {
     const onReading: Parameters<typeof app.onReading.add>[0] = (device, reading) => this.sparks.add(device, reading);
-    const onTold: Parameters<typeof app.onTold.add>[0] = ({ event, alert: { id } }) => {
-      const known = this.#comments.get(id);
-      if (event?.step === "commented" && known !== undefined) this.#comments.set(id, known + 1);
-    };
     app.onReading.add(onReading);
-    app.onTold.add(onTold);
     app.isWanted = (alert) => wanting(this.filters, this.#matchers, this.me)(alert);
     return () => {
       clearTimeout(this.#rest);
       app.onReading.delete(onReading);
-      app.onTold.delete(onTold);
       app.isWanted = () => true;
     };
   }
@@ -186,8 +167,6 @@ export class Board {
   /** After a reconnection nothing that was fetched is trusted. */
   forget(): void {
     this.sparks.clear();
-    this.#comments.clear();
     this.#lines.forget();
-    this.#timelines.forget();
   }
 }

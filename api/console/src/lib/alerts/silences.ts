@@ -80,6 +80,11 @@ export function bodyOf(draft: Draft): NewSilence {
   };
 }
 
+/** The first of these silences that mutes an alert now. The service tells the one that ends last first. */
+export function muting(alert: Alert, silences: readonly Silence[]): Silence | null {
+  return silences.find((silence) => hiddenBy(silence, [alert]) > 0) ?? null;
+}
+
 /** How many of these alerts a silence mutes now; only those that have fired are. */
 export function hiddenBy({ matchers, state }: Silence, alerts: readonly Alert[]): number {
   const read = parseMatchers(matchers);

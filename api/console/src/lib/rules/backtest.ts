@@ -132,11 +132,13 @@ export interface Ask {
   toml: string | null;
   from: number;
   to: number;
+  /** There is no rule in force to compare it with: all of it would be new. */
+  isAlone: boolean;
 }
 
 /** Runs a backtest; aborting it ends it at the service too. */
 export async function backtest(rule: string, ask: Ask, signal: AbortSignal, told: (progress: Progress) => void): Promise<Outcome> {
-  const { toml, from, to } = ask;
+  const { toml, from, to, isAlone } = ask;
   const body = { ...(toml === null ? {} : { toml }), from: new Date(from).toISOString(), to: new Date(to).toISOString() };
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (client.csrf !== null) headers["x-csrf-token"] = client.csrf;
@@ -152,7 +154,7 @@ export async function backtest(rule: string, ask: Ask, signal: AbortSignal, told
     rest = cut.rest;
     for (const line of cut.lines) {
       const json = JSON.parse(line) as Json;
-      if (json["type"] === "summary") return outcomeOf(json, rule);
+      if (json["type"] === "summary") return outcomeOf(isAlone ? { ...json, difference: null } : json, rule);
       if (json["type"] === "error") throw new ApiError(String(json["detail"]), { status: 0, code: String(json["code"]) });
       if (json["type"] === "transition" && json["to"] === "firing") progress.n_fired += 1;
       if (json["type"] === "progress") {

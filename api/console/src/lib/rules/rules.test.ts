@@ -281,10 +281,25 @@ describe("examples", () => {
 });
 
 describe("a test of a rule", () => {
-  it("begins with the first metric of the condition, not with a function", () => {
-    expect(beginning("hot", TEXT)).toContain('temperature = "0x3 1000x30"');
-    expect(beginning("hot", '[[rule]]\nname = "hot"\n')).toContain('temperature = "');
-    expect(beginning("hot", 'when = "motor.rpm > 5"')).toContain('motor.rpm = "0x3');
+  const begun = (lines: string): string => beginning("r", `[[rule]]\nname = "r"\n${lines}`);
+
+  it("begins with values on both sides of the rule's own limits, for as long as it asks", () => {
+    expect(beginning("hot", TEXT)).toMatch(/\ntemperature = "72x3 88x31"\n[^]*at = "5m30s"/);
+    expect(begun("")).toContain('temperature = "0x3 1x1"');
+    expect(begun('when = "motor.rpm > 5"')).toMatch(/motor\.rpm = "4x3 6x1"\n[^]*at = "30s"/);
+    expect(begun('when = "t < limit - 2"\nfor = "1m30s"\nparams = { limit = -15 }')).toMatch(/t = "-15.3x3 -18.7x10"\n[^]*at = "2m"/);
+    expect(begun('when = "`a b` > 2 and p < 0.5 or q > 1"')).toContain('"a b" = "1x3 3x1"\np = "1.5x3 -0.5x1"\n\n');
+    expect(begun('when = "rate(n, 1m) > 0.5"')).toContain('n = "0x3 0+15x7"');
+    expect(begun('when = "absent(n, 1m)"')).toMatch(/n = "0x3"\n[^]*at = "1m30s"/);
+    expect(begun('levels = { warning = "t > 80", critical = "t > 90" }')).toContain('t = "72x3 88x1"');
+  });
+
+  it("begins with a device that the rule selects", () => {
+    expect(begun("select = \"kind = 'freezer' and site =~ 'berlin-.*|bonn' and line != '3'\"")).toContain(
+      'device = "device-1"\nset = { kind = "freezer", site = "berlin-1" }',
+    );
+    const text = begun("when = \"t > 1\"\nselect = \"device =~ '(pump|fan)-[0-9]+'\"");
+    expect(text.match(/device = "pump-1"/g)).toHaveLength(2);
   });
 
   it("is found by its line", () => {
