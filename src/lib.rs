@@ -15,6 +15,7 @@ mod open_files;
 mod rule_test;
 mod rulebook;
 mod runtime;
+mod systemd;
 
 /// The exit code for an error: found by its type, wherever in the chain it is.
 fn exit_code(error: &anyhow::Error) -> u8 {

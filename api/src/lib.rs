@@ -51,4 +51,4 @@ pub use live::hub::{Fleet, Hub};
 pub use metrics::Metrics;
 pub use openapi::text as openapi;
 pub use ports::{Health, History, Ports, Present};
-pub use server::{Api, Intake};
+pub use server::{Api, Intake, PeopleReader};

@@ -135,6 +135,12 @@ impl Api {
         Intake(Arc::clone(&self.app))
     }
 
+    /// What reads people again at once; none where nobody has to say who they are.
+    #[must_use]
+    pub fn people(&self) -> Option<PeopleReader> {
+        self.app.gate.clone().map(PeopleReader)
+    }
+
     /// Where it listens: the port that was found if 0 was asked for.
     #[must_use]
     pub const fn local_addr(&self) -> SocketAddr {
@@ -236,5 +242,19 @@ impl Intake {
             let n_left = app.acting.len();
             warn!(n_left, "{n_left} HTTP requests that change something are not answered in time.");
         }
+    }
+}
+
+/// Reads users and tokens again, for who does not want to wait until it is seen that they have changed.
+#[derive(Clone, Debug)]
+pub struct PeopleReader(Arc<Gate>);
+
+impl PeopleReader {
+    /// Reads them now; they hold for all who come from then on. Whether they are others than before.
+    ///
+    /// # Errors
+    /// If they cannot be read; those that are known stay valid.
+    pub async fn read_again(&self) -> io::Result<bool> {
+        self.0.read_again().await
     }
 }

@@ -210,12 +210,15 @@ pub fn check(channels: &[ChannelConfig], routes: &[RouteConfig]) -> Result<(), S
 /// # Errors
 /// The first that cannot be used, with its key.
 pub fn look(channels: &[ChannelConfig]) -> Result<(), String> {
-    for (index, channel) in channels.iter().enumerate() {
-        crate::channels::Sender::new(channel, 0)
-            .and_then(|sender| sender.look())
-            .map_err(|error| format!("channel[{index}].{error}"))?;
-    }
-    Ok(())
+    faults(channels).next().map_or(Ok(()), Err)
+}
+
+/// What is wrong with the channels' files, one of each channel, with its key.
+pub fn faults(channels: &[ChannelConfig]) -> impl Iterator<Item = String> + '_ {
+    channels.iter().enumerate().filter_map(|(index, channel)| {
+        let looked = crate::channels::Sender::new(channel, 0).and_then(|sender| sender.look());
+        Some(format!("channel[{index}].{}", looked.err()?))
+    })
 }
 
 impl ChannelConfig {

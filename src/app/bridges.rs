@@ -32,11 +32,15 @@ pub(super) struct Bridges {
 /// # Errors
 /// The first, with its key.
 pub(super) fn check_files(bridges: &[BridgeConfig]) -> Result<(), ConfigError> {
-    for (index, bridge) in bridges.iter().enumerate() {
-        let wrong = |error| ConfigError::Value(format!("bridge[{index}].{error}"));
-        bridge.look().map_err(wrong)?;
-    }
-    Ok(())
+    faults(bridges).next().map_or(Ok(()), Err)
+}
+
+/// What is wrong with the bridges' files, one of each bridge, with its key.
+pub(super) fn faults(bridges: &[BridgeConfig]) -> impl Iterator<Item = ConfigError> {
+    bridges.iter().enumerate().filter_map(|(index, bridge)| {
+        let error = bridge.look().err()?;
+        Some(ConfigError::Value(format!("bridge[{index}].{error}")))
+    })
 }
 
 impl Bridges {

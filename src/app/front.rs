@@ -16,23 +16,26 @@ use tracing::info;
 
 use super::access::Door;
 use super::bridges::Bridges;
+use super::certificates::Certificates;
 use super::compaction::Compaction;
 use super::endpoints::Endpoints;
 use super::handling::HandlingPort;
 use super::health::ServiceHealth;
 use super::history::Kept;
 use super::inlet::LogInlet;
+use super::mappings::MappingsFile;
 use super::notify::{ChannelPort, Sending};
 use super::oidc::Oidc;
 use super::people::PeopleFiles;
 use super::present::Now;
 use super::registry::DeviceBook;
+use super::reload::{Reloading, Reloads, Watching, What};
 use super::rulebook::Rulebook;
+use super::rules_file::RulesFile;
 use super::spine::Spine;
 use super::web::Web;
 use super::{
-    Common, Running, audit, backtests, certificates, commands, file_watch, mappings, presence,
-    rebirth, refused, replay, rules_file, telemetry, web,
+    Common, Running, audit, backtests, commands, presence, rebirth, refused, replay, telemetry, web,
 };
 use crate::rulebook::effective::FileRules;
 
@@ -44,8 +47,8 @@ pub(super) struct Front {
     pub(super) credentials: Option<Running>,
     pub(super) api: Running,
     pub(super) intake: Intake,
-    pub(super) files: [Option<file_watch::Watching>; 2],
-    pub(super) certificates: [Option<certificates::Watching>; 2],
+    pub(super) watching: Watching,
+    pub(super) reloading: Reloading,
     pub(super) presence: presence::Following,
     pub(super) refusals: Running,
     pub(super) commands: commands::Bringing,
@@ -66,19 +69,13 @@ pub(super) async fn open(
     (book, file_rules): (Rulebook, FileRules),
     endpoints_file: &Path,
 ) -> anyhow::Result<Front> {
-    let rules_file = match &common.config.rules {
-        Some(path) => Some(rules_file::watch(path, file_rules, book.clone(), &common.tracker)?),
-        None => None,
-    };
-    let mappings_file = match &common.config.mappings {
-        Some(path) => Some(mappings::watch(path, spine.log(), claims.clone(), &common.tracker)?),
-        None => None,
-    };
+    let reloads = Reloads::register(&common.registry)?;
+    let (rules, mappings) = followed(common, spine, (&book, file_rules), (&claims, &reloads));
     let door = Door::open(common, database).await?;
     let refused = refused::Refused::new(spine.names().clone());
     let inlet = Arc::new(LogInlet::new(spine.log(), claims, refused.clone()));
     let (broker, handle, doors, certificates) =
-        open_broker(common, Arc::clone(&inlet), sessions, &door).await?;
+        open_broker(common, Arc::clone(&inlet), sessions, (&door, &reloads)).await?;
     let bridges = Bridges::start(common, inlet, handle.clone(), spine.log().id()).await?;
     let parts = presence::Parts {
         presences: handle.presences(),
@@ -101,11 +98,21 @@ pub(super) async fn open(
         queries: database.queries()?,
     };
     let (port, commands) = commands::begin(parts, spine.commands().clone(), &common.tracker);
-    let credentials = door.follow(common, handle);
+    let (credentials, asking) = door.follow(common, handle).unzip();
     let sending = Sending::start(common, spine, database)?;
     let ports = (book, telemetry, port);
     let others = (bridges.handles(), sending.handle());
-    let web = open_api(common, spine, database, ports, others).await?;
+    let web = open_api(common, spine, database, ports, (others, &reloads)).await?;
+    let reloading = Reloading {
+        rules,
+        mappings,
+        certificates: [certificates, web.certificates],
+        people: web.people,
+        credentials: asking,
+        reloads,
+    };
+    // Whoever finds us counts on it.
+    let watching = reloading.watch(&common.tracker)?;
     let endpoints = Endpoints {
         http: web.http,
         https: web.https,
@@ -122,8 +129,8 @@ pub(super) async fn open(
         credentials,
         api: web.running,
         intake: web.intake,
-        files: [rules_file, mappings_file],
-        certificates: [certificates, web.certificates],
+        watching,
+        reloading,
         presence,
         refusals,
         commands,
@@ -131,6 +138,21 @@ pub(super) async fn open(
         bridges,
         sending,
     })
+}
+
+/// The files of rules and mappings, if there are some.
+fn followed(
+    common: &Common,
+    spine: &Spine,
+    (book, file_rules): (&Rulebook, FileRules),
+    (claims, reloads): (&SharedClaims, &Reloads),
+) -> (Option<RulesFile>, Option<MappingsFile>) {
+    let rules = common.config.rules.clone();
+    let mappings = common.config.mappings.clone();
+    (
+        rules.map(|path| RulesFile::new(path, file_rules, book.clone(), reloads.clone())),
+        mappings.map(|path| MappingsFile::new(path, spine.log(), claims.clone(), reloads.clone())),
+    )
 }
 
 /// Says where the service can be reached: in the log, and in a file for other commands.
@@ -143,13 +165,13 @@ fn tell(endpoints: &Endpoints, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens the MQTT listeners; gives where they are, and the watch on their certificates.
+/// Opens the MQTT listeners; gives where they are, and their certificates.
 async fn open_broker(
     common: &Common,
     inlet: Arc<LogInlet>,
     sessions: &SharedSessions,
-    door: &Door,
-) -> anyhow::Result<(Running, BrokerHandle, Endpoints, Option<certificates::Watching>)> {
+    (door, reloads): (&Door, &Reloads),
+) -> anyhow::Result<(Running, BrokerHandle, Endpoints, Option<Certificates>)> {
     let mut config = common.config.mqtt.clone();
     if common.config.insecure {
         config = config.without_limits_per_client();
@@ -170,8 +192,8 @@ async fn open_broker(
         mqtt_wss: broker.addresses(Transport::WebSocketTls),
         ..Endpoints::nowhere()
     };
-    let watch = |tls| certificates::watch("MQTT", tls, &common.tracker);
-    let certificates = broker.tls().map(watch).transpose()?;
+    let certificates =
+        broker.tls().map(|tls| Certificates::new(What::MqttCertificates, tls, reloads.clone()));
     let handle = broker.handle();
     let token = CancellationToken::new();
     let task = common.tracker.spawn(broker.run(token.clone()));
@@ -200,7 +222,7 @@ async fn open_api(
     spine: &Spine,
     database: &Arc<Database>,
     (book, telemetry, commands): (Rulebook, telemetry::HttpInlet, commands::CommandPort),
-    (bridges, channels): (Arc<[BridgeHandle]>, Option<Handle>),
+    ((bridges, channels), reloads): ((Arc<[BridgeHandle]>, Option<Handle>), &Reloads),
 ) -> anyhow::Result<Web> {
     let kept = Kept {
         log: spine.log().id(),
@@ -263,5 +285,5 @@ async fn open_api(
         common.tracker.clone(),
     )
     .await?;
-    web::open(common, api).await
+    web::open(common, api, reloads).await
 }

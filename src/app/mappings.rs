@@ -10,12 +10,14 @@ use std::sync::Arc;
 use bellwire_ingest::log::{Entry, Log};
 use bellwire_ingest::mapping::Mappings;
 use bellwire_ingest::topics::SharedClaims;
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::durably;
 use super::file_error::FileError;
 use super::file_watch::{self, Changes, Watching};
+use super::reload::{Looked, Reloads, What};
 
 /// Reads a file of mappings and checks it.
 ///
@@ -48,28 +50,72 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Watches `path`, whose mappings are in force.
-pub(super) fn watch(
-    path: &Path,
+/// The file, whose mappings are those that the broker claims by.
+#[derive(Clone, Debug)]
+pub(super) struct MappingsFile(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
     log: Arc<dyn Log>,
     claims: SharedClaims,
-    tracker: &TaskTracker,
-) -> anyhow::Result<Watching> {
-    let (watching, changes) = file_watch::watch(path)?;
-    tracker.spawn(follow(path.to_owned(), log, claims, changes));
-    Ok(watching)
+    reloads: Reloads,
+    /// Whoever has it looks.
+    turn: Mutex<()>,
 }
 
-/// Reads the file again after each change, until the watch ends.
-async fn follow(path: PathBuf, log: Arc<dyn Log>, claims: SharedClaims, mut changes: Changes) {
-    while changes.next().await {
-        match read(&path) {
-            Ok(new) if new.text() == claims.mappings().text() => {}
-            Ok(new) => match put(&log, &claims, new).await {
-                Ok(()) => info!("Read the mappings in {}.", path.display()),
-                Err(error) => warn!("The new mappings are not in force: {error:#}."),
-            },
-            Err(error) => warn!("The mappings in force stay as they are: {error}"),
+impl MappingsFile {
+    /// The file at `path`, whose mappings are in force.
+    pub(super) fn new(
+        path: PathBuf,
+        log: Arc<dyn Log>,
+        claims: SharedClaims,
+        reloads: Reloads,
+    ) -> Self {
+        Self(Arc::new(Inner { path, log, claims, reloads, turn: Mutex::new(()) }))
+    }
+
+    /// Looks whenever it changes, until the watch ends.
+    pub(super) fn watch(&self, tracker: &TaskTracker) -> anyhow::Result<Watching> {
+        let (watching, changes) = file_watch::watch(&self.0.path)?;
+        tracker.spawn(self.clone().follow(changes));
+        Ok(watching)
+    }
+
+    /// Reads it now, and puts it into force if it has changed and is right.
+    pub(super) async fn look(&self) -> Looked {
+        let turn = self.0.turn.lock().await;
+        let looked = self.take_up().await;
+        drop(turn);
+        self.0.reloads.count(What::Mappings, &looked);
+        looked
+    }
+
+    async fn take_up(&self) -> Looked {
+        let Inner { path, log, claims, .. } = &*self.0;
+        let new = read(path).map_err(|error| {
+            format!("The mappings in force stay as they are: {}", super::chain(&error))
+        })?;
+        if new.text() == claims.mappings().text() {
+            return Ok(None);
+        }
+        put(log, claims, new).await.map_err(|error| {
+            format!("The new mappings of {} are not in force: {error:#}.", path.display())
+        })?;
+        Ok(Some(format!("those in {}", path.display())))
+    }
+
+    async fn follow(self, mut changes: Changes) {
+        loop {
+            // At once too: it may have changed while the service started.
+            match self.look().await {
+                Ok(None) => {}
+                Ok(Some(_)) => info!("Read the mappings in {}.", self.0.path.display()),
+                Err(why) => warn!("{why}"),
+            }
+            if !changes.next().await {
+                return;
+            }
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod present;
 mod rebirth;
 pub mod refused;
 mod registry;
+mod reload;
 mod replay;
 mod rulebook;
 pub mod rules;
@@ -67,6 +68,7 @@ use crate::config::{Config, ConfigError, Environment};
 use crate::rulebook::effective::FileRules;
 pub use endpoints::Endpoints;
 use front::Front;
+pub(crate) use reload::Looked;
 use rulebook::{Beginning, Rulebook};
 pub(crate) use rumqttd::BRIDGE as RUMQTTD_BRIDGE;
 use spine::Spine;
@@ -190,6 +192,12 @@ impl App {
         }
     }
 
+    /// Reads again what it follows: rules, mappings, certificates, people and credentials; and says what
+    /// came of it. `configuration` is what came of that. Done when the task is.
+    pub(crate) fn reload(&self, configuration: reload::Looked) -> JoinHandle<()> {
+        self.tracker.spawn(self.front.reloading.clone().run(configuration))
+    }
+
     /// Stops in the order of the data: no new publishes; what was taken is made durable, judged,
     /// kept; then the operators; then the database.
     pub async fn stop(self) -> Stopped {
@@ -198,7 +206,7 @@ impl App {
         // What was asked is done and answered while everything is there that it takes.
         front.intake.end().await;
         // It is not the devices that go.
-        drop((front.files, front.certificates, front.presence, front.commands));
+        drop((front.watching, front.reloading, front.presence, front.commands));
         finish("broker", front.broker).await;
         front.bridges.stop().await;
         front.sending.stop().await;
@@ -313,28 +321,32 @@ pub(crate) fn https_files(config: &Config) -> bellwire_broker::TlsConfig {
     web::files(&config.http.tls)
 }
 
-/// Reads all files that the configuration names but the rules, also those that nothing uses yet.
-///
-/// # Errors
-/// The first that cannot be used, with its key.
-pub(crate) fn check_files(config: &Config) -> Result<(), ConfigError> {
+/// Whatever keeps a configuration from starting that is not seen in its values alone: files that cannot
+/// be used, the rules' and mappings' apart, also those that nothing uses yet; and open doors.
+pub(crate) fn faults(config: &Config) -> Vec<ConfigError> {
+    let mut checks = vec![secure::check(config)];
     let tls = &config.mqtt.tls;
     let named = [&tls.cert_file, &tls.key_file, &tls.client_ca_file, &tls.client_crl_file];
     if named.into_iter().any(Option::is_some) {
-        read_certificates(config)?;
+        checks.push(read_certificates(config));
     }
     let tls = &config.http.tls;
     let named = [&tls.cert_file, &tls.key_file, &tls.client_ca_file];
     if tls.listen.is_some() || named.into_iter().any(Option::is_some) {
-        read_https(config)?;
+        checks.push(read_https(config));
     }
-    bridges::check_files(&config.bridge)?;
-    notify::check_files(&config.channel, &config.route)?;
-    config.rumqttd.credentials().map_err(ConfigError::Value)?;
+    checks.extend(bridges::faults(&config.bridge).map(Err));
+    checks.extend(bellwire_notify::config::faults(&config.channel).map(wrong));
+    checks.push(config.rumqttd.credentials().map(drop).map_err(ConfigError::Value));
     let reader = config.database.reader.check_password();
-    reader.map_err(|error| {
+    checks.push(reader.map_err(|error| {
         ConfigError::Value(format!("database.reader.password_file: {}", chain(&error)))
-    })
+    }));
+    checks.into_iter().filter_map(Result::err).collect()
+}
+
+fn wrong(message: String) -> Result<(), ConfigError> {
+    Err(ConfigError::Value(message))
 }
 
 fn make_data_dir(path: &Path) -> anyhow::Result<()> {

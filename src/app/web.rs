@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bellwire_api::tls::{PROTOCOLS, ServerConfig, TlsSettings};
-use bellwire_api::{Api, Intake};
+use bellwire_api::{Api, Intake, PeopleReader};
 use bellwire_broker::{ClientCertificates, TlsConfig, TlsHandle, TlsMetrics};
 use tokio_util::sync::CancellationToken;
 
-use super::{Common, Running, certificates};
+use super::certificates::Certificates;
+use super::reload::{Reloads, What};
+use super::{Common, Running};
 
 /// The API while it runs.
 #[derive(Debug)]
@@ -17,7 +19,8 @@ pub(super) struct Web {
     pub(super) http: SocketAddr,
     pub(super) https: Option<SocketAddr>,
     pub(super) intake: Intake,
-    pub(super) certificates: Option<certificates::Watching>,
+    pub(super) certificates: Option<Certificates>,
+    pub(super) people: Option<PeopleReader>,
 }
 
 /// Our certificate, as the listener for HTTPS asks for it.
@@ -34,19 +37,19 @@ impl TlsSettings for Https {
 ///
 /// # Errors
 /// If the certificates cannot be used, or the address is taken.
-pub(super) async fn open(common: &Common, mut api: Api) -> anyhow::Result<Web> {
+pub(super) async fn open(common: &Common, mut api: Api, reloads: &Reloads) -> anyhow::Result<Web> {
     let config = &common.config.http.tls;
-    let (mut https, mut watching) = (None, None);
+    let (mut https, mut certificates) = (None, None);
     if config.listen.is_some() {
         let metrics = TlsMetrics::register(&common.registry, "http")?;
         let handle = TlsHandle::open(&files(config), PROTOCOLS, metrics)?;
         https = api.bind_tls(Arc::new(Https(handle.clone()))).await?;
-        watching = Some(certificates::watch("HTTPS", handle, &common.tracker)?);
+        certificates = Some(Certificates::new(What::HttpsCertificates, handle, reloads.clone()));
     }
-    let (http, intake) = (api.local_addr(), api.intake());
+    let (http, intake, people) = (api.local_addr(), api.intake(), api.people());
     let token = CancellationToken::new();
     let task = common.tracker.spawn(api.run(token.clone()));
-    Ok(Web { running: (token, task), http, https, intake, certificates: watching })
+    Ok(Web { running: (token, task), http, https, intake, certificates, people })
 }
 
 /// The files of HTTPS, read as those of MQTT are.

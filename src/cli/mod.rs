@@ -17,16 +17,18 @@ mod mapping;
 mod migrate;
 mod people;
 mod quarantine;
+mod reconfigure;
 mod registry;
 mod rules;
 mod serve;
 mod service;
+mod shell;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Environment, Overrides};
+use crate::config::{Config, ConfigError, Environment, Looked, Overrides};
 use crate::measure::rumqttd;
 
 /// It did what it was asked.
@@ -118,6 +120,10 @@ enum Command {
     /// Tokens by which new devices register themselves.
     #[command(subcommand)]
     Provisioning(access::ProvisioningCommand),
+    /// Print what completes these commands in a shell.
+    Completions(shell::CompletionsArgs),
+    /// Print the manual page, or write those of all commands into a folder.
+    Man(shell::ManArgs),
 }
 
 /// Flags that every command with a configuration has. Each beats environment and file.
@@ -146,6 +152,17 @@ struct Common {
 impl Common {
     /// The configuration with these flags on top.
     fn load(&self) -> Result<Config, ConfigError> {
+        let environment = Environment::of_process();
+        crate::config::load(self.config.as_deref(), &environment, self.overrides())
+    }
+
+    /// The same, with whence each key comes and everything that does not fit.
+    fn look(&self) -> Looked {
+        let environment = Environment::of_process();
+        crate::config::look(self.config.as_deref(), &environment, self.overrides())
+    }
+
+    fn overrides(&self) -> Overrides {
         let text = |value: &Option<String>| value.clone().map(toml::Value::String);
         let mut overrides: Overrides = [
             ("data_dir", text(&self.data_dir)),
@@ -161,7 +178,7 @@ impl Common {
         if self.insecure {
             overrides.push(("insecure", toml::Value::Boolean(true)));
         }
-        crate::config::load(self.config.as_deref(), &Environment::of_process(), overrides)
+        overrides
     }
 }
 
@@ -219,6 +236,8 @@ impl Cli {
             Command::Token(command) => people::token(&command),
             Command::User(command) => access::user(&command),
             Command::Provisioning(command) => access::provisioning(&command),
+            Command::Completions(args) => shell::completions(&args),
+            Command::Man(args) => shell::man(&args),
         };
         match ended {
             Ok(code) => code,
@@ -227,5 +246,15 @@ impl Cli {
                 code
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_can_be_read() {
+        super::Cli::command().debug_assert();
     }
 }

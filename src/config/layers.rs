@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+use toml::de::{DeTable, Deserializer};
 use toml::{Table, Value};
 
-use super::{Config, explain};
+use super::origin::{Origin, Origins};
+use super::{Config, ConfigError, explain, places, settle};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
 const OPTIONAL_KEYS: [(&str, Value); 29] = [
@@ -44,50 +47,6 @@ const OTHER_VARIABLES: [&str; 2] = ["BELLWIRE_CONFIG", TOKEN_VARIABLE];
 /// The API token that the command line comes to a service with.
 pub(crate) const TOKEN_VARIABLE: &str = "BELLWIRE_TOKEN";
 
-/// Why there is no configuration. All of them are exit code 78.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read config file {path}")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file is no TOML, or has a key or value that does not fit.
-    #[error("config file {place}: {message}")]
-    File {
-        /// `file:line:column`.
-        place: String,
-        /// What was found and what would be right.
-        message: String,
-    },
-    /// A variable's value does not fit its key.
-    #[error("environment variable {variable}: {message}")]
-    Variable {
-        /// Which.
-        variable: String,
-        /// What would be right.
-        message: String,
-    },
-    /// A flag's value does not fit its key.
-    #[error("--{flag}: {message}")]
-    Flag {
-        /// Which, without its dashes.
-        flag: String,
-        /// The value, and what would be right.
-        message: String,
-    },
-    /// A value that fits its type and still cannot be.
-    #[error("{0}")]
-    Value(String),
-    /// No data directory can be chosen.
-    #[error("neither data_dir nor HOME is set: say where to keep data with --data-dir")]
-    NoHome,
-}
-
 /// The environment, as it was at start.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, String>);
@@ -116,66 +75,133 @@ impl<const N: usize> From<[(&str, &str); N]> for Environment {
 /// What flags set: full key → value. Strongest of all.
 pub type Overrides = Vec<(&'static str, Value)>;
 
+/// What was found in file, environment and flags.
+#[derive(Debug)]
+pub struct Looked {
+    /// The configuration; keys that do not fit have their defaults.
+    pub config: Config,
+    /// Whence its keys come.
+    pub origins: Origins,
+    /// Everything that does not fit.
+    pub faults: Vec<ConfigError>,
+}
+
 /// Loads the configuration from `file` (or `BELLWIRE_CONFIG`), the environment and flags.
 ///
 /// # Errors
-/// [`ConfigError`], naming file, line and column, or the variable.
+/// [`ConfigError`] with everything that does not fit, naming file, line and column, or the variable.
 pub fn load(
     file: Option<&Path>,
     environment: &Environment,
     overrides: Overrides,
 ) -> Result<Config, ConfigError> {
-    let from_environment = environment.get("BELLWIRE_CONFIG").map(PathBuf::from);
-    let mut table = match file.map(Path::to_owned).or(from_environment) {
-        Some(path) => read_file(&path)?,
-        None => Table::new(),
-    };
-    // Checked one by one, so that the error names the variable or flag.
-    for Variable { name, text, key, value } in variables(environment)? {
-        set(&mut table, &key, value);
-        checked(&table).map_err(|error| ConfigError::Variable {
-            variable: name,
-            message: explain::value(&text, error.message()),
-        })?;
-    }
-    for (key, value) in overrides {
-        let text = explain::shown(&value);
-        set(&mut table, key, value);
-        checked(&table).map_err(|error| ConfigError::Flag {
-            flag: key.replace(['.', '_'], "-"),
-            message: explain::value(&text, error.message()),
-        })?;
-    }
-    let config =
-        checked(&table).map_err(|error| ConfigError::Value(explain::sentence(error.message())))?;
-    config.check()?;
-    Ok(config)
+    let Looked { config, faults, .. } = look(file, environment, overrides);
+    ConfigError::of(faults).map_or(Ok(config), Err)
 }
 
-fn checked(table: &Table) -> Result<Config, toml::de::Error> {
+/// Loads it too, and says everything that does not fit beside what does.
+#[must_use]
+pub fn look(file: Option<&Path>, environment: &Environment, overrides: Overrides) -> Looked {
+    let from_environment = environment.get("BELLWIRE_CONFIG").map(PathBuf::from);
+    let Read { mut table, mut origins, mut faults } = file
+        .map(Path::to_owned)
+        .or(from_environment)
+        .map_or_else(Read::default, |path| read(&path));
+    let (variables, wrong) = variables(environment);
+    faults.extend(wrong);
+    // Checked one by one, so that the error names the variable or flag.
+    for Variable { name, text, key, value } in variables {
+        match with(&table, &key, value) {
+            Ok(new) => {
+                table = new;
+                origins.by_key.insert(key, Origin::Variable(name));
+            }
+            Err(error) => {
+                let message = explain::value(&text, error.message());
+                faults.push(ConfigError::Variable { variable: name, message });
+            }
+        }
+    }
+    for (key, value) in overrides {
+        let (text, flag) = (explain::shown(&value), key.replace(['.', '_'], "-"));
+        match with(&table, key, value) {
+            Ok(new) => {
+                table = new;
+                origins.by_key.insert(key.to_owned(), Origin::Flag(flag));
+            }
+            Err(error) => {
+                let message = explain::value(&text, error.message());
+                faults.push(ConfigError::Flag { flag, message });
+            }
+        }
+    }
+    let config = settle::settle(table, &mut origins, &mut faults);
+    faults.sort_by_key(ConfigError::place);
+    Looked { config, origins, faults }
+}
+
+pub(super) fn checked(table: &Table) -> Result<Config, toml::de::Error> {
     table.clone().try_into()
 }
 
-fn read_file(path: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let file_error = |error: toml::de::Error| {
-        let (line, column) = error.span().map_or((1, 1), |span| place_of(&text, span.start));
-        ConfigError::File {
-            place: format!("{}:{line}:{column}", path.display()),
-            message: explain::sentence(error.message()),
-        }
-    };
-    // The whole file is checked against the keys here, where places are still known.
-    toml::from_str::<Config>(&text).map_err(file_error)?;
-    text.parse::<Table>().map_err(file_error)
+/// The table with `value` for `key`.
+fn with(table: &Table, key: &str, value: Value) -> Result<Table, toml::de::Error> {
+    let mut new = table.clone();
+    set(&mut new, key, value);
+    checked(&new).map(|_| new)
 }
 
-fn place_of(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..offset.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-    (line, column)
+/// What a file has.
+#[derive(Debug, Default)]
+struct Read {
+    /// What fits.
+    table: Table,
+    origins: Origins,
+    /// What does not.
+    faults: Vec<ConfigError>,
+}
+
+fn read(path: &Path) -> Read {
+    match std::fs::read_to_string(path) {
+        Ok(text) => read_text(&path.display().to_string(), &text),
+        Err(source) => {
+            let faults = vec![ConfigError::Read { path: path.to_owned(), source }];
+            Read { faults, ..Read::default() }
+        }
+    }
+}
+
+/// Reads the text of `file`. What the parser does not like is taken out, so that it says more.
+fn read_text(file: &str, text: &str) -> Read {
+    let mut read = Read::default();
+    let (mut root, wrong) = DeTable::parse_recoverable(text);
+    for entry in places::entries(root.get_ref()) {
+        let (line, column) = places::place_of(text, entry.key.start);
+        let origin = Origin::File { file: file.to_owned(), line, column };
+        read.origins.by_key.insert(entry.path, origin);
+    }
+    let mut lines = Vec::new();
+    let mut fault = |error: &toml::de::Error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let (line, column) = places::place_of(text, start);
+        // What is no TOML is not seldom no good value either.
+        let is_new = !lines.contains(&line);
+        lines.push(line);
+        let place = format!("{file}:{line}:{column}");
+        let message = explain::sentence(error.message());
+        is_new.then_some(ConfigError::File { place, message })
+    };
+    read.faults.extend(wrong.iter().filter_map(&mut fault));
+    while let Err(error) = Config::deserialize(Deserializer::from(root.clone())) {
+        read.faults.extend(fault(&error));
+        let at = error.span().map(|span| span.start);
+        let gone = &mut read.origins.gone;
+        if !at.is_some_and(|at| places::take_out(root.get_mut(), at, gone)) {
+            return read;
+        }
+    }
+    read.table = Table::deserialize(Deserializer::from(root)).unwrap_or_default();
+    read
 }
 
 /// A variable that is a key.
@@ -196,17 +222,20 @@ fn ours(environment: &Environment) -> impl Iterator<Item = (&String, &String)> {
     })
 }
 
-fn variables(environment: &Environment) -> Result<Vec<Variable>, ConfigError> {
+/// The variables that are keys, and what is wrong with others.
+fn variables(environment: &Environment) -> (Vec<Variable>, Vec<ConfigError>) {
     let keys = keys();
-    let mut found = Vec::new();
+    let (mut found, mut wrong) = (Vec::new(), Vec::new());
     for (name, text) in ours(environment) {
         let key = keys.iter().find(|(key, _)| variable_of(key) == *name);
         let Some((key, default)) = key else { continue };
-        let value = parse(text, default)
-            .map_err(|message| ConfigError::Variable { variable: name.clone(), message })?;
-        found.push(Variable { name: name.clone(), text: text.clone(), key: key.clone(), value });
+        let (variable, key) = (name.clone(), key.clone());
+        match parse(text, default) {
+            Ok(value) => found.push(Variable { name: variable, text: text.clone(), key, value }),
+            Err(message) => wrong.push(ConfigError::Variable { variable, message }),
+        }
     }
-    Ok(found)
+    (found, wrong)
 }
 
 /// A sentence for each `BELLWIRE_…` variable that is no key. Not an error: a cluster puts
@@ -383,7 +412,49 @@ mod tests {
             ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
         ] {
             let error = with_file(text, &Environment::default()).unwrap_err().to_string();
-            assert!(error.starts_with(expected) && !error.contains("hush"), "{error}");
+            assert!(error.contains(expected) && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn everything_that_does_not_fit_is_said_at_once_and_at_its_place() {
+        let text = "log_filter = nothing\ninsecur = true\n[mqtt]\npacket_bytes_max = 3\n\
+                    connections_max = 'many'\n[database]\npool_size = 0\nwrite_timeout_ms = 0\n\
+                    [kep]\nbatch_readings = 1\n[[acl]]\nwho = '*'\n[[acl]]\nwho = 'anne'\n\
+                    action = 'publish'\ntopic = 'a'\nallow = true\n[[channel]]\nname = 'ops'\n\
+                    type = 'webhook'\nurll = 'http://a'\n[[route]]\nchannels = ['ops', 'opps']\n";
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let environment = Environment::from([
+            ("BELLWIRE_INSECURE", "perhaps"),
+            ("BELLWIRE_LOG_QUEUE_BYTES", "1"),
+            ("BELLWIRE_HTTP_LISTEN", "nowhere"),
+        ]);
+        let looked = look(Some(file.path()), &environment, Vec::new());
+        let name = format!("config file {}:", file.path().display());
+        let said: Vec<_> = looked.faults.iter().map(ToString::to_string).collect();
+        let expected = [
+            "1:14: invalid float, expected `nan`",
+            "2:1: unknown key `insecur`: did you mean `insecure`?",
+            "4:1: mqtt.packet_bytes_max is 3 and must be at least 64",
+            "5:19: invalid type: string \"many\", expected u32",
+            "7:1: database.pool_size must be 1 to 1000",
+            "8:1: database.write_timeout_ms must be 1 to",
+            "9:2: unknown key `kep`: did you mean `keep`?",
+            "11:1: missing field `action`",
+            "14:1: acl[1].who: `anne` is neither",
+            "18:1: channel[0].url must be set",
+            "21:1: unknown key `urll`: did you mean `url`?",
+            "23:1: route[0].channels: there is no channel `opps`",
+            "BELLWIRE_INSECURE: `perhaps` is neither true nor false",
+            "BELLWIRE_HTTP_LISTEN: `nowhere` is no address with a port",
+            "BELLWIRE_LOG_QUEUE_BYTES: log.queue_bytes must be from",
+        ];
+        assert_eq!(said.len(), expected.len(), "{said:#?}");
+        for (text, expected) in said.iter().zip(expected) {
+            let text = text.strip_prefix(&name).unwrap_or(text);
+            let text = text.strip_prefix("environment variable ").unwrap_or(text);
+            assert!(text.starts_with(expected), "{text} is not {expected}; all: {said:#?}");
         }
     }
 

@@ -1,19 +1,28 @@
 //! The configuration: defaults, then the file, then the environment, then flags.
 
+mod error;
 mod explain;
 mod ingest;
 mod layers;
+mod origin;
+mod places;
 mod rumqttd;
+mod settle;
+mod shown;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use error::ConfigError;
+pub(crate) use error::list;
 pub use ingest::{IngestSection, TimeSection};
 pub(crate) use layers::TOKEN_VARIABLE;
-pub use layers::{ConfigError, Environment, Overrides, load, unknown_variables};
+pub use layers::{Environment, Looked, Overrides, load, look, unknown_variables};
+pub use origin::{Origin, Origins};
 pub use rumqttd::RumqttdSection;
+pub(crate) use shown::{differing, shown};
 
 /// A configuration file with every key at its default, and what each does.
 pub const EXAMPLE: &str = include_str!("../../deploy/bellwire.example.toml");

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, ReaderConfig};
 
+/// What is shown in place of a [`Secret`].
+pub const HIDDEN: &str = "<hidden>";
+
 /// A text that may hold a password: it is never shown, neither in logs nor by `config show`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -30,13 +33,13 @@ impl Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
+        f.write_str(HIDDEN)
     }
 }
 
 impl Serialize for Secret {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
+        serializer.serialize_str(HIDDEN)
     }
 }
 
@@ -245,7 +248,7 @@ mod tests {
         let config =
             Config { url: Some(Secret::new("postgres://u:hush@h/d")), ..Config::default() };
         assert!(!format!("{config:?}").contains("hush"));
-        assert!(format!("{config:?}").contains("***"));
+        assert!(format!("{config:?}").contains(HIDDEN));
     }
 
     #[test]

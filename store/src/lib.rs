@@ -49,7 +49,7 @@ pub use care::{
     server_programs,
 };
 pub use compact::{Compacted, Compactor};
-pub use config::{Config, Secret};
+pub use config::{Config, HIDDEN, Secret};
 pub use database::{Database, Mode};
 pub use error::{Error, WriteError};
 pub use managed::{Managed, Running};

@@ -106,6 +106,71 @@ fn a_right_configuration_is_said_to_be_right_and_a_misspelt_variable_is_named() 
 }
 
 #[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let dir = folder();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("rules.toml"), "[[rule]]\nname = \"a\"\nwhen = \"avgg(t, 5m) > 3\"\n")
+        .unwrap();
+    std::fs::write(at("mappings.toml"), "[[mapping]]\npreset = 'tasmata'\n").unwrap();
+    let file = at("bellwire.toml");
+    let lines = format!(
+        "insecur = true\nrules = '{0}/rules.toml'\nmappings = '{0}/mappings.toml'\n[mqtt]\n\
+         packet_bytes_max = 3\n[http.tls]\nlisten = '127.0.0.1:0'\ncert_file = '/nowhere/c'\n\
+         key_file = '/nowhere/k'\n[[channel]]\nname = 'a'\ntype = 'webhook'\n\
+         url_file = '/nowhere/u'\n",
+        dir.path().display()
+    );
+    std::fs::write(&file, lines).unwrap();
+    let environment = [("BELLWIRE_KEEP_BATCH_READINGS", "many"), ("BELLWIRE_INSECURE", "1")];
+    let arguments = ["check-config", "--config", text(&file), "--http-listen", "0.0.0.0:1"];
+    let output = bellwire(&arguments, &environment);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78), "{stderr}");
+    assert!(
+        stderr.starts_with("bellwire: there are several mistakes:\n  config file "),
+        "{stderr}"
+    );
+    for said in [
+        "bellwire.toml:1:1: unknown key `insecur`: did you mean `insecure`?",
+        "bellwire.toml:5:1: mqtt.packet_bytes_max is 3 and must be at least 64",
+        "variable BELLWIRE_KEEP_BATCH_READINGS: `many` is no whole number",
+        "--insecure allows loopback addresses only, not 0.0.0.0:1",
+        "bellwire.toml:8:1: http.tls.cert_file: cannot read /nowhere/c",
+        "bellwire.toml:13:1: channel[0].url_file: cannot read /nowhere/u",
+        "mappings.toml: line 2, column 10",
+        "rules.toml:3:",
+    ] {
+        assert_eq!(stderr.matches(said).count(), 1, "{said:?} in: {stderr}");
+    }
+    let n_said =
+        stderr.lines().filter(|line| line.starts_with("  ") && line.contains(": ")).count();
+    assert!((8..=10).contains(&n_said), "and no more: {stderr}");
+}
+
+#[test]
+fn each_key_says_whence_it_comes() {
+    let dir = folder();
+    let file = dir.path().join("bellwire.toml");
+    std::fs::write(&file, "log_filter = 'warn'\n[database]\nurl = 'postgres://u:hush@h/d'\n")
+        .unwrap();
+    let arguments = ["config", "show", "--origin", "--config", text(&file), "--data-dir", "/data"];
+    let output = bellwire(&arguments, &[("BELLWIRE_HTTP_LISTEN", "127.0.0.1:9")]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let place = file.display();
+    for line in [
+        "data_dir = \"/data\"  # --data-dir".to_owned(),
+        format!("log_filter = \"warn\"  # {place}:1"),
+        "insecure = false  # default".to_owned(),
+        "listen = \"127.0.0.1:9\"  # BELLWIRE_HTTP_LISTEN".to_owned(),
+        format!("url = \"<hidden>\"  # {place}:3"),
+    ] {
+        assert!(stdout.lines().any(|it| it == line), "{line:?} in: {stdout}");
+    }
+    assert!(!stdout.contains("hush"), "{stdout}");
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_made_is_named() {
     let dir = folder();
     let file = dir.path().join("file");
@@ -147,7 +212,7 @@ fn the_configuration_can_be_shown_without_its_secrets() {
     let url = "postgres://me:hush@nowhere/db";
     let output = bellwire(&["config", "show"], &[("BELLWIRE_DATABASE_URL", url)]);
     let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && stdout.contains("url = \"***\""), "{stdout}");
+    assert!(output.status.success() && stdout.contains("url = \"<hidden>\""), "{stdout}");
     assert!(!stdout.contains("hush"), "{stdout}");
 }
 

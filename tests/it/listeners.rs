@@ -154,3 +154,44 @@ async fn wrong_certificates_are_a_wrong_configuration() {
     crate::backup::fail(&service, &["check-config"], 78, said).await;
     assert!(!service.data_dir().join("log").exists(), "nothing has started");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_no_watch_sees_change_are_read_on_sighup() {
+    let mut service = Service::prepare(Settings::default());
+    let (links, inside) = (service.dir().join("links"), service.dir().join("files"));
+    std::fs::create_dir_all(&links).unwrap();
+    std::fs::create_dir_all(&inside).unwrap();
+    let files = Files { cert: inside.join("cert.pem"), key: inside.join("key.pem") };
+    let old = files.write(2090, None);
+    service.set("BELLWIRE_MQTT_TLS_LISTEN", "127.0.0.1:0");
+    for (variable, file) in
+        [("BELLWIRE_MQTT_TLS_CERT_FILE", &files.cert), ("BELLWIRE_MQTT_TLS_KEY_FILE", &files.key)]
+    {
+        let link = links.join(file.file_name().unwrap());
+        std::os::unix::fs::symlink(file, &link).unwrap();
+        service.set(variable, link.display());
+    }
+    service.launch().await;
+    let address = endpoint(&service, "mqtts");
+
+    files.write(2091, Some("no key"));
+    service.signal(libc::SIGHUP);
+    let wrong = "wrong, the old goes on: certificates for MQTT";
+    crate::support::service::wait_until("it warns", || service.log().contains(wrong)).await;
+    assert!(service.log().contains("key.pem has no private key"), "{}", service.log());
+    drop(connect(&address, b'a', old).await.unwrap());
+
+    let new = files.write(2091, None);
+    service.signal(libc::SIGHUP);
+    let changed = "changed: certificates for MQTT";
+    crate::support::service::wait_until("it says so", || service.log().contains(changed)).await;
+    drop(connect(&address, b'b', new).await.unwrap());
+    let metrics = service.metrics().await;
+    for result in ["ok", "failed"] {
+        let line =
+            format!("bellwire_reloads_total{{result=\"{result}\",what=\"mqtt_certificates\"}} 1\n");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    assert!(service.stop().await.success());
+    service.assert_quiet(&["New certificates for MQTT are wrong; the old ones stay"]);
+}

@@ -7,12 +7,14 @@ use std::time::Duration;
 use bellwire_broker::BrokerHandle;
 use bellwire_broker::access::{Changes, Guard, Principal, Scope};
 use bellwire_store::{AccessChanges, AccessStore};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::convert;
 use super::file::{Credentials, CredentialsFile};
+use crate::app::reload::Looked;
 
 /// How often it looks: what is revoked is out within two of these.
 const EVERY: Duration = Duration::from_secs(1);
@@ -81,12 +83,12 @@ impl Follower {
         }
     }
 
-    /// Asks the database once; gives whose connections have to go.
-    pub(super) async fn look(&mut self) -> Vec<Principal> {
+    /// Asks the database once; gives whose connections have to go, and what came of it.
+    pub(super) async fn look(&mut self) -> (Vec<Principal>, Looked) {
         match self.store.changes(self.revision).await {
             Ok(None) => {
                 self.is_well = true;
-                Vec::new()
+                (Vec::new(), Ok(None))
             }
             Ok(Some(changes)) => {
                 self.is_well = true;
@@ -106,12 +108,13 @@ impl Follower {
                         "Changes of credentials are not taken up; those that are known stay valid."
                     );
                 }
-                Vec::new()
+                let reason = crate::app::chain(&error);
+                (Vec::new(), Err(format!("Credentials that are known stay valid: {reason}.")))
             }
         }
     }
 
-    fn take(&mut self, changes: AccessChanges) -> Vec<Principal> {
+    fn take(&mut self, changes: AccessChanges) -> (Vec<Principal>, Looked) {
         let AccessChanges { is_whole, revision, accounts, provisioning } = changes;
         self.revision = Some(revision);
         let scope = if is_whole { Scope::All } else { Scope::Changed };
@@ -126,32 +129,43 @@ impl Follower {
         }
         known.accounts.extend(accounts.into_iter().map(|row| (row.name.clone(), row)));
         if is_whole && known == self.known {
-            return gone;
+            return (gone, Ok(None));
         }
         self.known = known;
         self.unwritten = Some(self.rest_until);
-        gone
+        (gone, Ok(Some(format!("{} accounts", self.known.accounts.len()))))
     }
 
-    /// Goes on until `shutdown`, closing connections that lose their right.
-    pub(super) async fn run(mut self, broker: BrokerHandle, shutdown: CancellationToken) {
+    /// Goes on until `shutdown`, closing connections that lose their right. Whoever asks for it is told
+    /// what a look at once has brought.
+    pub(super) async fn run(
+        mut self,
+        broker: BrokerHandle,
+        mut asked: mpsc::Receiver<oneshot::Sender<Looked>>,
+        shutdown: CancellationToken,
+    ) {
         let mut pulse = interval(EVERY);
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let asker = tokio::select! {
                 () = shutdown.cancelled() => break,
-                _ = pulse.tick() => {}
-            }
+                _ = pulse.tick() => None,
+                Some(asker) = asked.recv() => Some(asker),
+            };
             if self.unwritten.is_some_and(|from| from <= Instant::now()) {
                 self.write().await;
             }
-            let gone = tokio::select! {
+            let (gone, looked) = tokio::select! {
                 () = shutdown.cancelled() => break,
-                gone = self.look() => gone,
+                looked = self.look() => looked,
             };
             let n_closed = broker.disconnect(&gone);
             if n_closed > 0 {
                 info!("Closed {n_closed} connections: what they came in by is not valid any more.");
+            }
+            if let Some(asker) = asker {
+                // Whoever asked may have gone.
+                let _ = asker.send(looked);
             }
             if self.unwritten.is_some_and(|from| from <= Instant::now()) {
                 self.write().await;

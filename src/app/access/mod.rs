@@ -16,11 +16,13 @@ use bellwire_broker::access::{
 };
 use bellwire_model::Clock;
 use bellwire_store::{AccessStore, Database, Registered, StoredHash};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::file::CredentialsFile;
 use self::follow::Follower;
+use super::reload::Looked;
 use super::{Common, Running};
 use crate::config::ConfigError;
 
@@ -74,11 +76,29 @@ impl Door {
 
     /// From now on changes in the database are taken up, and connections that lose their right are
     /// closed.
-    pub(super) fn follow(self, common: &Common, broker: BrokerHandle) -> Option<Running> {
+    pub(super) fn follow(self, common: &Common, broker: BrokerHandle) -> Option<(Running, Asking)> {
         let follower = self.follower?;
+        // Who asks waits for the answer: there is one at a time.
+        let (asking, asked) = mpsc::channel(1);
         let token = CancellationToken::new();
-        let task = common.tracker.spawn(follower.run(broker, token.clone()));
-        Some((token, task))
+        let task = common.tracker.spawn(follower.run(broker, asked, token.clone()));
+        Some(((token, task), Asking(asking)))
+    }
+}
+
+/// Has the credentials read at once.
+#[derive(Clone, Debug)]
+pub(super) struct Asking(mpsc::Sender<oneshot::Sender<Looked>>);
+
+impl Asking {
+    /// Waits until the database has been asked what is new.
+    pub(super) async fn look(&self) -> Looked {
+        let (answer, answered) = oneshot::channel();
+        // Where nobody answers, the service stops.
+        match self.0.send(answer).await {
+            Ok(()) => answered.await.unwrap_or(Ok(None)),
+            Err(_) => Ok(None),
+        }
     }
 }
 

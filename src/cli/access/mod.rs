@@ -52,11 +52,11 @@ pub(super) struct RotateDevice {
     #[arg(value_parser = device_id)]
     device: DeviceId,
     #[command(flatten)]
-    rotate: Rotate,
+    rotate: RotateArgs,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Rotate {
+pub(super) struct RotateArgs {
     /// How long the token before stays valid: a number and `s`, `m`, `h` or `d`; `0s` closes its
     /// connections at once
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration)]
@@ -106,7 +106,7 @@ pub(super) enum UserCommand {
         #[arg(value_parser = service_name)]
         name: ServiceName,
         #[command(flatten)]
-        rotate: Rotate,
+        rotate: RotateArgs,
     },
     /// Revoke a service account and close its connections.
     Revoke {
@@ -243,7 +243,7 @@ pub(super) fn rotate_device(args: &RotateDevice) -> Result<u8, Failure> {
     rotate(AccountKind::Device, args.device.as_str(), &args.rotate)
 }
 
-fn rotate(kind: AccountKind, name: &str, args: &Rotate) -> Result<u8, Failure> {
+fn rotate(kind: AccountKind, name: &str, args: &RotateArgs) -> Result<u8, Failure> {
     show(&args.output, &args.common, async |credentials: &Credentials| {
         credentials.rotate(kind, name, args.grace).await
     })

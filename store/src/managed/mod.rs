@@ -249,6 +249,8 @@ impl Managed {
             .arg("-D")
             .arg(&self.layout.cluster)
             .current_dir("/")
+            // It would say there that it is ready, which is no news of ours.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(log)

@@ -202,4 +202,18 @@ impl Gate {
             }
         }
     }
+
+    /// Reads people now, whether it is seen that others have changed them or not. Whether they are others.
+    pub(crate) async fn read_again(&self) -> std::io::Result<bool> {
+        let store = Arc::clone(&self.store);
+        let turn = self.turn.lock().await;
+        let people = blocking(move || store.read()).await??;
+        let is_new = people != lock(&self.state).people;
+        if is_new {
+            self.notice(&people);
+            self.take(people, None);
+        }
+        drop(turn);
+        Ok(is_new)
+    }
 }
