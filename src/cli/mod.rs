@@ -13,6 +13,7 @@ mod device;
 mod doctor;
 mod fleet;
 mod handling;
+mod healthcheck;
 mod mapping;
 mod migrate;
 mod people;
@@ -99,6 +100,8 @@ enum Command {
     Config(check::ConfigCommand),
     /// Look at everything and say what is not well; changes nothing.
     Doctor(doctor::DoctorArgs),
+    /// Ask a running service whether it is well: exit code 0, or 1.
+    Healthcheck(healthcheck::HealthcheckArgs),
     /// Bring the database to the schema of this version; `serve` does it too.
     Migrate(migrate::MigrateArgs),
     /// Back up the database and the data directory, while the service runs or not.
@@ -228,6 +231,7 @@ impl Cli {
             Command::Silence(command) => handling::silence(&command),
             Command::Config(command) => check::show(&command),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Healthcheck(args) => healthcheck::run(&args),
             Command::Migrate(args) => migrate::run(&args),
             Command::Backup(args) => backup::backup(&args),
             Command::Restore(args) => backup::restore(&args),

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use super::Common;
 use crate::app::people::LOCAL_TOKEN;
-use crate::config::{Environment, TOKEN_VARIABLE};
+use crate::config::{Config, Environment, TOKEN_VARIABLE};
 
 /// Longer than a change of rules may wait.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,17 +44,14 @@ impl Service {
         let config = common.load()?;
         let environment = Environment::of_process();
         let data_dir = config.data_dir(&environment)?;
-        let endpoints = data_dir.join("endpoints.json");
-        let said = std::fs::read(&endpoints).ok();
-        let said = said.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
-        let http = said.and_then(|said| said["http"].as_str()?.parse().ok());
+        let address = address(&config, &data_dir);
         let token = match environment.get(TOKEN_VARIABLE) {
             Some(token) => Some(token.trim().to_owned()),
             None => std::fs::read_to_string(data_dir.join(LOCAL_TOKEN)).ok(),
         };
         // A line's end in it would begin another header.
         let token = token.map(|token| token.trim().to_owned()).filter(|token| is_token(token));
-        Ok(Self { address: http.unwrap_or(config.http.listen), token })
+        Ok(Self { address, token })
     }
 
     /// The answer's body; null if there is none.
@@ -113,12 +111,20 @@ impl Service {
     }
 }
 
+/// Where the service of this data directory says that HTTP is, or where it would be.
+pub(super) fn address(config: &Config, data_dir: &Path) -> SocketAddr {
+    let said = std::fs::read(data_dir.join("endpoints.json")).ok();
+    let said = said.and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let http = said.and_then(|said| said["http"].as_str()?.parse().ok());
+    http.unwrap_or(config.http.listen)
+}
+
 fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Head and body.
-fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
+pub(super) fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     head.starts_with("HTTP/1.1 ").then_some((head, &answer[end + 4..]))
