@@ -2,7 +2,7 @@
 # CONTRIBUTING.md explains the order of `make test`.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-test build console pictures demo bench schemathesis test fmt fmt-check lint clippy doc deny console-test timescale-test doctest nextest clean
+.PHONY: help setup setup-test build console pictures demo bench schemathesis deb sbom advisories test fmt fmt-check lint clippy doc deny console-test timescale-test doctest nextest clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,15 @@ bench: setup build ## Measure rate, CPU and latency on this machine; ARGS="…"
 
 schemathesis: ## Ask the API whatever its document allows; BELLWIRE_TEST_EXAMPLES=200
 	scripts/interop fetch && cargo nextest run -p bellwire --locked -E 'test(schemathesis)'
+
+deb: build ## Make a Debian package of the release binary
+	scripts/deb target/release/bellwire target
+
+sbom: ## Say in target/sbom.json what Bellwire is made of (CycloneDX)
+	scripts/sbom >target/sbom.json
+
+advisories: ## Ask RustSec's database about the dependencies
+	cargo deny --locked check advisories
 
 clean: ## Remove everything that was built
 	rm -rf target api/console/dist api/console/node_modules store/tests/timescale/node_modules tests/interop/node_modules tests/interop/python tests/interop/schemathesis

@@ -16,6 +16,7 @@ mod commands;
 mod console;
 mod crash;
 mod dashboards;
+mod deploy;
 mod device_data;
 mod doors;
 mod durability;

@@ -5,6 +5,7 @@ pub(crate) mod device;
 pub(crate) mod dice;
 pub(crate) mod events;
 pub(crate) mod fault;
+pub(crate) mod haproxy;
 pub(crate) mod http;
 pub(crate) mod http2;
 pub(crate) mod listener;

@@ -43,7 +43,7 @@ fn key_faults(what: &Yaml, known: &[&str]) -> Vec<String> {
 }
 
 /// Faults of the data sources, which these uids of these types must be among.
-fn source_faults(document: &Yaml, wanted: &[(String, String)]) -> Vec<String> {
+pub(crate) fn source_faults(document: &Yaml, wanted: &[(String, String)]) -> Vec<String> {
     let sources = document["datasources"].as_vec().unwrap();
     let mut faults = Vec::new();
     for source in sources {
@@ -63,7 +63,7 @@ fn source_faults(document: &Yaml, wanted: &[(String, String)]) -> Vec<String> {
 }
 
 /// The sources that the dashboards choose when they open.
-fn wanted() -> Vec<(String, String)> {
+pub(crate) fn wanted() -> Vec<(String, String)> {
     let of_source = |it: &super::model::Variable| {
         let uid = it.current["value"].as_str().unwrap().to_owned();
         (uid, it.query.as_str().unwrap().to_owned())

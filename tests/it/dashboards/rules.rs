@@ -10,7 +10,7 @@ use crate::support::tree;
 /// Where they lie.
 pub(super) const FOLDER: &str = "dashboards/prometheus/";
 /// The rules.
-pub(super) const RULES: &str = "dashboards/prometheus/bellwire.rules.yml";
+pub(crate) const RULES: &str = "dashboards/prometheus/bellwire.rules.yml";
 /// What `runbook_url` must lead to.
 const RUNBOOKS: &str = "docs/guides/prometheus.md";
 const REPOSITORY: &str = "https://github.com/bellwire/bellwire/blob/main/";
