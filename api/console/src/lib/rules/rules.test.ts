@@ -281,10 +281,10 @@ describe("examples", () => {
 });
 
 describe("a test of a rule", () => {
-  const begun = (lines: string): string => beginning("r", `[[rule]]\nname = "r"\n${lines}`);
+  const begun = (lines: string): string => beginning(`[[rule]]\nname = "r"\n${lines}`);
 
   it("begins with values on both sides of the rule's own limits, for as long as it asks", () => {
-    expect(beginning("hot", TEXT)).toMatch(/\ntemperature = "72x3 88x31"\n[^]*at = "5m30s"/);
+    expect(beginning(TEXT)).toMatch(/\ntemperature = "72x3 88x31"\n[^]*at = "5m30s"\nrule = "hot"\n/);
     expect(begun("")).toContain('temperature = "0x3 1x1"');
     expect(begun('when = "motor.rpm > 5"')).toMatch(/motor\.rpm = "4x3 6x1"\n[^]*at = "30s"/);
     expect(begun('when = "t < limit - 2"\nfor = "1m30s"\nparams = { limit = -15 }')).toMatch(/t = "-15.3x3 -18.7x10"\n[^]*at = "2m"/);

@@ -60,8 +60,9 @@ function seriesOf({ isAbove, limit, isRate }: Bound, n: number): string {
   return `${short(limit - sign * step)}x${BEFORE} ${short(limit + sign * step)}x${n}`;
 }
 
-/** A test to begin with: the rule's metrics are well, then past their limits until it is to fire. */
-export function beginning(rule: string, toml: string): string {
+/** A test to begin with, of the rule that the text has now: its metrics are well, then past their limits until it is to
+ *  fire. */
+export function beginning(toml: string): string {
   const fields = fieldsOf(toml);
   const value = (key: string): string => fields.get(key)?.value ?? "";
   const when = value("when") || value("levels");
@@ -81,7 +82,7 @@ ${lines.join("\n")}
 
 [[test.expect]]
 at = "${written((BEFORE + n) * EVERY_S)}"
-rule = "${rule}"
+rule = ${quote(value("name"))}
 device = "${device}"
 state = "firing"
 `;
