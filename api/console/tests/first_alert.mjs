@@ -12,7 +12,7 @@ const browser = await launch();
 try {
   const { page, close } = await open(browser, url);
   await page.goto(`${url}/`);
-  const row = page.locator("[data-row]").first();
+  const row = page.locator(`[data-alert][data-state="firing"]`).first();
   await row.waitFor({ timeout: PATIENCE_MS });
   console.log(`the alert: ${(await row.innerText()).split(/\s*\n\s*/).filter(Boolean).join(", ")}`);
   await close();
