@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 use super::access::device_id;
+use super::listing::Listing;
 use super::service::{Request, Service, encoded};
 use super::{Common, EXIT_FAILURE, EXIT_OK, Failure, print_json};
 
@@ -119,23 +120,23 @@ fn send(args: &SendArgs) -> Result<u8, Failure> {
     Ok(if args.wait.is_none() || is_done { EXIT_OK } else { EXIT_FAILURE })
 }
 
+const COMMANDS: Listing = Listing {
+    key: "commands",
+    empty: "The device has no commands, as far as was asked.",
+    more: "There are more: --limit, or --state.",
+};
+
 fn list(args: &ListArgs) -> Result<u8, Failure> {
     let mut path = format!("{}?limit={}", path(&args.device), args.limit);
     if let Some(states) = &args.state {
         path += &format!("&state={}", encoded(states));
     }
     let page = Service::find(&args.common)?.get(&path)?;
-    let rows = page["commands"].as_array().map_or(&[][..], Vec::as_slice);
     if args.json {
-        rows.iter().for_each(|row| println!("{row}"));
+        COMMANDS.print_json(&page);
         return Ok(EXIT_OK);
     }
-    rows.iter().for_each(print);
-    if rows.is_empty() {
-        println!("The device has no commands, as far as was asked.");
-    } else if !page["next"].is_null() {
-        println!("There are more: --limit, or --state.");
-    }
+    COMMANDS.print(&page, print);
     if page["partial"] == true {
         println!("The database is away: older ones are not shown.");
     }

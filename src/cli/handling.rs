@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::listing::Listing;
 use super::service::{Request, Service, encoded};
 use super::{Common, EXIT_OK, Failure, print_json};
 
@@ -137,6 +138,12 @@ pub(super) fn alert(command: &AlertCommand) -> Result<u8, Failure> {
     }
 }
 
+const ALERTS: Listing = Listing {
+    key: "alerts",
+    empty: "There are no such alerts.",
+    more: "There are more: --limit, --state, or --matchers.",
+};
+
 fn list(args: &AlertsArgs) -> Result<u8, Failure> {
     let mut path = format!("/alerts?limit={}", args.limit);
     for (name, value) in [("state", &args.state), ("matchers", &args.matchers)] {
@@ -145,16 +152,10 @@ fn list(args: &AlertsArgs) -> Result<u8, Failure> {
         }
     }
     let page = Service::find(&args.common)?.get(&path)?;
-    let rows = page["alerts"].as_array().map_or(&[][..], Vec::as_slice);
     if args.json {
-        rows.iter().for_each(|row| println!("{row}"));
-        return Ok(EXIT_OK);
-    }
-    rows.iter().for_each(print_alert);
-    if rows.is_empty() {
-        println!("There are no such alerts.");
-    } else if !page["next"].is_null() {
-        println!("There are more: --limit, --state, or --matchers.");
+        ALERTS.print_json(&page);
+    } else {
+        ALERTS.print(&page, print_alert);
     }
     Ok(EXIT_OK)
 }

@@ -14,6 +14,7 @@ mod doctor;
 mod fleet;
 mod handling;
 mod healthcheck;
+mod listing;
 mod mapping;
 mod migrate;
 mod people;

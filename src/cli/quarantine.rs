@@ -3,6 +3,7 @@
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Map, Value};
 
+use super::listing::Listing;
 use super::service::{Request, Service, encoded};
 use super::{Common, EXIT_FAILURE, EXIT_OK, Failure};
 
@@ -93,22 +94,22 @@ pub(super) fn run(command: &QuarantineCommand) -> Result<u8, Failure> {
     }
 }
 
+const PAYLOADS: Listing = Listing {
+    key: "quarantine",
+    empty: "Nothing is in quarantine, as far as was asked.",
+    more: "There are more: --limit, or filters, as --reason or --device.",
+};
+
 fn list(args: &ListArgs) -> Result<u8, Failure> {
     let mut path = format!("/quarantine?limit={}", args.limit);
     for (name, value) in args.filter.given() {
         path += &format!("&{name}={}", encoded(value));
     }
     let page = Service::find(&args.common)?.get(&path)?;
-    let rows = page["quarantine"].as_array().map_or(&[][..], Vec::as_slice);
     if args.json {
-        rows.iter().for_each(|row| println!("{row}"));
-        return Ok(EXIT_OK);
-    }
-    rows.iter().for_each(print);
-    if rows.is_empty() {
-        println!("Nothing is in quarantine, as far as was asked.");
-    } else if !page["next"].is_null() {
-        println!("There are more: --limit, or filters, as --reason or --device.");
+        PAYLOADS.print_json(&page);
+    } else {
+        PAYLOADS.print(&page, print);
     }
     Ok(EXIT_OK)
 }
