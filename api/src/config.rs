@@ -6,9 +6,11 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use axum::http::Uri;
+use bellwire_model::Network;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Role;
+use crate::networks;
 
 /// Settings of HTTP and the live feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +52,9 @@ pub struct Config {
     /// HTTPS.
     pub tls: TlsConfig,
     /// Proxies that are believed what they say of a client's address and line (`X-Forwarded-For`,
-    /// `X-Forwarded-Proto`). Default: none.
-    pub trusted_proxies: Vec<IpAddr>,
+    /// `X-Forwarded-Proto`): addresses, or networks as `10.42.0.0/16`. Default: none.
+    #[serde(with = "networks")]
+    pub trusted_proxies: Vec<Network>,
     /// Who may come in.
     pub auth: AuthConfig,
     /// Origins whose pages may use the API, cookies included: `https://ops.example.org`, with the
@@ -113,7 +116,7 @@ impl Config {
 
     /// Whether what comes from this address is believed what it says of who its client is.
     pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|it| it.to_canonical() == address.to_canonical())
+        self.trusted_proxies.iter().any(|it| it.contains(address))
     }
 }
 

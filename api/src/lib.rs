@@ -29,6 +29,7 @@ mod http;
 mod links;
 mod live;
 pub mod metrics;
+mod networks;
 mod openapi;
 mod params;
 mod peer;

@@ -61,10 +61,7 @@ mod upkeep;
 
 pub use config::Config;
 pub use door::config::{ClientCertificates, DoorConfig, ProxyConfig, RateConfig, TlsConfig};
-pub use door::{
-    Network, NetworkError, Reload, TlsError, TlsFacts, TlsHandle, TlsMetrics, Transport,
-    look_at_tls,
-};
+pub use door::{Reload, TlsError, TlsFacts, TlsHandle, TlsMetrics, Transport, look_at_tls};
 pub use error::Error;
 pub use handle::BrokerHandle;
 pub use letters::{Letter, Letters, News, Posted, Progress, Several, Signed};

@@ -34,6 +34,9 @@ pub(crate) async fn enter(
     let source = source(&app, &request);
     request.extensions_mut().insert(source);
     let Some(gate) = &app.gate else {
+        if origin::is_by_foreign_name(&request) {
+            return by_foreign_name().into_response();
+        }
         if changes(request.method()) && origin::is_foreign(request.headers()) {
             return Refusal::Forged.into_response();
         }
@@ -76,6 +79,16 @@ pub(crate) fn out_of_scope() -> Problem {
         StatusCode::FORBIDDEN,
         "out_of_scope",
         "This is about the whole fleet, and your scope is a part of it: ask about a device that you see.",
+    )
+}
+
+/// The problem of a request that came by a name which somebody else may have given to this machine.
+fn by_foreign_name() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "origin_not_allowed",
+        "With `--insecure` ask by an address or by `localhost`: by another name, any page in a browser on \
+         this machine could ask too.",
     )
 }
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, Request, header};
+use bellwire_model::Network;
 
 use crate::peer::Peer;
 
@@ -37,10 +39,10 @@ pub(crate) enum Nearness {
 
 impl Source {
     /// Reads it from the connection, and from what a proxy says, if it is one of `trusted`.
-    pub(crate) fn of(peer: Peer, headers: &HeaderMap, trusted: &[IpAddr]) -> Self {
+    pub(crate) fn of(peer: Peer, headers: &HeaderMap, trusted: &[Network]) -> Self {
         let Peer { address: peer, is_secure } = peer;
         let own = if is_secure { Wire::Encrypted } else { Wire::Plain };
-        let is_trusted = |address: &IpAddr| trusted.iter().any(|it| it.to_canonical() == *address);
+        let is_trusted = |address: &IpAddr| trusted.iter().any(|it| it.contains(*address));
         let forwarded = texts(headers, "x-forwarded-for");
         if !is_trusted(&peer) {
             let by_proxy = !forwarded.is_empty() || headers.contains_key(header::FORWARDED);
@@ -94,6 +96,20 @@ pub(crate) fn is_foreign(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a request came by a name that is none of this machine's own: whoever owns the name can have it
+/// point here, and then a page of theirs asks as one of ours (DNS rebinding). A name without a full stop
+/// is of this network.
+pub(crate) fn is_by_foreign_name<B>(request: &Request<B>) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let Some(host) = host.or_else(|| request.uri().authority().map(Authority::as_str)) else {
+        return false;
+    };
+    let Ok(authority) = host.parse::<Authority>() else { return true };
+    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    !is_address && name.contains('.') && !name.ends_with(".localhost")
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderName, HeaderValue};
@@ -113,7 +129,7 @@ mod tests {
         trusted: &[&str],
     ) -> (String, Wire, Nearness) {
         let peer = Peer { address: peer.parse().unwrap(), is_secure: false };
-        let trusted: Vec<IpAddr> = trusted.iter().map(|it| it.parse().unwrap()).collect();
+        let trusted: Vec<Network> = trusted.iter().map(|it| it.parse().unwrap()).collect();
         let Source { address, wire, nearness } = Source::of(peer, &headers(lines), &trusted);
         (address.to_string(), wire, nearness)
     }
@@ -133,10 +149,36 @@ mod tests {
         check("127.0.0.1", &said, &["127.0.0.1"], "10.1.1.1", Encrypted, Elsewhere);
         check("127.0.0.1", &said, &["127.0.0.1", "10.1.1.1"], "9.9.9.9", Encrypted, Elsewhere);
         check("10.2.2.2", &said, &["127.0.0.1"], "10.2.2.2", Plain, Elsewhere);
+        let networks = ["127.0.0.0/8", "10.1.0.0/16"];
+        check("127.0.0.1", &said, &networks, "9.9.9.9", Encrypted, Elsewhere);
+        check("10.2.2.2", &said, &networks, "10.2.2.2", Plain, Elsewhere);
         let made_up = [("x-forwarded-for", "127.0.0.1")];
         check("127.0.0.1", &made_up, &["127.0.0.1"], "127.0.0.1", Plain, Elsewhere);
         let garbage = [("x-forwarded-for", "8.8.8.8, what")];
         check("127.0.0.1", &garbage, &["127.0.0.1"], "127.0.0.1", Plain, Elsewhere);
+    }
+
+    #[test]
+    fn a_name_that_is_not_this_machines_own_is_foreign() {
+        for (host, foreign) in [
+            ("127.0.0.1:8080", false),
+            ("[::1]:8080", false),
+            ("localhost", false),
+            ("localhost.:8080", false),
+            ("bell.localhost:8080", false),
+            ("bellwire:8080", false),
+            ("evil.example:8080", true),
+            ("127.0.0.1.evil.example", true),
+            ("EVIL.EXAMPLE.", true),
+            ("a b.example", true),
+        ] {
+            let request = Request::builder().uri("/").header("host", host).body(()).unwrap();
+            assert_eq!(is_by_foreign_name(&request), foreign, "{host}");
+        }
+        let newer = Request::builder().uri("http://evil.example/").body(()).unwrap();
+        assert!(is_by_foreign_name(&newer), "HTTP/2 has no Host");
+        let none = Request::builder().uri("/").body(()).unwrap();
+        assert!(!is_by_foreign_name(&none));
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bellwire_model::Network;
 use serde::{Deserialize, Serialize};
 
-use super::network::Network;
+use super::networks;
 use crate::error::Error;
 use crate::rate::Rate;
 
@@ -55,6 +56,7 @@ pub struct ProxyConfig {
     pub listeners: Vec<SocketAddr>,
     /// Networks whose word is taken for it, as `10.0.0.0/8`; others cannot connect to those
     /// addresses. Default `["127.0.0.0/8", "::1/128"]`: a proxy on this machine.
+    #[serde(with = "networks")]
     pub trusted: Vec<Network>,
 }
 
@@ -97,6 +99,7 @@ pub struct DoorConfig {
     /// How many may come from one source at once. Default 1000: a site after a power cut.
     pub connects_per_source_burst: u32,
     /// Networks without limits per source. Default `["127.0.0.0/8", "::1/128"]`: this machine.
+    #[serde(with = "networks")]
     pub unlimited_sources: Vec<Network>,
 }
 

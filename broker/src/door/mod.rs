@@ -7,7 +7,7 @@ mod entrance;
 mod frames;
 mod identity;
 pub(crate) mod metrics;
-mod network;
+mod networks;
 mod proxy;
 mod sources;
 mod tls;
@@ -17,7 +17,6 @@ mod websocket;
 
 pub(crate) use entrance::{Callers, Door, Way};
 pub use metrics::TlsMetrics;
-pub use network::{Network, NetworkError};
 pub use tls::{Reload, TlsError, TlsFacts, TlsHandle, look as look_at_tls};
 
 /// What is spoken under MQTT at an address.

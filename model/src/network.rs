@@ -4,20 +4,24 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 /// A range of IP addresses: a prefix and how many of its bits count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
     prefix_bits: u8,
 }
 
 /// A text that is no [`Network`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is no network, as in 10.0.0.0/8 or fd00::/8")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NetworkError;
+
+impl fmt::Display for NetworkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is no network, as in 10.0.0.0/8 or fd00::/8")
+    }
+}
+
+impl std::error::Error for NetworkError {}
 
 impl Network {
     /// Whether `address` is in it. An IPv4 address is the same when it is written as IPv6.
@@ -46,26 +50,13 @@ impl FromStr for Network {
             None => (text, None),
         };
         let address: IpAddr = address.parse().map_err(|_| NetworkError)?;
+        let address = if bits.is_none() { address.to_canonical() } else { address };
         let bits_max = if address.is_ipv4() { 32 } else { 128 };
         let prefix_bits = match bits {
             Some(bits) => bits.parse().map_err(|_| NetworkError)?,
             None => bits_max,
         };
         if prefix_bits > bits_max { Err(NetworkError) } else { Ok(Self { address, prefix_bits }) }
-    }
-}
-
-impl TryFrom<String> for Network {
-    type Error = NetworkError;
-
-    fn try_from(text: String) -> Result<Self, NetworkError> {
-        text.parse()
-    }
-}
-
-impl From<Network> for String {
-    fn from(network: Network) -> Self {
-        network.to_string()
     }
 }
 
@@ -91,6 +82,7 @@ mod tests {
     fn a_network_has_the_addresses_that_share_its_prefix() {
         check("10.0.0.0/8", &["10.255.0.1", "::ffff:10.1.2.3"], &["11.0.0.1", "::a00:1"]);
         check("192.168.1.7", &["192.168.1.7"], &["192.168.1.8"]);
+        check("::ffff:192.168.1.7", &["192.168.1.7"], &["192.168.1.8"]);
         check("0.0.0.0/0", &["203.0.113.9"], &["2001:db8::1"]);
         check("fd00::/8", &["fd12::9"], &["fe80::1", "10.0.0.1"]);
         check("::/0", &["2001:db8::1"], &["10.0.0.1"]);
