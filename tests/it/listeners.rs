@@ -48,7 +48,7 @@ impl Files {
 }
 
 /// Where the service says that it listens.
-fn endpoint(service: &Service, what: &str) -> String {
+pub(crate) fn endpoint(service: &Service, what: &str) -> String {
     let text = std::fs::read(service.data_dir().join("endpoints.json")).unwrap();
     let endpoints: serde_json::Value = serde_json::from_slice(&text).unwrap();
     endpoints[what][0].as_str().unwrap().to_owned()

@@ -19,6 +19,8 @@ mod dashboards;
 mod deploy;
 mod device_data;
 mod doors;
+#[path = "../drills/mod.rs"]
+mod drills;
 mod durability;
 mod full_database;
 mod handling;

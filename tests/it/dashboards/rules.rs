@@ -48,6 +48,14 @@ pub(super) fn read(path: &str) -> Rules {
     Rules::parse(&text_of(path))
 }
 
+/// When this alert is there, in PromQL, whatever time it must have held for.
+pub(crate) fn expression_of(alert: &str) -> String {
+    let rules = read(RULES);
+    let found = rules.alerts().find(|(name, _)| *name == alert);
+    let (_, rule) = found.unwrap_or_else(|| panic!("there is no alert {alert}"));
+    rule["expr"].as_str().unwrap().to_owned()
+}
+
 /// The names of the files with tests.
 pub(super) fn test_files() -> Vec<String> {
     let paths = tree::files().into_iter().map(|file| file.path);

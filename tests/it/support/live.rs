@@ -61,10 +61,11 @@ impl Screen {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        timeout(PATIENCE, self.read()).await.expect("a frame in time")
+        timeout(PATIENCE, self.next_whenever()).await.expect("a frame in time")
     }
 
-    async fn read(&mut self) -> Option<Value> {
+    /// The next frame, however long it takes; `None` when the feed has ended.
+    pub(crate) async fn next_whenever(&mut self) -> Option<Value> {
         loop {
             match self.socket.next().await {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),

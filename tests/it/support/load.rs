@@ -22,7 +22,12 @@ pub(crate) struct Load {
 impl Load {
     /// Begins, with `rate` publishes per second of devices whose names begin with `prefix`.
     pub(crate) fn start(service: &Service, prefix: &str, rate: f64) -> Self {
-        let config = FleetConfig {
+        Self::run(Self::config(service, prefix, rate))
+    }
+
+    /// What such a fleet is.
+    pub(crate) fn config(service: &Service, prefix: &str, rate: f64) -> FleetConfig {
+        FleetConfig {
             address: service.mqtt(),
             devices: 20,
             connections: 10,
@@ -40,12 +45,22 @@ impl Load {
             patience: PATIENCE * 2,
             drain: PATIENCE,
             ..FleetConfig::default()
-        };
+        }
+    }
+
+    /// Begins with this fleet.
+    pub(crate) fn run(config: FleetConfig) -> Self {
+        let prefix = config.prefix.clone();
         let (sender, progress) = watch::channel(Progress::default());
         let around = Surroundings { progress: Some(sender), ..around() };
         let stop = around.stop.clone();
         let running = spawn(bellwire_fleet::run(config, around));
-        Self { prefix: prefix.to_owned(), stop, progress, running }
+        Self { prefix, stop, progress, running }
+    }
+
+    /// How many publishes are acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.progress.borrow().acknowledged
     }
 
     /// Waits until `n` more publishes are acknowledged than now.

@@ -58,6 +58,8 @@ pub(crate) struct Service {
     settings: Settings,
     /// The disk it is started on, if there is something wrong with it.
     disk: Option<BadDisk>,
+    /// What is run.
+    program: PathBuf,
     child: Option<Child>,
     endpoints: Value,
 }
@@ -73,12 +75,18 @@ impl Service {
         if let Some(rules) = &settings.rules {
             std::fs::write(dir.join("rules.toml"), rules).unwrap();
         }
-        Self { dir, settings, disk: None, child: None, endpoints: Value::Null }
+        let program = program();
+        Self { dir, settings, disk: None, program, child: None, endpoints: Value::Null }
     }
 
     /// From the next start on, this is in its environment too.
     pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
         self.settings.environment.push((name.to_owned(), value.to_string()));
+    }
+
+    /// From the next start on, this program is run: another release.
+    pub(crate) fn set_program(&mut self, program: PathBuf) {
+        self.program = program;
     }
 
     /// Starts a service and waits until it is ready.
@@ -150,7 +158,7 @@ impl Service {
 
     /// The program, to be run with these arguments and the service's own configuration.
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bellwire"));
+        let mut command = Command::new(&self.program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("BELLWIRE_") {
                 command.env_remove(name);
@@ -343,6 +351,12 @@ impl Drop for Service {
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }
+}
+
+/// The program that is tested: this build's, or the one that `BELLWIRE_TEST_PROGRAM` names, a release build say.
+pub(crate) fn program() -> PathBuf {
+    let named = std::env::var_os("BELLWIRE_TEST_PROGRAM");
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_bellwire").into()).into()
 }
 
 /// Sends a signal to a process that we started.

@@ -3,12 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
 
+use super::live::Screen;
 use super::service::{Service, poll, spawn, wait_until};
 
 /// A step of an alert, as screens and the database both know it: alert, rule, device, from, to,
@@ -35,8 +33,13 @@ pub(crate) struct Watcher {
 impl Watcher {
     /// Follows the feed at `host:port`; returns when the first snapshot has come.
     pub(crate) async fn open(address: &str) -> Self {
+        Self::open_as(address, "").await
+    }
+
+    /// The same as whoever these lines of head show.
+    pub(crate) async fn open_as(address: &str, headers: &str) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let following = spawn(follow(address.to_owned(), Arc::clone(&seen)));
+        let following = spawn(follow(address.to_owned(), headers.to_owned(), Arc::clone(&seen)));
         let watcher = Self { seen, following };
         wait_until("the first snapshot", || !watcher.seen().resumes.is_empty()).await;
         watcher
@@ -50,7 +53,12 @@ impl Watcher {
     /// Checks that it was shown exactly the transitions that `service`'s database has, in order,
     /// each once, and that each time it came back nothing was left out.
     pub(crate) async fn assert_saw_all(&self, service: &Service) {
-        let stored = stored_steps(&service.sql().await).await;
+        self.assert_saw_all_behind(0, service).await;
+    }
+
+    /// The same of those behind the first `n`, which are from before it came.
+    pub(crate) async fn assert_saw_all_behind(&self, n: usize, service: &Service) {
+        let stored = stored_steps(&service.sql().await).await.split_off(n);
         wait_until("the screen has seen all", || self.seen().steps.len() >= stored.len()).await;
         let seen = self.seen();
         let differs = seen.steps.iter().zip(&stored).position(|(seen, stored)| seen != stored);
@@ -90,19 +98,15 @@ pub(crate) async fn stored_steps(sql: &tokio_postgres::Client) -> Vec<Step> {
     rows.iter().map(step).collect()
 }
 
-async fn follow(address: String, seen: Arc<Mutex<Seen>>) {
+async fn follow(address: String, headers: String, seen: Arc<Mutex<Seen>>) {
     let mut pulse = poll();
     loop {
         pulse.tick().await;
         let cursor = seen.lock().unwrap().cursor.clone();
-        let query = cursor.map(|cursor| format!("?cursor={cursor}")).unwrap_or_default();
-        let url = format!("ws://{address}/api/v1/live{query}");
-        let Ok((mut socket, _)) = connect_async(url).await else { continue };
-        while let Some(Ok(message)) = socket.next().await {
-            if let Message::Text(text) = message {
-                let frame: Value = serde_json::from_str(&text).unwrap();
-                seen.lock().unwrap().take(&frame);
-            }
+        let opened = Screen::try_open_as(&address, cursor.as_deref(), &headers).await;
+        let Some(mut screen) = opened else { continue };
+        while let Some(frame) = screen.next_whenever().await {
+            seen.lock().unwrap().take(&frame);
         }
     }
 }
