@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tls::Wish;
 use crate::{Error, ReaderConfig};
 
 /// What is shown in place of a [`Secret`].
@@ -47,8 +48,8 @@ impl Serialize for Secret {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A PostgreSQL URL or `key=value` string. Default: none, which means a private server of our
-    /// own in the data directory (see [`crate::Managed`]).
+    /// A PostgreSQL URL or `key=value` string; `sslmode` and `sslrootcert` are as for `psql`. Default:
+    /// none, which means a private server of our own in the data directory (see [`crate::Managed`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Secret>,
     /// Where `initdb` and `postgres` lie. Default: none, which means the newest of
@@ -149,14 +150,18 @@ impl Config {
         if let Some((key, expected)) = self.fault() {
             return Err(Error::Limit { key, expected });
         }
-        self.parsed_url().map(drop)
+        match self.parsed_url()? {
+            Some((_, wish)) => wish.connector().map(drop),
+            None => Ok(()),
+        }
     }
 
-    /// `url` taken apart; `None` if there is none.
-    pub(crate) fn parsed_url(&self) -> Result<Option<tokio_postgres::Config>, Error> {
-        let url = self.url.as_ref();
-        url.map(|url| tokio_postgres::Config::from_str(url.reveal()).map_err(Error::Url))
-            .transpose()
+    /// `url` taken apart: where to connect, and how TLS shall be; `None` if there is none.
+    pub(crate) fn parsed_url(&self) -> Result<Option<(tokio_postgres::Config, Wish)>, Error> {
+        let Some(url) = &self.url else { return Ok(None) };
+        let (rest, wish) = Wish::take_out(url.reveal())?;
+        let pg = tokio_postgres::Config::from_str(&rest).map_err(Error::Url)?;
+        Ok(Some((pg, wish)))
     }
 
     /// The first key whose value cannot work, and what would.

@@ -4,17 +4,21 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::Error;
+use crate::tls::Wish;
 
 /// Where the database is, and who runs the connections' tasks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Target {
     pg: tokio_postgres::Config,
+    tls: MakeRustlsConnect,
+    wish: Wish,
     tracker: TaskTracker,
     connect_timeout: Duration,
 }
@@ -34,16 +38,18 @@ impl fmt::Debug for Link {
 impl Target {
     pub(crate) fn new(
         mut pg: tokio_postgres::Config,
+        wish: Wish,
         tracker: TaskTracker,
         connect_timeout: Duration,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        let tls = wish.connector()?;
         // A peer that vanished without a word must not hold a connection for two hours.
         pg.connect_timeout(connect_timeout)
             .keepalives_idle(Duration::from_secs(10))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3)
             .tcp_user_timeout(Duration::from_secs(25));
-        Self { pg, tracker, connect_timeout }
+        Ok(Self { pg, tls, wish, tracker, connect_timeout })
     }
 
     /// The same server, another database.
@@ -57,7 +63,7 @@ impl Target {
     pub(crate) async fn connect(&self, application: &str) -> Result<Link, Error> {
         let mut pg = self.pg.clone();
         pg.application_name(application);
-        let connecting = pg.connect(NoTls);
+        let connecting = pg.connect(self.tls.clone());
         let (client, mut connection) = match timeout(self.connect_timeout, connecting).await {
             Ok(Ok(pair)) => pair,
             Ok(Err(source)) => return Err(Error::Connect { target: self.to_string(), source }),
@@ -83,8 +89,23 @@ impl Target {
         &self.pg
     }
 
+    /// What is asked of TLS.
+    pub(crate) const fn wish(&self) -> &Wish {
+        &self.wish
+    }
+
+    pub(crate) const fn tls(&self) -> &MakeRustlsConnect {
+        &self.tls
+    }
+
     pub(crate) const fn tracker(&self) -> &TaskTracker {
         &self.tracker
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("pg", &self.pg).finish_non_exhaustive()
     }
 }
 
@@ -124,7 +145,8 @@ mod tests {
     #[test]
     fn a_target_shows_no_password() {
         let pg = "postgres://ann:hush@db.example:6543/telemetry".parse().expect("a URL");
-        let target = Target::new(pg, TaskTracker::new(), Duration::from_secs(1));
+        let target = Target::new(pg, Wish::default(), TaskTracker::new(), Duration::from_secs(1));
+        let target = target.expect("there is TLS");
         assert_eq!(target.to_string(), "db.example:6543/telemetry");
     }
 }

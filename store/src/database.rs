@@ -11,6 +11,7 @@ use crate::connect::{Target, deadline};
 use crate::migrate::{self, Migrated};
 use crate::recent::Recent;
 use crate::shelf::{self, Cleared};
+use crate::tls::Wish;
 use crate::upkeep;
 use crate::{Compactor, Config, Error, Managed, Metrics, Opened, Queries, Running, Writer};
 
@@ -58,14 +59,14 @@ impl Database {
         metrics: Metrics,
     ) -> Result<Self, Error> {
         config.check()?;
-        let (pg, managed) = match config.parsed_url()? {
-            Some(pg) => (pg, None),
+        let (pg, wish, managed) = match config.parsed_url()? {
+            Some((pg, wish)) => (pg, wish, None),
             None => {
                 let managed = Managed::new(&config, data_dir, metrics.clone())?;
-                (managed.connection(), Some(managed))
+                (managed.connection(), Wish::default(), Some(managed))
             }
         };
-        let target = Target::new(pg, tracker, config.connect_timeout());
+        let target = Target::new(pg, wish, tracker, config.connect_timeout())?;
         let recent = Recent::new(config.recent_readings_max);
         Ok(Self { target, managed, config, metrics, recent })
     }

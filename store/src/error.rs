@@ -12,6 +12,12 @@ pub enum Error {
     /// `database.url` cannot be read as one.
     #[error("database.url is not a PostgreSQL URL")]
     Url(#[source] tokio_postgres::Error),
+    /// What `database.url` says of TLS cannot be done.
+    #[error("database.url: {message}")]
+    Tls {
+        /// What is wrong, and what would be right.
+        message: String,
+    },
     /// A key of the configuration has a value that cannot work.
     #[error("database.{key} must be {expected}")]
     Limit {

@@ -36,6 +36,7 @@ mod shelf;
 mod summary;
 #[doc(hidden)]
 pub mod testing;
+mod tls;
 mod types;
 mod upkeep;
 mod writer;

@@ -16,6 +16,7 @@ mod commands;
 mod console;
 mod crash;
 mod dashboards;
+mod database_tls;
 mod deploy;
 mod device_data;
 mod doors;

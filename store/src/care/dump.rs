@@ -107,7 +107,7 @@ impl Database {
         }
         let bin_dir = self.config().bin_dir.as_deref();
         let program = programs::find("pg_restore", bin_dir, major)?;
-        let mut command = programs::command(&program, self.target().pg());
+        let mut command = programs::command(&program, self.target());
         command.args(["--exit-on-error", "--no-owner", "--no-privileges", "--no-password"]);
         // pg_restore wants to be told that it has a database, even if the environment names it.
         command.arg("--dbname").arg(self.target().pg().get_dbname().unwrap_or_default());
@@ -182,7 +182,7 @@ impl Dump<'_> {
         let database = self.database;
         let bin_dir = database.config().bin_dir.as_deref();
         let program = programs::find("pg_dump", bin_dir, self.major)?;
-        let mut command = programs::command(&program, database.target().pg());
+        let mut command = programs::command(&program, database.target());
         command
             .args(["--format=directory", "--compress=1", "--jobs", JOBS])
             .args(["--no-owner", "--no-privileges", "--no-comments", "--no-password"])

@@ -7,6 +7,7 @@ use tokio::process::Command;
 use tokio_postgres::config::Host;
 
 use crate::Error;
+use crate::connect::Target;
 use crate::managed::{installed_dirs, last_line_of, version_of};
 
 /// The program `name` that fits a server of version `major` best: of that version, else the oldest
@@ -27,8 +28,9 @@ pub(super) fn find(
         .ok_or(Error::ProgramMissing { name, major })
 }
 
-/// `program` with `pg` in its environment, where `ps` does not show the password.
-pub(super) fn command(program: &Path, pg: &tokio_postgres::Config) -> Command {
+/// `program` with `target` in its environment, where `ps` does not show the password.
+pub(super) fn command(program: &Path, target: &Target) -> Command {
+    let pg = target.pg();
     let mut command = Command::new(program);
     let hosts: Vec<String> = pg
         .get_hosts()
@@ -38,10 +40,12 @@ pub(super) fn command(program: &Path, pg: &tokio_postgres::Config) -> Command {
             Host::Unix(path) => path.display().to_string(),
         })
         .collect();
+    let addresses: Vec<String> = pg.get_hostaddrs().iter().map(ToString::to_string).collect();
     let ports: Vec<String> = pg.get_ports().iter().map(u16::to_string).collect();
     let password = pg.get_password().map(|password| String::from_utf8_lossy(password).into_owned());
     let variables = [
         ("PGHOST", (!hosts.is_empty()).then(|| hosts.join(","))),
+        ("PGHOSTADDR", (!addresses.is_empty()).then(|| addresses.join(","))),
         ("PGPORT", (!ports.is_empty()).then(|| ports.join(","))),
         ("PGUSER", pg.get_user().map(str::to_owned)),
         ("PGDATABASE", pg.get_dbname().or(pg.get_user()).map(str::to_owned)),
@@ -49,8 +53,9 @@ pub(super) fn command(program: &Path, pg: &tokio_postgres::Config) -> Command {
         ("PGOPTIONS", pg.get_options().map(str::to_owned)),
         ("PGAPPNAME", Some("bellwire care".to_owned())),
     ];
+    let variables = variables.into_iter().chain(target.wish().variables());
     command
-        .envs(variables.into_iter().filter_map(|(name, value)| Some((name, value?))))
+        .envs(variables.filter_map(|(name, value)| Some((name, value?))))
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -107,7 +112,10 @@ mod tests {
     #[test]
     fn a_password_travels_in_the_environment() {
         let pg = "postgres://ann:hush@db.example:6543/telemetry".parse().expect("a URL");
-        let command = command(Path::new("pg_dump"), &pg);
+        let limit = std::time::Duration::from_secs(1);
+        let tracker = tokio_util::task::TaskTracker::new();
+        let target = Target::new(pg, crate::tls::Wish::default(), tracker, limit).expect("TLS");
+        let command = command(Path::new("pg_dump"), &target);
         let variables: Vec<_> = command.as_std().get_envs().collect();
         assert!(variables.contains(&("PGPASSWORD".as_ref(), Some("hush".as_ref()))));
         assert!(variables.contains(&("PGPORT".as_ref(), Some("6543".as_ref()))));

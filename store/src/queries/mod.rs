@@ -25,8 +25,9 @@ use deadpool_postgres::{
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
@@ -67,7 +68,7 @@ impl Queries {
         pg.application_name("bellwire api");
         // Fast recycling can hand out dead connections.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-        let connector = Connector(target.tracker().clone());
+        let connector = Connector { tls: target.tls().clone(), tracker: target.tracker().clone() };
         let limit = config.statement_timeout();
         let ms = config.statement_timeout_ms;
         let setup = format!(
@@ -178,7 +179,10 @@ pub(crate) fn word<T>(
 }
 
 /// Connects for the pool, with the connections' tasks on our tracker.
-struct Connector(TaskTracker);
+struct Connector {
+    tls: MakeRustlsConnect,
+    tracker: TaskTracker,
+}
 
 impl Connect for Connector {
     fn connect(
@@ -188,8 +192,8 @@ impl Connect for Connector {
     {
         let pg = pg.clone();
         Box::pin(async move {
-            let (client, connection) = pg.connect(NoTls).await?;
-            let task = self.0.spawn(async move {
+            let (client, connection) = pg.connect(self.tls.clone()).await?;
+            let task = self.tracker.spawn(async move {
                 if let Err(error) = connection.await {
                     debug!(%error, "A database connection ended.");
                 }

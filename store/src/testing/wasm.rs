@@ -23,7 +23,8 @@ const STOP: &str = "exec >&-";
 pub(super) async fn start(place: &Path) -> Started {
     let mut pg = tokio_postgres::Config::new();
     pg.host_path(place).user(managed::NAME).dbname("postgres");
-    let admin = Target::new(pg, TaskTracker::new(), Config::default().connect_timeout());
+    let (wish, limit) = (crate::tls::Wish::default(), Config::default().connect_timeout());
+    let admin = Target::new(pg, wish, TaskTracker::new(), limit).expect("there is TLS");
     let stop = match admin.connect("bellwire test").await {
         Ok(_) => None,
         Err(_) => Some(launch(place)),

@@ -176,7 +176,7 @@ fn faults_in_the_compose_file_are_caught() {
     };
     check("depends_on:", "depend_on:", "depend_on");
     check("target: external", "target: externals", "no image `externals`");
-    check("bellwire:0.1.0", "bellwire:0.0.9", "our image is not");
+    check("bellwire:0.2.0", "bellwire:0.0.9", "our image is not");
     check("prom/prometheus:v3.5.0", "prom/prometheus", "has no tag");
     check("restart: unless-stopped", "restart: \"no\"", "not started again");
     check("cap_drop: [ALL]", "cap_drop: [NET_RAW]", "all capabilities");
