@@ -1,15 +1,16 @@
 //! The release before is killed under load, and this one goes on with its data: what that has left of
 //! everything is found, and the fleet goes on.
 //!
-//! `tests/data/releases/0.1.0` is what the release before left, as a backup by its own hand.
+//! `tests/data/releases` has what the release before left, as a backup by its own hand.
 //! `BELLWIRE_TEST_PREVIOUS` names its program: then it runs, is killed under load, and its data directory is
 //! taken over as it is. `scripts/drill upgrade` builds it and does that; with `BELLWIRE_TEST_RECORD` it
-//! leaves such a backup there.
+//! leaves such a backup in that folder.
 
 use std::path::{Path, PathBuf};
 
 use bellwire_fleet::FleetConfig;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{Drill, OVEN, RULES, rate};
 use crate::backup::{succeed, text};
@@ -27,16 +28,23 @@ const RULE: &str = "[[rule]]\nname = \"made-before\"\nwhen = \"n > 1000000\"\n";
 fn settings() -> Settings {
     Settings::with_rules(RULES)
         .set("BELLWIRE_LOG_SEGMENT_BYTES", 65_536)
+        .set("BELLWIRE_MQTT_SESSION_EXPIRY_MAX_S", u32::MAX)
         .set("BELLWIRE_JUDGE_SNAPSHOT_INTERVAL_MS", 100)
 }
 
-fn recorded() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/releases/0.1.0")
+/// Unpacks what the release before has left.
+fn recorded() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/releases/0.1.0.tar.gz");
+    let mut tar = std::process::Command::new("tar");
+    tar.arg("-xzf").arg(file).arg("-C").arg(folder.path());
+    assert!(tar.status().unwrap().success());
+    folder
 }
 
 /// Sends JSON, and it is taken.
 async fn send(service: &Service, what: &str, body: &str) -> Value {
-    let head = service.authorization();
+    let head = format!("{}If-Match: *\r\n", service.authorization());
     let (status, _, said) = http::send(&service.http(), what, &head, body).await.unwrap();
     assert!((200..300).contains(&status), "{what}: {status} {said}");
     serde_json::from_str(&said).unwrap_or_default()
@@ -78,8 +86,9 @@ async fn leave_everything(service: &Service) {
     assert_eq!(retained.read(4).await, [0x40, 2, 0, 1]);
     let command = r#"{"payload": {"open": true}, "reply": "none"}"#;
     send(service, "POST /api/v1/devices/left-2/commands", command).await;
-    send(service, "PATCH /api/v1/devices/left-3", r#"{"labels": {"hall": "7"}}"#).await;
-    let rule = json!({"source": RULE}).to_string();
+    let device = r#"[{"device": "left-3", "labels": {"hall": "7"}}]"#;
+    send(service, "POST /api/v1/devices", device).await;
+    let rule = json!({"toml": RULE}).to_string();
     send(service, "POST /api/v1/rules", &rule).await;
     service.run(&["device", "add", "keeper"]).await;
 }
@@ -110,15 +119,27 @@ async fn find_everything(service: &Service) {
     assert_eq!(client.read(5).await, [0x90, 3, 0, 2, 0]);
     assert_eq!(client.packet().await, packet(0x31, b"\0\x06noticeclosed"));
 
-    let mut left = Device::connect(&service.mqtt(), "left-2").await;
-    left.subscribe("devices/left-2/commands").await;
-    assert_eq!(left.receive().await.1, r#"{"open":true}"#);
+    the_command_comes(service).await;
     let (_, device) = service.get("/api/v1/devices/left-3").await;
     assert_eq!(device["labels"]["hall"], "7", "{device}");
     let (_, rule) = service.get("/api/v1/rules/made-before").await;
-    assert_eq!(rule["source"], RULE, "{rule}");
+    assert_eq!(rule["toml"].as_str().map(str::trim), Some(RULE.trim()), "{rule}");
     let devices = service.run(&["device", "list", "--json"]).await;
     assert!(devices.contains("keeper"), "{devices}");
+}
+
+/// What the device is told when it comes, if that is within the hour for which a command is good.
+async fn the_command_comes(service: &Service) {
+    let (_, commands) = service.get("/api/v1/devices/left-2/commands").await;
+    let command = &commands["commands"][0];
+    assert_eq!(command["payload"], json!({"open": true}), "{commands}");
+    if command["state"] == "expired" {
+        return;
+    }
+    let mut left = Device::connect(&service.mqtt(), "left-2").await;
+    left.subscribe("devices/left-2/commands").await;
+    let (_, payload) = left.receive().await;
+    assert_eq!(serde_json::from_str::<Value>(&payload).unwrap(), json!({"open": true}));
 }
 
 /// The alert that was open still is, and ends under its id.
@@ -148,7 +169,7 @@ async fn taken_over(previous: PathBuf) -> Drill {
     if let Some(folder) = std::env::var_os("BELLWIRE_TEST_RECORD") {
         let stored = |it: &Value| it["stored"] == N;
         drill.service.wait_for("/api/v1/devices/left-1/audit", stored).await;
-        let to = PathBuf::from(folder).join("0.1.0");
+        let to = PathBuf::from(folder).join("backup");
         succeed(&drill.service, &["backup", "--to", text(&to)]).await;
     }
     drill.load.goes_on(500).await;
@@ -166,7 +187,8 @@ async fn taken_over(previous: PathBuf) -> Drill {
 /// What the release before has left is restored, and the fleet comes.
 async fn restored() -> Drill {
     let mut service = Service::prepare(settings());
-    succeed(&service, &["restore", "--from", text(&recorded())]).await;
+    let folder = recorded();
+    succeed(&service, &["restore", "--from", text(folder.path())]).await;
     service.launch().await;
     let open = open_alert(&service).await;
     let fleet = Load::config(&service, "later", rate());
