@@ -18,6 +18,7 @@ mod crash;
 mod dashboards;
 mod deploy;
 mod device_data;
+mod docs;
 mod doors;
 mod durability;
 mod full_database;
