@@ -131,11 +131,20 @@ fn path_fault(word: &str, known: &Known) -> Option<String> {
     gone.then(|| format!("there is no {path}"))
 }
 
-/// What is wrong with a block that is not run.
+/// What is wrong with a block of commands that can be seen without running it.
 pub(super) fn block_faults(path: &str, block: &Block, known: &Known) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let Some(not_run) = &block.not_run else { return faults };
     let at = |line: usize, what: String| Fault::at(path, line - 1, what);
+    if block.language == "sh" && block.file.is_none() {
+        let all = lines(block);
+        let last = all.last().map_or(0, |(line, _)| *line);
+        for (line, text) in all {
+            faults.extend(
+                line_fault(&text, Place::of(line, last)).map(|what| at(line, what.to_owned())),
+            );
+        }
+    }
+    let Some(not_run) = &block.not_run else { return faults };
     if let Some(test) = &not_run.test
         && !known.tests.contains(&format!("fn {test}("))
     {
@@ -150,6 +159,33 @@ pub(super) fn block_faults(path: &str, block: &Block, known: &Known) -> Vec<Faul
         faults.extend(wrong.map(|what| at(line, what)));
     }
     faults
+}
+
+/// Where a line of a block is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Within,
+    Last,
+}
+
+impl Place {
+    fn of(line: usize, last: usize) -> Self {
+        if line == last { Self::Last } else { Self::Within }
+    }
+}
+
+/// What a shell would take and we do not.
+fn line_fault(text: &str, place: Place) -> Option<&'static str> {
+    let code = text.split(" #").next().unwrap_or(text).trim_start();
+    if code.starts_with('#') {
+        return None;
+    }
+    if code.contains('…') {
+        return Some("what the reader fills in is a shell variable");
+    }
+    let apart = ["(", "if ", "while ", "until "].iter().any(|begins| code.starts_with(begins));
+    let unheard = code.contains(" && ") && !apart && place == Place::Within;
+    unheard.then_some("a shell goes on if `a` of `a && b` fails: write two lines, or parentheses")
 }
 
 /// What bash says of it.
@@ -303,6 +339,16 @@ mod tests {
         ] {
             let said = faults("docker", wrong);
             assert!(said.len() == 1 && said[0].contains(what), "{wrong}: {said:?}");
+        }
+        for (wrong, what) in [
+            ("docker ps …", "a.md:3: what the reader fills in"),
+            ("cd a && docker ps\ntrue", "a.md:3: a shell goes on"),
+        ] {
+            let said = faults("docker", wrong);
+            assert!(said.len() == 1 && said[0].contains(what), "{wrong}: {said:?}");
+        }
+        for good in ["docker ps # …", "(cd a && docker ps)\ntrue && true", "# … && a\ntrue"] {
+            assert_eq!(faults("docker", good), Vec::<String>::new(), "{good}");
         }
         assert_eq!(faults("long, test=it_lasts", "a"), Vec::<String>::new());
         assert!(faults("long, test=it_last", "a")[0].contains("no test `it_last`"));

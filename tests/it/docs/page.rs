@@ -78,7 +78,7 @@ impl Page {
 
     /// Whether there is something to run.
     pub(super) fn has_commands(&self) -> bool {
-        self.blocks("sh").any(|block| block.not_run.is_none())
+        self.blocks("sh").any(|block| block.not_run.is_none() && block.file.is_none())
     }
 }
 
@@ -271,6 +271,9 @@ fn block_faults(block: &Block) -> Vec<(usize, String)> {
     if told && !runs {
         faults.push((first - 1, "only commands are run, or not".to_owned()));
     }
+    if told && runs && block.file.is_some() {
+        faults.push((first - 1, "a file is not run".to_owned()));
+    }
     if block.not_run.is_some() && (block.exit.is_some() || !block.shows.is_empty()) {
         faults.push((first - 1, "what is not run shows nothing".to_owned()));
     }
@@ -323,6 +326,8 @@ mod tests {
         let page = page("<!-- not run: docker -->\n```sh\ndocker ps\n```\n");
         assert!(!page.has_commands());
         assert_eq!(page.blocks("sh").count(), 1);
+        let page = super::super::page::parse("a.md", "<!-- file: a -->\n```sh\na\n```\n").0;
+        assert!(!page.has_commands());
     }
 
     #[test]
@@ -345,6 +350,7 @@ mod tests {
         faulty("<!-- exit: 1 -->\nText.\n\n```sh\na\n```\n", 1, "no block follows");
         faulty("<!-- exit: 1 -->\n", 1, "no block follows");
         faulty("<!-- exit: 1 -->\n```json\n{}\n```\n", 2, "only commands are run");
+        faulty("<!-- file: a -->\n<!-- exit: 1 -->\n```sh\na\n```\n", 3, "a file is not run");
         faulty("<!-- toml: rules -->\n```json\n{}\n```\n", 2, "no TOML");
         faulty("```sh\na\n```\n<!-- service: none -->\n", 4, "before all blocks");
     }

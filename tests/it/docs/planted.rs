@@ -54,12 +54,15 @@ async fn what_does_not_work_is_said_with_its_place() {
     says(&on("nowhere --at all"), &["planted.md:4: ", "ended with 127"]).await;
     says(&on("pip install requests"), &["planted.md:4: ", "requests is not in"]).await;
     says(&on("npm install left-pad"), &["planted.md:4: ", "left-pad is not in"]).await;
+    let file = "<!-- service: none -->\n<!-- file: a.sh -->\n```sh\nexit $1\n```\n\n```sh\nsh a.sh 0\nsh a.sh 4\n```\n";
+    says(file, &["planted.md:9: `sh a.sh 4` ended with 4"]).await;
     let shown = "<!-- service: none -->\n<!-- shows: yes -->\n```sh\necho no\n```\n";
     says(shown, &["planted.md:4: does not show `yes`", "no"]).await;
     let code = "<!-- service: none -->\n<!-- exit: 3 -->\n```sh\ntrue\nfalse\n```\n";
     says(code, &["planted.md:5: `false` ended with 1"]).await;
     let first = "<!-- service: none -->\n<!-- exit: 1 -->\n```sh\nfalse\nfalse\n```\n";
     says(first, &["planted.md:4: `false` ended with 1"]).await;
+    says(&on("true\ntrue && false && true"), &["planted.md:5: ", "ended with 1"]).await;
     let before = "<!-- service: none -->\n\n<!-- before: true\nfalse -->\n";
     says(before, &["planted.md:4: ", "ended with 1"]).await;
 }

@@ -139,7 +139,8 @@ impl<'a> Story<'a> {
         link(&self.service.data_dir(), "home/.local/state/bellwire");
         let mut script = FRAME.to_owned();
         for (step, part) in self.page.parts.iter().enumerate() {
-            writeln!(script, "story_step={step}").unwrap();
+            let last = last_line(part);
+            writeln!(script, "story_step={step} story_line={last}").unwrap();
             match part {
                 Part::Before { line, commands } => self.step(&mut script, step, *line, commands),
                 Part::Block(block) => self.block(&mut script, step, block),
@@ -155,7 +156,8 @@ impl<'a> Story<'a> {
         if let Some(name) = &block.file {
             std::fs::write(self.at(&format!("{step}.file")), self.moved(&block.text)).unwrap();
             let file = format!("\"$STORY/{step}.file\"");
-            writeln!(script, "mkdir -p \"$(dirname '{name}')\" && cat {file} >'{name}'").unwrap();
+            writeln!(script, "mkdir -p \"$(dirname '{name}')\"\ncat {file} >'{name}'").unwrap();
+            return;
         }
         if block.not_run.is_some() {
             return;
@@ -169,16 +171,14 @@ impl<'a> Story<'a> {
                 self.step(script, step, block.line, &before);
                 std::fs::write(self.at(&format!("{step}.last")), self.moved(&text)).unwrap();
                 let run = format!("source \"$STORY/{step}.last\" >>\"$STORY/{step}.out\" 2>&1");
-                writeln!(script, "{run} && code=0 || code=$?\nstory_ended $code {last} {code}")
-                    .unwrap();
+                writeln!(script, "{run} && code=0 || code=$?\nstory_ended $code {code}").unwrap();
             }
             ("sql", _) => {
                 let padded = padded(block.line, &self.moved(&block.text));
                 std::fs::write(self.at(&format!("{step}.sql")), padded).unwrap();
                 let psql = "psql -X -v ON_ERROR_STOP=1 \"$(story_database)\"";
                 let files = format!("-f \"$STORY/{step}.sql\" >\"$STORY/{step}.out\" 2>&1");
-                let failed = format!("story_failed $? {}", block.line);
-                writeln!(script, "{psql} {files} || {failed}").unwrap();
+                writeln!(script, "{psql} {files}").unwrap();
             }
             _ => {}
         }
@@ -263,8 +263,8 @@ impl<'a> Story<'a> {
         match &self.page.parts[step] {
             Part::Before { commands, .. } => commands.clone(),
             Part::Block(block) => {
-                let begun = lines(block).into_iter().filter(|(first, _)| *first <= line);
-                begun.last().map(|(_, text)| text).unwrap_or_default()
+                let mut begun = lines(block).into_iter().filter(|(first, _)| *first <= line);
+                begun.next_back().map(|(_, text)| text).unwrap_or_default()
             }
         }
     }
@@ -313,6 +313,14 @@ impl<'a> Story<'a> {
         }
         // SAFETY: as above.
         unsafe { libc::kill(-all(), libc::SIGKILL) };
+    }
+}
+
+/// The line of a part's last command.
+fn last_line(part: &Part) -> usize {
+    match part {
+        Part::Before { line, commands } => line + commands.lines().count() - 1,
+        Part::Block(block) => lines(block).last().map_or(block.line, |(line, _)| *line),
     }
 }
 
