@@ -19,6 +19,7 @@ mod dashboards;
 mod database_tls;
 mod deploy;
 mod device_data;
+mod docs;
 mod doors;
 #[path = "../drills/mod.rs"]
 mod drills;

@@ -242,7 +242,7 @@ fn the_guide_is_right() {
     let output = bellwire(&["rules", "test", &path], &[]);
     let shown = String::from_utf8(output.stdout).unwrap().replace(&path, "freezer.test.toml");
     for line in shown.lines() {
-        assert!(guide.contains(&format!("    {line}\n")), "the guide does not show: {line}");
+        assert!(guide.contains(&format!("\n{line}\n")), "the guide does not show: {line}");
     }
 }
 
