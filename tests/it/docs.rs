@@ -7,6 +7,7 @@ mod directive;
 mod examples;
 mod page;
 mod planted;
+mod programs;
 mod story;
 
 use std::collections::BTreeSet;
@@ -39,16 +40,21 @@ pages! {
     bridge: "docs/guides/bridge.md",
     command: "docs/guides/commands.md",
     configuration: "docs/guides/configuration.md",
+    connect: "docs/guides/connect.md",
+    cookbook: "docs/guides/cookbook.md",
     database: "docs/guides/database.md",
     devices: "docs/guides/devices.md",
     history: "docs/guides/history.md",
     http: "docs/guides/http.md",
     mappings: "docs/guides/mappings.md",
     mqtt_listeners: "docs/guides/mqtt-listeners.md",
+    operating: "docs/guides/operating.md",
     people: "docs/guides/people.md",
     prometheus: "docs/guides/prometheus.md",
     registry: "docs/guides/registry.md",
     rules: "docs/guides/rules.md",
+    security: "docs/guides/security.md",
+    start: "docs/guides/start.md",
 }
 
 /// Whether a file is a page of the documents. Decisions are what was true on their day.
