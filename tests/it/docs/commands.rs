@@ -216,7 +216,10 @@ pub(super) fn inline_fault(code: &str, known: &Known) -> Option<String> {
 /// Whether sub-commands and flags are there; values are not looked at. `a|b` is both, a capital letter or `…` is
 /// the reader's.
 fn known_words(words: &[String]) -> Option<String> {
-    let mut at = vec![Cli::command()];
+    let mut all = Cli::command();
+    // With it comes `bellwire help`.
+    all.build();
+    let mut at = vec![all];
     for word in words {
         let word = word.trim_matches(['[', ']', '(', ')', ',']);
         if let Some(flags) = word.strip_prefix('-') {
@@ -364,6 +367,7 @@ mod tests {
             "bellwire …",
             "bellwire man --dir DIR",
             "bellwire serve --help",
+            "bellwire help",
             "make deb",
             "scripts/deb",
             "deploy/secrets/password",
