@@ -81,7 +81,10 @@ async fn run(path: &str) {
 fn known() -> Known {
     let files = tree::files();
     let of = |path: &str| files.iter().find(|file| file.path == path).unwrap().text.clone();
-    let tests = files.iter().filter(|file| file.path.starts_with("tests/it/"));
+    let is_test = |file: &&TextFile| {
+        ["tests/it/", "tests/drills/"].iter().any(|folder| file.path.starts_with(folder))
+    };
+    let tests = files.iter().filter(is_test);
     let tests: String = tests.map(|file| file.text.as_str()).collect();
     let mut paths = tree::paths();
     for path in paths.clone() {
