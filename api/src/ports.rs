@@ -15,6 +15,7 @@ mod registry;
 mod rules;
 mod shelf;
 mod telemetry;
+mod witness;
 
 use std::error::Error;
 use std::fmt::Debug;
@@ -59,6 +60,7 @@ pub use shelf::{
     ShelfFuture, TrialReading, TriedMapping,
 };
 pub use telemetry::{Post, Posts, Telemetry, TelemetryError, TelemetryFuture};
+pub use witness::{AnsweredRequest, RequestWitness, TransitionWitness};
 
 /// The answer of a port that may have to wait. Dropping it gives the question up.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
@@ -108,6 +110,8 @@ pub struct Ports {
     pub audit: Arc<dyn AuditLog>,
     /// An OpenID provider that people may sign in by.
     pub provider: Option<Arc<dyn Provider>>,
+    /// Who is told of each request that was answered; nobody if absent.
+    pub witness: Option<Arc<dyn RequestWitness>>,
 }
 
 /// The latest reading of one metric.

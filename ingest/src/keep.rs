@@ -179,6 +179,7 @@ pub(crate) struct Load {
 impl Load {
     fn take(&mut self, mut group: Group) {
         self.batch.end = group.end;
+        self.batch.n_publishes += group.entries.len();
         self.batch.readings.append(&mut group.output.readings);
         self.batch.quarantined.append(&mut group.quarantined);
         self.batch.unshelved.extend(group.unshelved.iter().map(|it| it.place));

@@ -58,6 +58,8 @@ pub struct KeepBatch {
     pub start: LogPosition,
     /// The position it will be at.
     pub end: LogPosition,
+    /// How many publishes it is of; nothing is stored of that.
+    pub n_publishes: usize,
     /// Readings in log order.
     pub readings: Vec<Reading>,
     /// Payloads that could not be read.

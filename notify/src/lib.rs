@@ -17,6 +17,6 @@ pub mod tls;
 pub use metrics::Metrics;
 pub use notifier::{
     Beginning, ChannelState, ChannelStatus, Handle, Notifier, Parts, Place, Source, SourceError,
-    StartError, TestAnswer, forget,
+    StartError, TestAnswer, Witness, forget,
 };
 pub use outbox::OutboxError;

@@ -270,6 +270,7 @@ async fn open_api(
         people: people(common)?,
         audit: Arc::new(audit_log),
         provider: provider(common)?,
+        witness: common.tracer.clone().map(|tracer| Arc::new(tracer) as _),
     };
     let hub: Arc<Hub> = spine.hub();
     let mut config = common.config.http.clone();

@@ -42,6 +42,7 @@ pub mod sink;
 mod spine;
 mod telemetry;
 mod threads;
+mod traces;
 mod web;
 
 use std::collections::HashMap;
@@ -72,6 +73,7 @@ pub(crate) use reload::Looked;
 use rulebook::{Beginning, Rulebook};
 pub(crate) use rumqttd::BRIDGE as RUMQTTD_BRIDGE;
 use spine::Spine;
+use traces::{Tracer, Traces};
 
 /// The database was not there: at the first boot, when nothing is known of it, or for a command
 /// that needs it.
@@ -100,6 +102,8 @@ struct Common {
     tracker: TaskTracker,
     /// A part that cannot go on says so here. Holds one per part; nobody waits to say it.
     failures: mpsc::Sender<anyhow::Error>,
+    /// Told of what is to be traced, if anything is.
+    tracer: Option<Tracer>,
 }
 
 /// The running service.
@@ -111,6 +115,7 @@ pub struct App {
     spine: Spine,
     database: Arc<Database>,
     tracker: TaskTracker,
+    traces: Traces,
     failures: mpsc::Receiver<anyhow::Error>,
 }
 
@@ -125,6 +130,7 @@ impl App {
         check_certificates(&config)?;
         bridges::check_files(&config.bridge)?;
         notify::check_files(&config.channel, &config.route)?;
+        traces::check_files(&config.traces)?;
         let file_rules = match &config.rules {
             Some(path) => FileRules::from(rules::read(path)?),
             None => FileRules::default(),
@@ -137,19 +143,22 @@ impl App {
         make_data_dir(&data_dir)?;
         crate::care::restore::check_finished(&data_dir)?;
         let (failures, mut failed) = mpsc::channel(8);
-        let common = Common {
+        let mut common = Common {
             config,
             data_dir,
             clock: SystemClock::shared(),
             registry: new_registry()?,
             tracker: TaskTracker::new(),
             failures,
+            tracer: None,
         };
         let database = open_database(&common)?;
         // From here on the data directory, and a server in it, is ours and nobody else's.
         let log = spine::open_log(&common).await?;
+        let (traces, tracer) = Traces::start(&common, log.id())?;
+        common.tracer = tracer;
         match start_parts(&common, log, &database, (file_rules, mappings)).await {
-            Ok(parts) => Ok(Self::of(parts, common, database, failed)),
+            Ok(parts) => Ok(Self::of(parts, common, (database, traces), failed)),
             Err(error) => {
                 stop_database(&database).await;
                 // A part that could not go on knows the reason; who waited for it does not.
@@ -161,12 +170,12 @@ impl App {
     fn of(
         parts: Parts,
         common: Common,
-        database: Arc<Database>,
+        (database, traces): (Arc<Database>, Traces),
         failures: mpsc::Receiver<anyhow::Error>,
     ) -> Self {
         let Parts { spine, front, endpoints_file } = parts;
         let Common { config, tracker, .. } = common;
-        Self { front, endpoints_file, config, spine, database, tracker, failures }
+        Self { front, endpoints_file, config, spine, database, tracker, traces, failures }
     }
 
     /// Where it can be reached.
@@ -218,6 +227,8 @@ impl App {
         finish("API", front.api).await;
         front.compaction.stop().await;
         stop_database(&self.database).await;
+        // All that happened is in its queue.
+        self.traces.stop().await;
         self.tracker.close();
         if tokio::time::timeout(self.config.shutdown_grace(), self.tracker.wait()).await.is_err() {
             warn!("{} tasks still run; ending without them.", self.tracker.len());
@@ -337,6 +348,7 @@ pub(crate) fn faults(config: &Config) -> Vec<ConfigError> {
     }
     checks.extend(bridges::faults(&config.bridge).map(Err));
     checks.extend(bellwire_notify::config::faults(&config.channel).map(wrong));
+    checks.extend(traces::faults(&config.traces).map(Err));
     checks.push(config.rumqttd.credentials().map(drop).map_err(ConfigError::Value));
     let reader = config.database.reader.check_password();
     checks.push(reader.map_err(|error| {

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 
 use super::health::{DatabaseState, described};
 use super::seen::Seen;
+use super::traces::Writes;
 
 /// The database, as *keep* sees it.
 #[derive(Debug)]
@@ -20,13 +21,20 @@ pub struct StoreSink {
     /// Told where the database is whenever it is opened.
     seen: Arc<Seen>,
     writer: Option<Writer>,
+    /// Told of what is written, if that is traced.
+    writes: Option<Writes>,
 }
 
 impl StoreSink {
     /// A sink that is not open yet.
     #[must_use]
-    pub const fn new(database: Arc<Database>, state: Arc<DatabaseState>, seen: Arc<Seen>) -> Self {
-        Self { database, state, seen, writer: None }
+    pub(super) const fn new(
+        database: Arc<Database>,
+        state: Arc<DatabaseState>,
+        seen: Arc<Seen>,
+        writes: Option<Writes>,
+    ) -> Self {
+        Self { database, state, seen, writer: None, writes }
     }
 
     async fn try_open(&mut self, log: LogId) -> Result<Opened, Error> {
@@ -126,12 +134,23 @@ impl BatchSink for StoreSink {
     }
 
     async fn write(&mut self, batch: &KeepBatch, names: &SharedNames) -> Result<(), SinkError> {
+        if let Some(writes) = &mut self.writes {
+            writes.begin(batch);
+        }
         match self.writer()?.write(batch, names).await {
             Ok(()) => {
                 self.state.fine();
+                if let Some(writes) = &mut self.writes {
+                    writes.done(batch);
+                }
                 Ok(())
             }
-            Err(error) => Err(self.sort(error).await),
+            Err(error) => {
+                if let Some(writes) = &mut self.writes {
+                    writes.failed();
+                }
+                Err(self.sort(error).await)
+            }
         }
     }
 

@@ -39,6 +39,7 @@ use super::rules::{EngineRules, PreparedRules, SharedRules};
 use super::seen::{Boot, Seen};
 use super::sessions::LoggedSessions;
 use super::sink::StoreSink;
+use super::traces::Writes;
 use super::{Common, DatabaseUnavailable, Stopped, durably, threads};
 use crate::runtime;
 
@@ -108,7 +109,8 @@ impl Spine {
         let database_state = Arc::new(DatabaseState::register(&common.registry)?);
         let give_up = CancellationToken::new();
         let seen = Arc::new(Seen::open(&common.data_dir, log.id())?);
-        let sink = StoreSink::new(database, Arc::clone(&database_state), Arc::clone(&seen));
+        let writes = common.tracer.clone().map(Writes::new);
+        let sink = StoreSink::new(database, Arc::clone(&database_state), Arc::clone(&seen), writes);
         let (keep, opened) = start_keep(common, sink, Arc::clone(&log), give_up.clone())?;
         let committed = match first_place(opened, seen.boot()).await? {
             Some(place) => {
@@ -422,7 +424,11 @@ fn new_hub(common: &Common, log: &Arc<dyn Log>, shared: &Shared) -> anyhow::Resu
     let live = common.config.http.live.clone();
     let labels = KnownLabels::new(Arc::clone(&shared.rules), shared.registry.clone());
     let fleet = Fleet { names: shared.names.clone(), labels: Arc::new(labels) };
-    Ok(Hub::new(log.id(), live, fleet, Arc::clone(&common.clock), metrics))
+    let hub = Hub::new(log.id(), live, fleet, Arc::clone(&common.clock), metrics);
+    if let Some(tracer) = &common.tracer {
+        hub.tell(Arc::new(tracer.clone()));
+    }
+    Ok(hub)
 }
 
 fn new_feed(hub: &Arc<Hub>, shared: &Shared) -> HubFeed {

@@ -11,7 +11,7 @@ use super::origin::{Origin, Origins};
 use super::{Config, ConfigError, explain, places, settle};
 
 /// Keys that have no default and so are not in the table of defaults, with any value of their type.
-const OPTIONAL_KEYS: [(&str, Value); 29] = [
+const OPTIONAL_KEYS: [(&str, Value); 32] = [
     ("rules", Value::String(String::new())),
     ("mappings", Value::String(String::new())),
     ("public_url", Value::String(String::new())),
@@ -38,6 +38,9 @@ const OPTIONAL_KEYS: [(&str, Value); 29] = [
     ("database.reader.password", Value::String(String::new())),
     ("database.reader.password_file", Value::String(String::new())),
     ("database.reader.listen", Value::String(String::new())),
+    ("traces.endpoint", Value::String(String::new())),
+    ("traces.headers_file", Value::String(String::new())),
+    ("traces.ca_file", Value::String(String::new())),
     ("rumqttd.listen", Value::String(String::new())),
     ("rumqttd.user", Value::String(String::new())),
     ("rumqttd.password_file", Value::String(String::new())),
@@ -409,6 +412,7 @@ mod tests {
             ("[[route]]\nchannels = ['a']", "route[0].channels: there is no channel `a`"),
             ("public_url = 'bell'", "public_url: "),
             ("[rumqttd]\nuser = 'a'", "rumqttd.user and rumqttd.password_file belong together"),
+            ("[traces]\nsample = 2.0", "traces.sample is 2 and must be 0.0 to 1.0"),
             ("log_filter = 'a=b=c'", "log_filter: `a=b=c` is no filter"),
         ] {
             let error = with_file(text, &Environment::default()).unwrap_err().to_string();

@@ -9,6 +9,7 @@ mod places;
 mod rumqttd;
 mod settle;
 mod shown;
+mod traces;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use layers::{Environment, Looked, Overrides, load, look, unknown_variables};
 pub use origin::{Origin, Origins};
 pub use rumqttd::RumqttdSection;
 pub(crate) use shown::{differing, shown};
+pub use traces::TracesSection;
 
 /// A configuration file with every key at its default, and what each does.
 pub const EXAMPLE: &str = include_str!("../../deploy/bellwire.example.toml");
@@ -75,6 +77,8 @@ pub struct Config {
     pub keep: KeepSection,
     /// How alert rules are judged.
     pub judge: JudgeSection,
+    /// Traces for OpenTelemetry.
+    pub traces: TracesSection,
     /// Rules about who may publish and subscribe where; the first that matches decides. Behind them a
     /// device may send its own telemetry and status, and get and answer its own commands; all else
     /// is denied. With `insecure` all else is allowed, and only rules for `*` apply. Default: none.
@@ -156,6 +160,7 @@ impl Default for Config {
             ingest: IngestSection::default(),
             keep: KeepSection::default(),
             judge: JudgeSection::default(),
+            traces: TracesSection::default(),
             acl: Vec::new(),
             rumqttd: RumqttdSection::default(),
             bridge: Vec::new(),
@@ -195,6 +200,7 @@ impl Config {
             return wrong(error);
         }
         self.http.oidc.check().map_err(ConfigError::Value)?;
+        self.traces.check().map_err(ConfigError::Value)?;
         self.check_doors().map_err(ConfigError::Value)?;
         if let Some(url) = &self.public_url {
             bellwire_notify::config::parse_url(url)

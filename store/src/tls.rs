@@ -208,6 +208,8 @@ fn pairs(text: &str) -> Vec<(&str, String, &str)> {
         found.push((key.trim(), value, written));
         rest = left;
     }
+    // What is no pair stays, to be refused.
+    found.push(("", String::new(), rest));
     found
 }
 
@@ -354,6 +356,14 @@ mod tests {
         let [mode, roots] = told("postgres://h/d?sslmode=verify-ca");
         assert_eq!(mode.as_deref(), Some("verify-ca"));
         assert!(roots.is_some(), "libpq would look in a home folder");
+    }
+
+    #[test]
+    fn what_is_neither_a_url_nor_pairs_is_left_to_be_refused() {
+        for text in ["mysql://u@h", "localhost", "host=h what", "mysql://h?sslmode=require"] {
+            let (rest, _) = Wish::take_out(text).expect(text);
+            rest.parse::<tokio_postgres::Config>().expect_err(text);
+        }
     }
 
     #[test]

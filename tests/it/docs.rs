@@ -55,6 +55,7 @@ pages! {
     rules: "docs/guides/rules.md",
     security: "docs/guides/security.md",
     start: "docs/guides/start.md",
+    traces: "docs/guides/traces.md",
 }
 
 /// Whether a file is a page of the documents. Decisions are what was true on their day.

@@ -60,4 +60,5 @@ mod support;
 mod tidy;
 mod time;
 mod topics;
+mod traces;
 mod two_writers;

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod alertmanager;
+pub(crate) mod collector;
 pub(crate) mod device;
 pub(crate) mod dice;
 pub(crate) mod events;

@@ -7,7 +7,7 @@ pub(crate) mod rate;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::auth::origin::{Source, Wire};
 use crate::links::linked;
 use crate::metrics::UNMATCHED;
 use crate::peer::Peer;
+use crate::ports::AnsweredRequest;
 use crate::problem::Problem;
 use crate::request_id;
 
@@ -47,6 +48,7 @@ pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: N
     // What may change something is waited for when the service stops.
     let _acting = (!method.is_safe()).then(|| app.acting.token());
     let uri = request.uri().clone();
+    let traceparent = app.ports.witness.as_ref().and_then(|_| traceparent(request.headers()));
     let response = request_id::during(Arc::clone(&id), next.run(request)).await;
     let mut response = linked(response, &uri);
     let headers = response.headers_mut();
@@ -63,7 +65,24 @@ pub(crate) async fn count(State(app): State<Arc<App>>, request: Request, next: N
     // What is no page may load nothing, whatever a browser makes of it.
     let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(nothing);
-    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    app.metrics.http.answered(route, &method, response.status(), start.elapsed());
+    let (route, took) = (route.as_ref().map(MatchedPath::as_str), start.elapsed());
+    let status = response.status();
+    app.metrics.http.answered(route.unwrap_or(UNMATCHED), &method, status, took);
+    if let Some(witness) = &app.ports.witness {
+        witness.answered(AnsweredRequest {
+            method: method.as_str(),
+            route,
+            status: status.as_u16(),
+            scheme: if wire == Wire::Encrypted { "https" } else { "http" },
+            traceparent: traceparent.as_ref().map(HeaderValue::as_bytes),
+            took,
+        });
+    }
     response
+}
+
+/// The trace that the client says it belongs to: with several lines it says nothing (W3C Trace Context).
+fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all("traceparent").iter();
+    lines.next().filter(|_| lines.next().is_none()).cloned()
 }

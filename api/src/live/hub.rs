@@ -31,7 +31,7 @@ use crate::live::interest::{Interest, ReadingSpec};
 use crate::live::operators::{NEWS_INTERVAL, Operators};
 use crate::live::round::Round;
 use crate::metrics::Metrics;
-use crate::ports::{DeviceLabels, Place};
+use crate::ports::{DeviceLabels, Place, TransitionWitness};
 use crate::views::TimesView;
 
 /// Transitions that may wait for the pump. Full: the caller does the pump's work itself, so that
@@ -103,6 +103,7 @@ pub struct Hub {
     n_clients: AtomicUsize,
     next_client: AtomicU64,
     operators: Arc<Operators>,
+    witness: OnceLock<Arc<dyn TransitionWitness>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -139,7 +140,13 @@ impl Hub {
             n_clients: AtomicUsize::new(0),
             next_client: AtomicU64::new(0),
             operators: Arc::default(),
+            witness: OnceLock::new(),
         })
+    }
+
+    /// From now on `witness` is told of each transition that is passed on. The first one stays.
+    pub fn tell(&self, witness: Arc<dyn TransitionWitness>) {
+        let _ = self.witness.set(witness);
     }
 
     /// Says what the present is: the alerts as they are after every record that begins before
@@ -366,8 +373,11 @@ impl Hub {
             tell(crowd.rounds(head, &new, self.config.ring_transitions.get()));
         }
         drop(crowd);
-        for ((_, times), _) in batch.iter().zip(taken).filter(|(_, taken)| *taken) {
+        for ((transition, times), _) in batch.into_iter().zip(taken).filter(|(_, taken)| *taken) {
             self.metrics.live.latency.observe(sent.since(times.received).as_secs_f64());
+            if let Some(witness) = self.witness.get() {
+                witness.sent(transition, times, sent);
+            }
         }
         self.metrics.live.backlog.set(i64::try_from(n_left).unwrap_or(i64::MAX));
         if n_left > 0 { Work::More } else { Work::Done }
@@ -464,13 +474,6 @@ impl Hub {
             tokio::task::yield_now().await;
         }
     }
-}
-
-/// The present as a snapshot tells it.
-#[derive(Debug)]
-pub(crate) struct Present {
-    pub(crate) cursor: bellwire_model::Cursor,
-    pub(crate) alerts: Vec<(Arc<Facts>, Arc<str>)>,
 }
 
 fn open(alert: Alert, facts: Arc<Facts>) -> Open {

@@ -12,7 +12,7 @@ use crate::live::encoded::Encoded;
 use crate::live::feed::{Feed, Overrun, Seek};
 use crate::live::filter::{AlertSpec, Before, Facts, Filter, Verdict};
 use crate::live::frames::{self, Entry, Frame, Resume};
-use crate::live::hub::{Hub, Present};
+use crate::live::hub::Hub;
 use crate::ports::Place;
 use crate::views::TimesView;
 
@@ -272,6 +272,13 @@ fn snapshot(subscriber: &mut Subscriber, outcome: Resume) -> Stage {
     let (present, head) = subscriber.hub().with_feed(|feed| (present(feed), feed.head()));
     subscriber.go_on_from(head, present.cursor);
     Stage::UpToDate(Some(Snapshot { present, head, outcome }))
+}
+
+/// The present as a snapshot tells it.
+#[derive(Debug)]
+struct Present {
+    cursor: Cursor,
+    alerts: Vec<(Arc<Facts>, Arc<str>)>,
 }
 
 fn present(feed: &Feed) -> Present {

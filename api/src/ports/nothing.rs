@@ -36,6 +36,7 @@ impl Ports {
             people: None,
             audit: Arc::new(()),
             provider: None,
+            witness: None,
         }
     }
 }

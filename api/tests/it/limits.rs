@@ -217,12 +217,12 @@ async fn pages_of_other_origins_may_not_listen() {
     let service = Service::start().await;
     let upgrade = |origin: &str| {
         format!(
-            "GET /api/v1/live HTTP/1.1\r\nhost: bell.example:8080\r\norigin: {origin}\r\n\
+            "GET /api/v1/live HTTP/1.1\r\nhost: bell.localhost:8080\r\norigin: {origin}\r\n\
              connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
              sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
     };
-    for origin in ["https://evil.example", "null", "http://bell.example", "http://bell.example:80"]
+    for origin in ["https://evil.example", "null", "http://bell.localhost", "http://bell.localhost:80"]
     {
         let request = upgrade(origin).replace("connection: upgrade", "connection: upgrade, close");
         let answer = service.send(&request).await;
@@ -230,7 +230,7 @@ async fn pages_of_other_origins_may_not_listen() {
         assert_eq!(answer.json()["code"], "origin_not_allowed");
     }
     // Our own page gets its socket; the service's end closes it.
-    let ours = upgrade("http://bell.example:8080");
+    let ours = upgrade("http://bell.localhost:8080");
     let (answer, ()) = tokio::join!(service.send(&ours), async {
         until("it is live", || service.hub.n_clients() == 1).await;
         service.shutdown.cancel();

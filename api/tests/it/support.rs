@@ -288,6 +288,7 @@ impl Service {
             people: None,
             audit: Arc::clone(&deeds) as _,
             provider: None,
+            witness: None,
         };
         let tracker = TaskTracker::new();
         let shutdown = CancellationToken::new();

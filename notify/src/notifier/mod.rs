@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::config::{ChannelConfig, RouteConfig};
-use crate::deliveries::DeliveryLog;
+use crate::deliveries::{Delivery, DeliveryLog};
 use crate::dispatch::{Dispatch, Image, News, Plan};
 use crate::metrics::{Metrics, OneChannel};
 use crate::outbox::{Cursor, Outbox, OutboxError};
@@ -67,6 +67,12 @@ pub trait Source: Send + 'static {
     fn changed(&mut self) -> impl Future<Output = ()> + Send;
 }
 
+/// Told of attempts to send, as traces want to know of them. It must not wait.
+pub trait Witness: Send + Sync + std::fmt::Debug {
+    /// An attempt has ended.
+    fn attempted(&self, delivery: &Delivery);
+}
+
 /// Where to begin if nothing is remembered.
 #[derive(Clone, Debug, Default)]
 pub struct Beginning {
@@ -97,6 +103,8 @@ pub struct Parts<S> {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Metrics,
+    /// Who is told of each attempt; nobody if absent.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 /// Why sending cannot begin.
@@ -144,6 +152,7 @@ pub struct Notifier<S> {
     /// What time it was when it was last asked for, and when that was.
     time: (bellwire_model::Timestamp, Instant),
     metrics: Metrics,
+    witness: Option<Arc<dyn Witness>>,
     shown_at: Instant,
 }
 
@@ -208,6 +217,7 @@ impl<S: Source> Notifier<S> {
             clock: parts.clock,
             time: (now, start),
             metrics: parts.metrics,
+            witness: parts.witness,
             shown_at: start,
         };
         Ok((notifier, handle))

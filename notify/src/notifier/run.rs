@@ -239,6 +239,9 @@ impl<S: Source> Notifier<S> {
                 Cause::Test => Vec::new(),
             },
         };
+        if let Some(witness) = &self.witness {
+            witness.attempted(&delivery);
+        }
         let (channel, said) = (&to.channel, &answer.said);
         let before = match self.shared.note(self.channel_of[receiver], delivery) {
             Ok(before) => before,

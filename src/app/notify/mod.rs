@@ -65,6 +65,7 @@ impl Sending {
             beginning: beginning(common, spine),
             clock: std::sync::Arc::clone(&common.clock),
             metrics,
+            witness: common.tracer.clone().map(|tracer| std::sync::Arc::new(tracer) as _),
         };
         let (notifier, handle) = Notifier::open(parts)?;
         let token = CancellationToken::new();

@@ -30,6 +30,8 @@ pub(crate) struct Message {
     pub(crate) headers: HashMap<String, String>,
     pub(crate) path: String,
     pub(crate) body: String,
+    /// The body as it came, where it is no text.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Message {
@@ -81,7 +83,11 @@ impl Receiver {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        self.url_of("hook")
+    }
+
+    pub(crate) fn url_of(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
     }
 
     pub(crate) fn set_mood(&self, mood: impl Fn(u64) -> Reply + Send + Sync + 'static) {
@@ -163,7 +169,7 @@ fn parse(bytes: &[u8]) -> Option<(Message, usize)> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
     let length: usize = headers.get("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
-    let body = bytes.get(end + 4..end + 4 + length)?;
-    let body = String::from_utf8_lossy(body).into_owned();
-    Some((Message { headers, path, body }, end + 4 + length))
+    let bytes = bytes.get(end + 4..end + 4 + length)?.to_vec();
+    let body = String::from_utf8_lossy(&bytes).into_owned();
+    Some((Message { headers, path, body, bytes }, end + 4 + length))
 }
