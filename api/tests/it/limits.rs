@@ -222,7 +222,8 @@ async fn pages_of_other_origins_may_not_listen() {
              sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
     };
-    for origin in ["https://evil.example", "null", "http://bell.localhost", "http://bell.localhost:80"]
+    for origin in
+        ["https://evil.example", "null", "http://bell.localhost", "http://bell.localhost:80"]
     {
         let request = upgrade(origin).replace("connection: upgrade", "connection: upgrade, close");
         let answer = service.send(&request).await;
