@@ -89,6 +89,22 @@ fn assert_stages(spans: &[Span], whole: &Span) {
     assert_eq!(at, whole.end);
 }
 
+/// The span of the transition to firing tells what it is about.
+fn assert_told(firing: &Span, id: &str) {
+    for (key, value) in [
+        ("bellwire.alert.id", id),
+        ("bellwire.rule", "too-hot"),
+        ("bellwire.device", "oven-1"),
+        ("bellwire.severity", "critical"),
+        ("bellwire.alert.from", "inactive"),
+        ("bellwire.alert.to", "firing"),
+        ("bellwire.reason", "temperature 95 > 90"),
+    ] {
+        assert!(firing.get(key).contains(value), "{key}: {firing:?}");
+    }
+    assert!(firing.get("bellwire.log.position").parse::<u64>().is_ok());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alerts_life_is_one_trace_and_clients_traces_are_taken_up() {
     let (collector, receiver) = (Collector::start().await, Receiver::start().await);
@@ -129,18 +145,7 @@ async fn an_alerts_life_is_one_trace_and_clients_traces_are_taken_up() {
     assert_eq!((firing.parent.as_str(), &firing.trace[16..]), ("", id.as_str()));
     let (log, half) = (firing.resource["service.instance.id"].as_str(), &firing.trace[..16]);
     assert_eq!((&log[..16], firing.resource["service.name"].as_str()), (half, "plant-7"));
-    for (key, value) in [
-        ("bellwire.alert.id", id.as_str()),
-        ("bellwire.rule", "too-hot"),
-        ("bellwire.device", "oven-1"),
-        ("bellwire.severity", "critical"),
-        ("bellwire.alert.from", "inactive"),
-        ("bellwire.alert.to", "firing"),
-        ("bellwire.reason", "temperature 95 > 90"),
-    ] {
-        assert!(firing.get(key).contains(value), "{key}: {firing:?}");
-    }
-    assert!(firing.get("bellwire.log.position").parse::<u64>().is_ok());
+    assert_told(firing, &id);
     let mut before = firing.start;
     for name in ["alert firing", "alert acknowledged", "alert resolved"] {
         let span = one(&spans, name);

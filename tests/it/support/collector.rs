@@ -80,7 +80,11 @@ impl Collector {
     }
 
     /// All spans, as soon as there is one that is `wanted`.
-    pub(crate) async fn wait_for(&self, what: &str, wanted: impl Fn(&Span) -> bool) -> Vec<Span> {
+    pub(crate) async fn wait_for(
+        &self,
+        what: &str,
+        wanted: impl Fn(&Span) -> bool + Send + Sync,
+    ) -> Vec<Span> {
         let looking = async {
             let mut poll = poll();
             loop {
