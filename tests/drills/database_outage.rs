@@ -29,7 +29,7 @@ async fn database_outage() {
     let server = Server::start().await;
     let settings = Settings::with_rules(RULES)
         .set("BELLWIRE_DATABASE_URL", server.url())
-        .set("BELLWIRE_DATABASE_CONNECT_TIMEOUT_MS", 500)
+        .set("BELLWIRE_DATABASE_CONNECT_TIMEOUT_MS", 2_000)
         .set("BELLWIRE_LOG_SEGMENT_BYTES", 256 << 10);
     let mut drill = Drill::begin(Service::start(settings).await).await;
 

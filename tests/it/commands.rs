@@ -369,7 +369,7 @@ async fn commands_go_on_while_the_database_is_away() {
     let proxy = Proxy::before(&testing::database().await).await;
     let settings = Settings::default()
         .set("BELLWIRE_DATABASE_URL", proxy.url())
-        .set("BELLWIRE_DATABASE_CONNECT_TIMEOUT_MS", 500);
+        .set("BELLWIRE_DATABASE_CONNECT_TIMEOUT_MS", 2_000);
     let mut service = Service::start(settings).await;
     proxy.shut();
     let mut device = Taker::connect(&service, 5, "d", Session::Clean).await;
