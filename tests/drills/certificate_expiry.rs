@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::{Drill, RULES, rate};
+use crate::listeners::{endpoint, trusting};
 use crate::support::load::Load;
 use crate::support::service::{PATIENCE, Service, Settings, poll};
 use crate::support::tunnel::{Tunnel, connect};
@@ -34,17 +33,9 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Self {
             issuer: Issuer::new(params, key),
-            config: Arc::new(config),
+            config: trusting(&pem),
             cert: folder.join("cert.pem"),
             key: folder.join("key.pem"),
         }
@@ -95,7 +86,7 @@ async fn certificate_expiry() {
     service.set("BELLWIRE_MQTT_TLS_CERT_FILE", authority.cert.display());
     service.set("BELLWIRE_MQTT_TLS_KEY_FILE", authority.key.display());
     service.launch().await;
-    let mqtts = crate::listeners::endpoint(&service, "mqtts");
+    let mqtts = endpoint(&service, "mqtts");
     let tunnel = Tunnel::to(&mqtts, &authority.config).await;
     let mut fleet = Load::config(&service, "fleet", rate());
     fleet.address = tunnel.address();
