@@ -78,7 +78,8 @@ impl Proxy {
 
     /// The database's URL through this door.
     pub(crate) fn url(&self) -> String {
-        format!("postgres://bellwire@{}/{}", self.address, self.database)
+        // The door reads what is said.
+        format!("postgres://bellwire@{}/{}?sslmode=disable", self.address, self.database)
     }
 
     /// Cuts all connections and refuses new ones.
