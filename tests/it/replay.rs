@@ -83,7 +83,8 @@ async fn what_a_mended_mapping_reads_leaves_quarantine_once() {
     let all = json!({"topic": "plant/#"});
     let (first, second) =
         tokio::join!(replay(&service, all.clone()), replay(&service, all.clone()));
-    assert!(first["next"].is_string() && second["next"].is_string(), "{first}");
+    // What one has replayed the other may not find any more.
+    assert!(first["next"].is_string() || second["next"].is_string(), "{first} {second}");
     service.kill().await;
     service.launch().await;
     service.wait_for("/api/v1/quarantine", |body| body["quarantine"].is_array()).await;
