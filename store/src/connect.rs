@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_postgres::Client;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -43,6 +44,12 @@ impl Target {
         connect_timeout: Duration,
     ) -> Result<Self, Error> {
         let tls = wish.connector()?;
+        // As libpq has it: there is no TLS on a socket of this machine, and nothing is asked there.
+        let is_unix = |host: &Host| matches!(host, Host::Unix(_));
+        let hosts = pg.get_hosts();
+        if !hosts.is_empty() && hosts.iter().all(is_unix) && pg.get_hostaddrs().is_empty() {
+            pg.ssl_mode(SslMode::Disable);
+        }
         // A peer that vanished without a word must not hold a connection for two hours.
         pg.connect_timeout(connect_timeout)
             .keepalives_idle(Duration::from_secs(10))
@@ -112,7 +119,6 @@ impl fmt::Debug for Target {
 impl fmt::Display for Target {
     /// Hosts and database, never user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use tokio_postgres::config::Host;
         for (index, host) in self.pg.get_hosts().iter().enumerate() {
             let separator = if index == 0 { "" } else { "," };
             match host {
