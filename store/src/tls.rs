@@ -130,6 +130,25 @@ impl Wish {
     }
 }
 
+/// What `tokio-postgres`, which verifies nothing itself, sees of a parameter.
+#[derive(Clone, Copy, Debug)]
+enum Shown {
+    Nothing,
+    AsWritten,
+    Require,
+}
+
+impl Shown {
+    /// Of a parameter that is `written` so; one that is not as it was written has `end` behind it.
+    fn text(self, written: &str, end: &str) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::AsWritten => Some(written.to_owned()),
+            Self::Require => Some(format!("sslmode=require{end}")),
+        }
+    }
+}
+
 /// What was found in a URL.
 #[derive(Debug, Default)]
 struct Found {
@@ -138,40 +157,30 @@ struct Found {
 }
 
 impl Found {
-    /// Takes a parameter of a URL, or gives back what `tokio-postgres` shall see.
+    /// Takes a parameter of a URL; what `tokio-postgres` shall see of it.
     fn of_query(&mut self, parameter: &str) -> Option<String> {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-        Some(
-            self.seen(key, value)?
-                .map_or_else(|| parameter.to_owned(), |mode| format!("sslmode={mode}")),
-        )
+        self.seen(key, value).text(parameter, "")
     }
 
     /// The same of a pair `key=value` as it is written.
     fn of_pair(&mut self, (key, value, written): (&str, String, &str)) -> Option<String> {
-        Some(
-            self.seen(key, value)?
-                .map_or_else(|| written.to_owned(), |mode| format!("sslmode={mode} ")),
-        )
+        self.seen(key, value).text(written, " ")
     }
 
-    /// `None`: it is taken. `Some(None)`: it is nothing of ours. Else what `tokio-postgres` calls it.
-    fn seen(&mut self, key: &str, value: String) -> Option<Option<&'static str>> {
+    fn seen(&mut self, key: &str, value: String) -> Shown {
         match key {
             "sslrootcert" => {
                 self.roots = Some(value);
-                None
+                Shown::Nothing
             }
             "sslmode" => {
-                let shown = match &*value {
-                    "verify-ca" | "verify-full" => Some("require"),
-                    _ => None,
-                };
+                let verifies = matches!(&*value, "verify-ca" | "verify-full");
                 self.mode = Some(value);
-                Some(shown)
+                if verifies { Shown::Require } else { Shown::AsWritten }
             }
-            _ => Some(None),
+            _ => Shown::AsWritten,
         }
     }
 

@@ -41,6 +41,15 @@ async fn a_page_begins_and_ends_its_service() {
 }
 
 #[tokio::test]
+async fn what_succeeds_eventually_is_tried_again() {
+    let text = "<!-- service: none -->\n\
+                <!-- before: (until test -s $STORY/eventually; do :; done; printf '' >late.toml) &\n\
+                eventually bellwire rules check late.toml -->\n\
+                <!-- shows: late -->\n```sh\nls\n```\n";
+    story::run(&page(text)).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_does_not_work_is_said_with_its_place() {
     let on = |commands: &str| format!("<!-- service: none -->\n\n```sh\n{commands}\n```\n");
     says(
