@@ -53,6 +53,11 @@ impl Bucket {
         Taken::Yes
     }
 
+    /// Gives back a token that was taken.
+    pub(crate) fn give_back(&mut self, rate: Rate) {
+        self.paid_at = self.paid_at.checked_sub(rate.worth(1)).unwrap_or(self.paid_at);
+    }
+
     /// Takes `n` tokens, whether they are there or not.
     pub(crate) fn take(&mut self, rate: Rate, n: u64, now: Instant) {
         let paid_at = self.paid_at.max(now).checked_add(rate.worth(n));
@@ -114,6 +119,19 @@ mod tests {
         assert!(!bucket.is_full(now + 7 * SECOND));
         assert!(bucket.is_full(now + 8 * SECOND));
         assert_eq!(n_taken(&mut bucket, rate, now + 1000 * SECOND), 50, "and no more is saved");
+    }
+
+    #[test]
+    fn a_token_that_is_given_back_can_be_taken_and_no_other() {
+        let (rate, now) = (Rate::new(10, 5).expect("a rate"), start());
+        let mut bucket = Bucket::new(now);
+        assert_eq!(n_taken(&mut bucket, rate, now), 5);
+        bucket.give_back(rate);
+        bucket.give_back(rate);
+        assert_eq!(n_taken(&mut bucket, rate, now), 2);
+        assert_eq!(n_taken(&mut bucket, rate, now + SECOND), 5);
+        bucket.give_back(rate);
+        assert_eq!(n_taken(&mut bucket, rate, now + 100 * SECOND), 5, "no more than full");
     }
 
     #[test]

@@ -120,6 +120,12 @@ impl Turnstile {
         let now = Instant::now().into_std();
         let mut inner = self.lock();
         let entered = inner.sources.enter(source, &self.limits, now);
+        if entered.is_err()
+            && let Some(rate) = self.limits.connects
+        {
+            // Or one source that knocks without end would use up what all may.
+            inner.connects.give_back(rate);
+        }
         self.metrics.sources.set(i64::try_from(inner.sources.len()).unwrap_or(i64::MAX));
         drop(inner);
         let (refusal, key) = match entered {

@@ -55,6 +55,32 @@ async fn one_source_cannot_take_all_handshakes() {
 }
 
 #[tokio::test]
+async fn a_source_beyond_its_rate_takes_nothing_of_the_rate_of_all() {
+    let door = DoorConfig {
+        connects_per_second_max: 1,
+        connects_burst: 5,
+        connects_per_source_per_second_max: 1,
+        connects_per_source_burst: 2,
+        ..DoorConfig::default()
+    };
+    let service = Service::start_with(behind_proxies(door), 1).await;
+    for n in 0..20 {
+        let mut client = RawClient::open(service.address).await;
+        client.send_what_goes(&header([203, 0, 113, 9], n)).await;
+        client.send_what_goes(&connect(4, &n.to_string())).await;
+        client.read_or_nothing().await;
+    }
+    let refused = "bellwire_mqtt_connections_refused_total";
+    assert!(service.metric(refused, Some("connects_per_source_per_second_max")) > 0.0);
+    assert_eq!(service.metric(refused, Some("connects_per_second_max")), 0.0);
+    let mut other = RawClient::open(service.address).await;
+    other.send(&header([203, 0, 113, 10], 1)).await;
+    other.send(&connect(4, "other")).await;
+    other.expect(&[0x20, 2, 0, 0]).await;
+    service.stop(other).await;
+}
+
+#[tokio::test]
 async fn more_connections_than_the_rate_allows_are_closed_and_counted() {
     let door =
         DoorConfig { connects_per_second_max: 1, connects_burst: 3, ..DoorConfig::default() };
