@@ -28,7 +28,7 @@ impl Target {
         let settings = Settings::default()
             .set("BELLWIRE_HTTP_HEADER_TIMEOUT_MS", 1_000)
             .set("BELLWIRE_HTTP_BODY_TIMEOUT_MS", 1_000)
-            .set("BELLWIRE_HTTP_TLS_HANDSHAKE_TIMEOUT_MS", 1_000)
+            .set("BELLWIRE_HTTP_TLS_HANDSHAKE_TIMEOUT_MS", 4_000)
             .set("BELLWIRE_HTTP_TLS_LISTEN", "127.0.0.1:0");
         let mut service = Service::prepare(settings);
         let files = Files::of(&service);

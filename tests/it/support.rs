@@ -24,6 +24,7 @@ pub(crate) mod receiver;
 pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod shim;
+pub(crate) mod template;
 pub(crate) mod tree;
 pub(crate) mod tunnel;
 pub(crate) mod watcher;

@@ -24,16 +24,23 @@ const SILENCE: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Lossy {
     address: SocketAddr,
-    n_cut: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+/// Connections that came through.
+#[derive(Debug, Default)]
+struct Counts {
+    n_taken: AtomicUsize,
+    n_cut: AtomicUsize,
 }
 
 impl Lossy {
     /// Before whatever listens at `host:port`, now or later.
     pub(crate) async fn before(address: &str, dice: Dice) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let n_cut = Arc::new(AtomicUsize::new(0));
-        let lossy = Self { address: listener.local_addr().unwrap(), n_cut: Arc::clone(&n_cut) };
-        spawn(accept(listener, address.to_owned(), dice, n_cut));
+        let counts = Arc::new(Counts::default());
+        let lossy = Self { address: listener.local_addr().unwrap(), counts: Arc::clone(&counts) };
+        spawn(accept(listener, address.to_owned(), dice, counts));
         lossy
     }
 
@@ -42,21 +49,27 @@ impl Lossy {
         self.address.to_string()
     }
 
-    /// How many connections were cut.
+    /// How many connections came through, for a while at least.
+    pub(crate) fn n_taken(&self) -> usize {
+        self.counts.n_taken.load(Ordering::Relaxed)
+    }
+
+    /// How many of them were cut.
     pub(crate) fn n_cut(&self) -> usize {
-        self.n_cut.load(Ordering::Relaxed)
+        self.counts.n_cut.load(Ordering::Relaxed)
     }
 }
 
-async fn accept(listener: TcpListener, to: String, mut dice: Dice, n_cut: Arc<AtomicUsize>) {
+async fn accept(listener: TcpListener, to: String, mut dice: Dice, counts: Arc<Counts>) {
     loop {
         let client = listener.accept().await.unwrap().0;
         // Nobody there: the client sees its connection end.
         let Ok(server) = TcpStream::connect(&to).await else { continue };
-        let (dice, n_cut) = (dice.fork(), Arc::clone(&n_cut));
+        let (dice, counts) = (dice.fork(), Arc::clone(&counts));
+        counts.n_taken.fetch_add(1, Ordering::Relaxed);
         spawn(async move {
             if pass(client, server, dice).await.is_some() {
-                n_cut.fetch_add(1, Ordering::Relaxed);
+                counts.n_cut.fetch_add(1, Ordering::Relaxed);
             }
         });
     }

@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::http;
 use super::shim::BadDisk;
+use super::template;
 
 /// How long anything may take here before the test fails: machines are shared and noisy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -143,6 +144,9 @@ impl Service {
     /// Starts the program and does not wait.
     pub(crate) fn spawn(&mut self) {
         let _ = std::fs::remove_file(self.dir.join("data/endpoints.json"));
+        if self.begins_with_a_database() {
+            template::give(&self.program, &self.data_dir());
+        }
         let log = std::fs::File::options().create(true).append(true).open(self.log_path()).unwrap();
         let arguments: &[&str] = match self.settings.entry {
             Entry::Open => &["serve", "--insecure"],
@@ -156,14 +160,17 @@ impl Service {
         self.child = Some(command.spawn().unwrap());
     }
 
+    /// Whether this is its first start, with a managed database as there are many.
+    fn begins_with_a_database(&self) -> bool {
+        let elsewhere = ["BELLWIRE_DATABASE_URL", "BELLWIRE_DATABASE_BIN_DIR"];
+        let environment = &self.settings.environment;
+        let is_managed = !environment.iter().any(|(name, _)| elsewhere.contains(&name.as_str()));
+        is_managed && self.disk.is_none() && self.program == program() && !self.data_dir().exists()
+    }
+
     /// The program, to be run with these arguments and the service's own configuration.
     pub(crate) fn program(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("BELLWIRE_") {
-                command.env_remove(name);
-            }
-        }
+        let mut command = Command::from(bare(&self.program));
         command
             .args(arguments)
             .env("BELLWIRE_DATA_DIR", self.data_dir())
@@ -357,6 +364,17 @@ impl Drop for Service {
 pub(crate) fn program() -> PathBuf {
     let named = std::env::var_os("BELLWIRE_TEST_PROGRAM");
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_bellwire").into()).into()
+}
+
+/// A program that finds nothing of ours in its environment.
+pub(super) fn bare(program: &Path) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BELLWIRE_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// Sends a signal to a process that we started.
