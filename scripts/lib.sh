@@ -12,6 +12,11 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
+# Seconds since $1, which EPOCHREALTIME was then.
+since() {
+    awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'
+}
+
 # Hashes the names and contents of the files whose NUL-separated paths come on stdin.
 hash_files() {
     LC_ALL=C sort -z | xargs -0 -r sha256sum | sha256sum | cut -d' ' -f1

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::commands::lines;
 use super::directive::Runs;
 use super::page::{Block, Page, Part};
-use crate::support::service::{PATIENCE, Service, Settings, send_signal, wait_until};
+use crate::support::service::{PATIENCE, Service, Settings, bare, send_signal, wait_until};
 
 /// What a page's commands are run in.
 const FRAME: &str = include_str!("story.sh");
@@ -60,7 +60,7 @@ struct Failed {
 pub(super) async fn run(page: &Page) -> Result<(), String> {
     let story = Story::new(page).await;
     story.write();
-    let mut bash = Command::new("bash");
+    let mut bash = Command::from(bare(Path::new("bash")));
     story.environment(&mut bash);
     let mut bash = bash
         .arg(story.dir().join("story.sh"))
@@ -194,11 +194,6 @@ impl<'a> Story<'a> {
     fn environment(&self, command: &mut Command) {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let path = std::env::var("PATH").unwrap();
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("BELLWIRE_") {
-                command.env_remove(name);
-            }
-        }
         let port = |of: u16| {
             let at = PORTS.iter().position(|port| *port == of);
             self.ports[at.expect("it is one of them")].to_string()

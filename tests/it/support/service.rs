@@ -367,7 +367,7 @@ pub(crate) fn program() -> PathBuf {
 }
 
 /// A program that finds nothing of ours in its environment.
-pub(super) fn bare(program: &Path) -> std::process::Command {
+pub(crate) fn bare(program: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("BELLWIRE_") {
